@@ -1,0 +1,1 @@
+"""Shipped models: `ScatteringCalculator("NAME")` finds NAME.json here."""
