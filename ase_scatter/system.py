@@ -1,0 +1,150 @@
+"""What a transform sees of a structure, and what it gives back: plain arrays, no ASE objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SHORTEST_DISTANCE = 0.05
+"""Two atoms nearer than this (Å) are taken for a mistake in the input."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Atoms in a cell.
+
+    numbers: (N,) atomic numbers. positions: (N, 3) in Å, anywhere (they need not be wrapped).
+    cell: (3, 3) rows in Å; rows of directions that are not periodic may be zero. pbc: (3,).
+    """
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms) -> System:
+        """Copy what matters out of ASE's Atoms, refusing what cannot be computed."""
+        system = cls(
+            numbers=np.array(atoms.numbers, dtype=np.int64),
+            positions=np.array(atoms.positions, dtype=np.float64),
+            cell=np.array(atoms.cell[:], dtype=np.float64),
+            pbc=np.array(atoms.pbc, dtype=bool),
+        )
+        system.validate()
+        return system
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³ (0 where the three vectors do not span space)."""
+        return float(abs(np.linalg.det(self.cell)))
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the cell spans space, so that a stress is defined."""
+        lengths = np.linalg.norm(self.cell, axis=1)
+        return bool(np.all(lengths > 0) and self.volume > 1e-9 * np.prod(lengths))
+
+    def validate(self) -> None:
+        """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
+        if len(self) == 0:
+            raise InputError("the structure holds no atoms")
+        bad = np.flatnonzero(~np.isfinite(self.positions).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"the position of atom {bad[0]} is not finite ({self.positions[bad[0]]}); "
+                f"{len(bad)} of {len(self)} atoms are affected"
+            )
+        if not np.isfinite(self.cell).all():
+            raise InputError("the cell holds values that are not finite")
+        periodic = self.cell[self.pbc]
+        if len(periodic) and np.linalg.matrix_rank(periodic, tol=1e-6) < len(periodic):
+            raise InputError(
+                "the cell vectors of the periodic directions are zero or parallel; set a cell with "
+                "atoms.set_cell(...) or make these directions non-periodic with atoms.pbc"
+            )
+        self._refuse_coinciding_atoms()
+
+    def _refuse_coinciding_atoms(self) -> None:
+        from scipy.spatial import cKDTree
+
+        positions = self.positions
+        if self.pbc.any():
+            # Images near a face are added by hand, so that any mix of pbc is covered.
+            positions = self._with_images(2 * SHORTEST_DISTANCE)
+        pairs = cKDTree(positions).query_pairs(SHORTEST_DISTANCE, output_type="ndarray")
+        if len(pairs):
+            i, j = (int(k) % len(self) for k in pairs[0])
+            raise InputError(
+                f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
+                f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
+            )
+
+    def _with_images(self, skin: float) -> NDArray[np.float64]:
+        """Positions wrapped into the cell, followed by the images of atoms within skin of a face."""
+        vectors = completed_cell(self.cell, self.pbc)
+        fractional = self.positions @ np.linalg.inv(vectors)
+        fractional[:, self.pbc] %= 1.0
+        heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
+        blocks = [fractional]
+        for axis in np.flatnonzero(self.pbc):
+            for block in list(blocks):
+                width = skin / heights[axis]
+                image = block.copy()
+                image[:, axis] += 1.0
+                # Atoms that are far from the face go far away, so that indices stay modulo N.
+                far = block[:, axis] > width
+                image[far] = np.nan
+                blocks.append(image)
+        stacked = np.concatenate(blocks)
+        gone = np.isnan(stacked).any(axis=1)
+        cartesian = np.where(gone[:, None], 0.0, stacked) @ vectors
+        # One far place for each removed image: none is near another or near the structure.
+        span = 10.0 + np.abs(cartesian).max()
+        cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
+        return np.asarray(cartesian)
+
+
+def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The cell (3, 3) with the rows of open directions replaced by unit normals to the periodic ones."""
+    vectors = np.array(cell, dtype=np.float64)
+    open_axes = np.flatnonzero(~np.asarray(pbc))
+    if len(open_axes) == 3:
+        return np.eye(3)
+    if len(open_axes) == 0:
+        return vectors
+    periodic = vectors[np.asarray(pbc)]
+    normals = np.linalg.svd(periodic)[2][len(periodic) :]
+    vectors[open_axes] = normals
+    return vectors
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy and its first derivatives.
+
+    energy: eV. forces: (N, 3) in eV/Å. strain_gradient: (3, 3) dE/dε in eV, symmetric;
+    divided by the volume it is the stress.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    strain_gradient: NDArray[np.float64]
+
+    def __add__(self, other: Evaluation) -> Evaluation:
+        return Evaluation(
+            self.energy + other.energy,
+            self.forces + other.forces,
+            self.strain_gradient + other.strain_gradient,
+        )

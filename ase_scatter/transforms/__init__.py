@@ -1,0 +1,24 @@
+"""Scattering transforms: one theory, integrated over different measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ModelFileError
+from .base import Jacobian, Transform
+from .grid import GridSettings, GridTransform
+
+__all__ = ["GridSettings", "GridTransform", "Jacobian", "Transform", "transform_from_dict"]
+
+_KINDS: dict[str, type[Transform]] = {GridTransform.kind: GridTransform}
+
+
+def transform_from_dict(data: dict[str, Any]) -> Transform:
+    """The transform that a model file describes."""
+    kind = data.get("kind")
+    if kind not in _KINDS:
+        raise ModelFileError(
+            f"the model uses a transform of kind {kind!r}, which this version does not have "
+            f"(it has {', '.join(sorted(_KINDS))}); a newer ase-scatter may read it"
+        )
+    return _KINDS[kind].from_dict(data)

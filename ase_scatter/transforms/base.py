@@ -1,0 +1,89 @@
+"""What every scattering transform offers, whichever measure it integrates over.
+
+A transform maps a structure to columns S_λ (features). With weights w the energy is Σ_λ w_λ S_λ.
+`features` is the forward map, `evaluate` the forward and adjoint passes with the weights folded in
+(what a calculator needs), `jacobian` the derivatives of every column (what training needs); the three
+agree to rounding, and the tests hold them to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..system import Evaluation, System
+
+Shapes = NDArray[np.int64]
+
+
+class Jacobian(NamedTuple):
+    """Columns of one structure and their derivatives.
+
+    values: (n,). d_positions: (n, N, 3) per Å. d_strain: (n, 3, 3), ∂S/∂ε for ε applied to
+    positions and cell alike; only its symmetric part has a meaning.
+    """
+
+    values: NDArray[np.floating[Any]]
+    d_positions: NDArray[np.floating[Any]]
+    d_strain: NDArray[np.floating[Any]]
+
+
+class Transform(ABC):
+    """Common face of the grid and the atom-centred transforms. Instances are immutable."""
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of the elements that it can transform."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Sequence[Any]:
+        """What each column is; each has a `label` for people and a `cost` in arbitrary units."""
+
+    @property
+    def n_columns(self) -> int:
+        return len(self.columns)
+
+    @abstractmethod
+    def features(
+        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+    ) -> NDArray[np.float64]:
+        """Values S_λ of all columns, shaped (n_columns,)."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Evaluation:
+        """Σ_λ w_λ S_λ with forces and strain gradient, in one adjoint pass."""
+
+    @abstractmethod
+    def jacobian(
+        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+    ) -> Jacobian:
+        """Every column with its derivatives."""
+
+    @abstractmethod
+    def subset(self, indices: Iterable[int]) -> Self:
+        """The transform with these columns only; whatever they do not need is never computed."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The transform that `to_dict` described."""

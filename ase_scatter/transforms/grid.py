@@ -1,0 +1,562 @@
+"""Scattering coefficients integrated over all of space, on periodic grids.
+
+Order 1, with f_m = ρ_c ∗ ψ_λm, U_λ² = Σ_m f_m² / c_λ and h_q(x) = (x + ε²)^{q/2} − ε^q:
+
+    S1[c, λ, q] = ∫ h_q(U_λ²) du.
+
+Order 2, with g = (U_λ1² + ε²)^{1/2} − ε, which is zero in vacuum, in the place of ρ_c, and β2 ≥ β1:
+
+    S2[c, λ1, λ2, q] = ∫ h_q(U_λ2²[g]) du,    U_λ2² = Σ_m (g ∗ ψ_λ2m)² / c_λ1λ2.
+
+(Sinz et al., J. Chem. Phys. 153, 084109 (2020), eqs. for S1 and S2, with ε added.) The c are means over
+the training set, so that ε has no unit. In every path ∂E/∂f_m(u) = 2 t(u) f_m(u)/c with one scalar field
+t = ∂E/∂U² that collects all exponents and, for order 1, all that depends on g; the adjoint pass is
+made of such products, so it costs about as much as the forward pass whatever the number of columns.
+Under strain k·R stays, and the stress comes from ∂ψ̂/∂k and from the volume factors.
+
+Each scale has its own grid, of spacing proportional to β (multi-resolution).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from ..backend import Array, Backend, require_device, require_dtype
+from ..channels import Channels
+from ..errors import InputError
+from ..system import Evaluation, System
+from ..wavelets import Wavelet
+from .base import Jacobian, Shapes, Transform
+from .padding import Box, padded_box
+from .waves import Level, StructureFactor, Waves
+
+DEFAULT_VOLUME = 20.0
+"""Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSettings:
+    """Hyperparameters of the candidate columns.
+
+    scales: the ladder of β in Å, ascending. band: waves up to |k| = band/β are kept. spacing: grid
+    spacing over β. epsilon2: ε², in units of the mean of U².
+    first: radial order p → largest l, for order 1. inner, outer: the same for the first and the second
+    wavelet of order 2. exponents1, exponents2: the q of order 1 and 2 (an empty exponents2 leaves
+    order 2 out). max_ratio: largest β2/β1.
+    """
+
+    scales: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
+    band: float = 5.5
+    spacing: float = 0.55
+    epsilon2: float = 0.3
+    first: tuple[int, ...] = (6, 6, 4)
+    inner: tuple[int, ...] = (4,)
+    outer: tuple[int, ...] = (4,)
+    exponents1: tuple[float, ...] = (1.0, 4 / 3, 5 / 3, 2.0)
+    exponents2: tuple[float, ...] = (1.0, 2.0)
+    max_ratio: float = float("inf")
+
+    def __post_init__(self) -> None:
+        for name in ("scales", "first", "inner", "outer", "exponents1", "exponents2"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.scales or min(self.scales) <= 0 or list(self.scales) != sorted(set(self.scales)):
+            raise InputError(f"scales must be positive, distinct and ascending, not {self.scales}")
+        if self.epsilon2 <= 0:
+            raise InputError("epsilon2 must be positive: at 0 forces and elasticity are not defined")
+        if self.band <= 0 or self.spacing <= 0:
+            raise InputError("band and spacing must be positive")
+        if not all(q > 0 for q in (*self.exponents1, *self.exponents2)):
+            raise InputError("exponents must be positive")
+
+    def wavelets(self, which: tuple[int, ...]) -> list[Wavelet]:
+        """All wavelets with the (p, l) of a table p → largest l, on every scale."""
+        return [
+            Wavelet(i, p, l)
+            for i in range(len(self.scales))
+            for p, l_max in enumerate(which)
+            for l in range(l_max + 1)  # noqa: E741
+        ]
+
+
+class Path(NamedTuple):
+    """A channel, its wavelet and, for order 2, the second wavelet."""
+
+    channel: int
+    first: Wavelet
+    second: Wavelet | None = None
+
+
+class Column(NamedTuple):
+    """A path and the exponent q."""
+
+    path: Path
+    exponent: float
+
+
+@dataclass(frozen=True)
+class _Node:
+    """Columns of one order-1 path, and the order-2 paths that start from it."""
+
+    path: Path
+    exponents: list[tuple[float, int]] = field(default_factory=list)
+    children: dict[Path, list[tuple[float, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelledColumn:
+    """A column as a person reads it."""
+
+    label: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class GridTransform(Transform):
+    """Scattering coefficients of orders 1 and 2 on grids over all of space.
+
+    settings: hyperparameters. channels: weights per element. paths: the columns, each a path and an
+    exponent. norms: c of every path used (1 where not calibrated).
+    """
+
+    settings: GridSettings
+    channels: Channels
+    paths: tuple[Column, ...]
+    norms: dict[Path, float]
+
+    kind = "grid"
+
+    @classmethod
+    def candidates(cls, settings: GridSettings, channels: Channels) -> GridTransform:
+        """All columns that the settings allow, not yet calibrated."""
+        columns: list[Column] = []
+        firsts = settings.wavelets(settings.first)
+        inners = settings.wavelets(settings.inner) if settings.exponents2 else []
+        outers = settings.wavelets(settings.outer) if settings.exponents2 else []
+        for channel in range(len(channels.names)):
+            for first in firsts:
+                columns += [Column(Path(channel, first), q) for q in settings.exponents1]
+            for first in inners:
+                for second in outers:
+                    ratio = settings.scales[second.scale] / settings.scales[first.scale]
+                    if 1.0 <= ratio <= settings.max_ratio * (1 + 1e-9):
+                        path = Path(channel, first, second)
+                        columns += [Column(path, q) for q in settings.exponents2]
+        return cls(settings, channels, tuple(columns), {})
+
+    # ---- what it consists of -------------------------------------------------------------------
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return self.channels.elements
+
+    @cached_property
+    def columns(self) -> Sequence[LabelledColumn]:
+        return tuple(LabelledColumn(self._label(c), self._cost(c)) for c in self.paths)
+
+    def _label(self, column: Column) -> str:
+        channel, first, second = column.path
+        parts = [self._name(wavelet) for wavelet in (first, second) if wavelet is not None]
+        return f"grid S{len(parts)}[{self.channels.names[channel]}; {' → '.join(parts)}; q={column.exponent:.3g}]"
+
+    def _name(self, wavelet: Wavelet) -> str:
+        return f"β={self.settings.scales[wavelet.scale]:.3g} p={wavelet.p} l={wavelet.l}"
+
+    def _cost(self, column: Column) -> float:
+        """Fields times grid points per Å³, forward and back."""
+        wavelet = column.path.second or column.path.first
+        spacing = self.settings.spacing * self.settings.scales[wavelet.scale]
+        return 2.0 * (2 * wavelet.l + 1) / spacing**3
+
+    def subset(self, indices: Iterable[int]) -> GridTransform:
+        paths = tuple(self.paths[i] for i in indices)
+        needed = {column.path for column in paths}
+        needed |= {path._replace(second=None) for path in needed}
+        norms = {path: c for path, c in self.norms.items() if path in needed}
+        return replace(self, paths=paths, norms=norms)
+
+    @cached_property
+    def _tree(self) -> list[_Node]:
+        """Order-1 paths in use, by channel and scale, each with what hangs on it."""
+        nodes: dict[Path, _Node] = {}
+        for index, (path, exponent) in enumerate(self.paths):
+            root = path._replace(second=None)
+            node = nodes.setdefault(root, _Node(root))
+            if path.second is None:
+                node.exponents.append((exponent, index))
+            else:
+                node.children.setdefault(path, []).append((exponent, index))
+        return sorted(nodes.values(), key=lambda node: (node.path.channel, node.path.first))
+
+    @cached_property
+    def _orders(self) -> dict[int, set[tuple[int, int]]]:
+        """(p, l) in use at each scale."""
+        orders: dict[int, set[tuple[int, int]]] = {}
+        for path, _ in self.paths:
+            for wavelet in path[1:]:
+                if wavelet is not None:
+                    orders.setdefault(wavelet.scale, set()).add((wavelet.p, wavelet.l))
+        return orders
+
+    # ---- boxes and grids ------------------------------------------------------------------------
+
+    def _reach(self, wavelet: Wavelet) -> float:
+        """Distance (Å) beyond which the wavelet's square is negligible."""
+        return self.settings.scales[wavelet.scale] * (3.4 + np.sqrt(2 * wavelet.p + wavelet.l))
+
+    def _box(self, system: System) -> Box:
+        reach = 0.0
+        for path, _ in self.paths:
+            total = self._reach(path.first)
+            if path.second is not None:
+                total = 0.8 * total + self._reach(path.second)
+            reach = max(reach, total)
+        return padded_box(system, 2.0 * reach, self._step)
+
+    @property
+    def _step(self) -> float:
+        """Open directions grow by this length (Å), which the grid of every scale divides evenly."""
+        return 2.0 * max(self.settings.scales)
+
+    def grid_shapes(self, system: System) -> Shapes:
+        """Grid points per direction of each scale, (n_scales, 3), for the cell as it is now."""
+        return self._shapes(self._box(system))
+
+    def _shapes(self, box: Box) -> Shapes:
+        lengths = np.linalg.norm(box.vectors, axis=1)
+        shapes = np.empty((len(self.settings.scales), 3), dtype=np.int64)
+        for i, beta in enumerate(self.settings.scales):
+            spacing = self.settings.spacing * beta
+            for axis in range(3):
+                if box.steps[axis]:
+                    shapes[i, axis] = box.steps[axis] * int(np.ceil(self._step / spacing))
+                else:
+                    fewest = 2 * int(lengths[axis] * self.settings.band / (2 * np.pi * beta)) + 1
+                    points = max(fewest, int(np.ceil(lengths[axis] / spacing)), 2)
+                    shapes[i, axis] = scipy.fft.next_fast_len(points, real=True)
+        return shapes
+
+    def _require_shapes(self, box: Box, shapes: Shapes) -> Shapes:
+        shapes = np.asarray(shapes, dtype=np.int64)
+        expected = (len(self.settings.scales), 3)
+        if shapes.shape != expected:
+            raise InputError(f"grid_shape must be shaped {expected} (scales, directions), not {shapes.shape}")
+        lengths = np.linalg.norm(box.vectors, axis=1)
+        for i in self._orders:
+            bounds = (lengths * self.settings.band / (2 * np.pi * self.settings.scales[i])).astype(int)
+            if np.any(shapes[i] < 2 * bounds + 1):
+                raise InputError(
+                    f"the frozen grid {tuple(shapes[i].tolist())} of β = {self.settings.scales[i]:.3g} Å is "
+                    f"too coarse for this cell, which needs {tuple((2 * bounds + 1).tolist())}: the cell has "
+                    "grown too far since the grid was frozen; freeze it anew, at the largest cell"
+                )
+        return shapes
+
+    # ---- calibration ----------------------------------------------------------------------------
+
+    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> GridTransform:
+        """The transform with every c set to the mean of U² over these structures.
+
+        The mean is over the volume that atoms fill (atoms times the median volume per atom), so that
+        vacuum does not count.
+        """
+        periodic = [s.volume / len(s) for s in systems if s.pbc.all()]
+        per_atom = float(np.median(periodic)) if periodic else DEFAULT_VOLUME
+        calibrated = replace(self, norms={})
+        for order in (1, 2):
+            sums: dict[Path, float] = {}
+            for system in systems:
+                sampled = _Sampled(calibrated, system, None, require_device("cpu"), dtype)
+                for path, total in sampled.mean_squares(order):
+                    sums[path] = sums.get(path, 0.0) + total / (len(system) * per_atom)
+            norms = {path: max(total / len(systems), 1e-300) for path, total in sums.items()}
+            calibrated = replace(self, norms=calibrated.norms | norms)
+        return calibrated
+
+    # ---- forward, adjoint, Jacobian -------------------------------------------------------------
+
+    def _sample(self, system: System, shapes: Shapes | None, device: str, dtype: str) -> _Sampled:
+        return _Sampled(self, system, shapes, require_device(device), require_dtype(dtype))
+
+    def features(
+        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+    ) -> NDArray[np.float64]:
+        return self._sample(system, shapes, device, dtype).features()
+
+    def evaluate(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Evaluation:
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (self.n_columns,):
+            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
+        return self._sample(system, shapes, device, dtype).evaluate(weights)
+
+    def jacobian(
+        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+    ) -> Jacobian:
+        return self._sample(system, shapes, device, dtype).jacobian()
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()}
+            | {"max_ratio": None if np.isinf(self.settings.max_ratio) else self.settings.max_ratio},
+            "channels": self.channels.to_dict(),
+            "columns": [[*_flatten(path), exponent] for path, exponent in self.paths],
+            "norms": [[*_flatten(path), c] for path, c in self.norms.items()],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GridTransform:
+        settings = dict(data["settings"])
+        if settings.get("max_ratio") is None:
+            settings["max_ratio"] = float("inf")
+        return cls(
+            GridSettings(**settings),
+            Channels.from_dict(data["channels"]),
+            tuple(Column(_unflatten(row[:-1]), float(row[-1])) for row in data["columns"]),
+            {_unflatten(row[:-1]): float(row[-1]) for row in data["norms"]},
+        )
+
+
+def _flatten(path: Path) -> list[int]:
+    numbers = [path.channel]
+    for wavelet in path[1:]:
+        numbers += [] if wavelet is None else [wavelet.scale, wavelet.p, wavelet.l]
+    return numbers
+
+
+def _unflatten(numbers: Sequence[int]) -> Path:
+    values = [int(n) for n in numbers]
+    second = Wavelet(*values[4:7]) if len(values) == 7 else None
+    return Path(values[0], Wavelet(*values[1:4]), second)
+
+
+def _rise(x: Array, exponent: float, epsilon2: float, xp: Any) -> tuple[Array, Array]:
+    """h_q and dh_q/dU² at x = U² + ε²."""
+    if exponent == 2.0:
+        return x - epsilon2, xp.ones_like(x)
+    if exponent == 1.0:
+        root = xp.sqrt(x)
+        return root - epsilon2**0.5, 0.5 / root
+    power = x ** (0.5 * exponent - 1.0)
+    return power * x - epsilon2 ** (0.5 * exponent), 0.5 * exponent * power
+
+
+class _Sampled:
+    """One structure on its grids: what forward, adjoint and Jacobian share."""
+
+    def __init__(
+        self, transform: GridTransform, system: System, shapes: Shapes | None, backend: Backend, dtype: str
+    ) -> None:
+        self.transform = transform
+        self.system = system
+        self.backend = backend
+        self.xp = backend.xp
+        self.dtype = dtype
+        self.epsilon2 = transform.settings.epsilon2
+        settings = transform.settings
+        charges = transform.channels.charges(system.numbers)
+        self.box = transform._box(system)
+        self.volume = self.box.volume
+        given = transform._shapes(self.box) if shapes is None else transform._require_shapes(self.box, shapes)
+        used = transform._orders
+        cutoff = settings.band / settings.scales[min(used)] if used else 0.0
+        waves = Waves.within(self.box.vectors, cutoff)
+        self.levels = {
+            i: Level.build(
+                waves, settings.scales[i], settings.band, tuple(given[i].tolist()), orders, backend, dtype
+            )
+            for i, orders in sorted(used.items())
+        }
+        self.structure = StructureFactor.build(waves, self.box, system.positions, backend, dtype)
+        self.charges = backend.to_device(charges, dtype)
+        # Divided by the volume: the coefficients of ρ in plane waves.
+        self.densities = self.structure.densities(self.charges) / self.volume
+        self.occupied = charges.any(axis=1)
+
+    def _norm(self, path: Path) -> float:
+        return self.transform.norms.get(path, 1.0)
+
+    def _nodes(self) -> Iterator[_Node]:
+        """Nodes of channels that have atoms here (the others' columns are zero)."""
+        return (node for node in self.transform._tree if self.occupied[node.path.channel])
+
+    def _fields(self, level: Level, wavelet: Wavelet, source: Array, path: Path) -> tuple[Array, Array]:
+        """f_m (2l+1, n) and x = U² + ε² (n,)."""
+        f = level.convolve(wavelet.p, wavelet.l, source)
+        x = self.xp.einsum("mu,mu->u", f, f)
+        x *= 1.0 / self._norm(path)
+        x += self.epsilon2
+        return f, x
+
+    def _order1(self, node: _Node) -> tuple[Level, Array, Array]:
+        first = node.path.first
+        level = self.levels[first.scale]
+        return level, *self._fields(level, first, self.densities[node.path.channel], node.path)
+
+    def _order2(self, path: Path, inner: Array) -> tuple[Level, Array, Array]:
+        assert path.second is not None
+        level = self.levels[path.second.scale]
+        return level, *self._fields(level, path.second, inner, path)
+
+    def _inner(self, level: Level, x: Array) -> Array:
+        """Plane-wave coefficients of g = (U² + ε²)^{1/2} − ε."""
+        g = self.xp.sqrt(x)
+        g -= self.epsilon2**0.5
+        return level.coefficients(g[None])[0] / level.n_points
+
+    def mean_squares(self, order: int) -> Iterator[tuple[Path, float]]:
+        """∫U² du of every path of an order."""
+        for node in self._nodes():
+            level, _, x = self._order1(node)
+            if order == 1:
+                yield node.path, self._integral(level, x - self.epsilon2)
+            elif node.children:
+                inner = self._inner(level, x)
+                for path in node.children:
+                    level2, _, x2 = self._order2(path, inner)
+                    yield path, self._integral(level2, x2 - self.epsilon2)
+
+    def _integral(self, level: Level, values: Array) -> float:
+        return float(values.sum(dtype="float64")) * self.volume / level.n_points
+
+    def _rises(
+        self, level: Level, x: Array, exponents: list[tuple[float, int]]
+    ) -> Iterator[tuple[int, float, Array]]:
+        """Per column: its index, its value, and du ∂h/∂U² at every point."""
+        for exponent, index in exponents:
+            value, slope = _rise(x, exponent, self.epsilon2, self.xp)
+            yield index, self._integral(level, value), slope * (self.volume / level.n_points)
+
+    def features(self) -> NDArray[np.float64]:
+        values = np.zeros(self.transform.n_columns)
+        for node in self._nodes():
+            level, _, x = self._order1(node)
+            for index, value, _ in self._rises(level, x, node.exponents):
+                values[index] = value
+            inner = self._inner(level, x) if node.children else None
+            for path, exponents in node.children.items():
+                level2, _, x2 = self._order2(path, inner)
+                for index, value, _ in self._rises(level2, x2, exponents):
+                    values[index] = value
+        return values
+
+    def _pull_back(
+        self, level: Level, wavelet: Wavelet, f: Array, slope: Array, norm: float
+    ) -> tuple[Array, Array]:
+        """Images ŵ_m (2l+1, K) of w_m = ∂E/∂f_m = 2 t f_m / c, and Σ_um w_m f_m (a 0-d array)."""
+        w = f * (slope * (2.0 / norm))
+        total = self.xp.einsum("mu,mu->", w, f)
+        return level.coefficients(w), total
+
+    def evaluate(self, weights: NDArray[np.float64]) -> Evaluation:
+        energy = 0.0
+        spread = 0.0  # Σ w f: f carries 1/V, so it falls as the volume grows
+        strain = self.xp.zeros((3, 3), dtype=self.dtype)
+        forces = np.zeros_like(self.system.positions)
+        adjoints: dict[int, Array] = {}
+        for node in self._nodes():
+            channel, first, _ = node.path
+            level, f, x = self._order1(node)
+            t = self.xp.zeros_like(x)
+            for index, value, slope in self._rises(level, x, node.exponents):
+                energy += weights[index] * value
+                t += weights[index] * slope
+            if node.children:
+                inner = self._inner(level, x)
+                back = self.xp.zeros_like(inner)
+                for path, exponents in node.children.items():
+                    assert path.second is not None
+                    level2, f2, x2 = self._order2(path, inner)
+                    t2 = self.xp.zeros_like(x2)
+                    for index, value, slope in self._rises(level2, x2, exponents):
+                        energy += weights[index] * value
+                        t2 += weights[index] * slope
+                    p, l = path.second.p, path.second.l  # noqa: E741
+                    images, _ = self._pull_back(level2, path.second, f2, t2, self._norm(path))
+                    back[: level2.n_waves] += level2.correlate(p, l, images)
+                    strain += level2.wave_strain(p, l, inner, images)
+                t += self._from_inner(level, back[None], x)[0]
+            images, total = self._pull_back(level, first, f, t, self._norm(node.path))
+            spread += float(total)
+            density = self.densities[channel]
+            strain += level.wave_strain(first.p, first.l, density, images)
+            adjoint = adjoints.setdefault(channel, self.xp.zeros_like(density))
+            adjoint[: level.n_waves] += level.correlate(first.p, first.l, images)
+        for channel, adjoint in adjoints.items():
+            gradient = self.structure.gradient(self.charges[channel], adjoint.conj()[None])
+            forces -= self.backend.to_host(gradient[0]) / self.volume
+        with_box = self.backend.to_host(strain).astype(np.float64) + (energy - spread) * np.eye(3)
+        gradient = self.box.strain_gradient(with_box, -forces, self.system.positions)
+        return Evaluation(energy, forces, 0.5 * (gradient + gradient.T))
+
+    def _from_inner(self, level: Level, back: Array, x: Array) -> Array:
+        """du-weighted ∂E/∂U², (n, n_points), through g, from ∂E/∂ĝ in plane waves (n, K)."""
+        return level.fields(back) * (0.5 / level.n_points / self.xp.sqrt(x))
+
+    def jacobian(self) -> Jacobian:
+        n, n_atoms = self.transform.n_columns, len(self.system)
+        values = np.zeros(n)
+        d_positions = np.zeros((n, n_atoms, 3), dtype=self.dtype)
+        with_box = np.zeros((n, 3, 3), dtype=self.dtype)
+        for node in self._nodes():
+            channel, first, _ = node.path
+            level, f, x = self._order1(node)
+            indices: list[int] = []
+            adjoints: list[Array] = []
+            strains: list[Array] = []
+            spreads: list[Array] = []
+
+            def pull_back(
+                index: int, t: Array, strain: Array | None,
+                level: Level = level, f: Array = f, node: _Node = node, adjoints: list[Array] = adjoints,
+                indices: list[int] = indices, strains: list[Array] = strains, spreads: list[Array] = spreads,
+            ) -> None:
+                first = node.path.first
+                images, total = self._pull_back(level, first, f, t, self._norm(node.path))
+                change = level.wave_strain(first.p, first.l, self.densities[node.path.channel], images)
+                indices.append(index)
+                adjoints.append(level.correlate(first.p, first.l, images))
+                strains.append(change if strain is None else change + strain)
+                spreads.append(total)
+
+            for index, value, slope in self._rises(level, x, node.exponents):
+                values[index] = value
+                pull_back(index, slope, None)
+            inner = self._inner(level, x) if node.children else None
+            for path, exponents in node.children.items():
+                assert path.second is not None and inner is not None
+                level2, f2, x2 = self._order2(path, inner)
+                p, l = path.second.p, path.second.l  # noqa: E741
+                for index, value, slope in self._rises(level2, x2, exponents):
+                    values[index] = value
+                    images, _ = self._pull_back(level2, path.second, f2, slope, self._norm(path))
+                    back = self.xp.zeros_like(inner)
+                    back[: level2.n_waves] = level2.correlate(p, l, images)
+                    t = self._from_inner(level, back[None], x)[0]
+                    pull_back(index, t, level2.wave_strain(p, l, inner, images))
+            stacked = self.xp.zeros((len(indices), self.densities.shape[1]), dtype=self.densities.dtype)
+            stacked[:, : level.n_waves] = self.xp.stack(adjoints).conj()
+            gradient = self.structure.gradient(self.charges[channel], stacked) / self.volume
+            d_positions[indices] = self.backend.to_host(gradient)
+            box_part = values[indices] - self.backend.to_host(self.xp.stack(spreads))
+            with_box[indices] = self.backend.to_host(self.xp.stack(strains))
+            with_box[indices] += box_part[:, None, None] * np.eye(3)
+        return Jacobian(
+            values, d_positions, self.box.strain_gradient(with_box, d_positions, self.system.positions)
+        )

@@ -1,0 +1,241 @@
+"""Plane waves of a box, grids of several resolutions, and the wavelets tabulated on them.
+
+Half of the wave vectors suffice for real fields (n_z ≥ 0; those with n_z > 0 count twice). They are
+sorted by length, so the waves that a wide wavelet needs, |k| ≤ band/β, are the first ones of the list:
+a coarser field is a prefix of a finer one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backend import COMPLEX, Array, Backend
+from ..harmonics import degree, solid_harmonics
+from ..wavelets import phase, profile, window
+from .padding import Box
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Half of the wave vectors of a box up to a cutoff, sorted by length.
+
+    indices: (K, 3) integers n. vectors: (K, 3) k in 1/Å. lengths: (K,). multiplicity: (K,) 1 or 2.
+    """
+
+    indices: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    multiplicity: NDArray[np.float64]
+
+    @classmethod
+    def within(cls, vectors: NDArray[np.float64], cutoff: float) -> Waves:
+        """All waves of a box with these vectors and |k| < cutoff."""
+        reciprocal = 2.0 * np.pi * np.linalg.inv(vectors).T
+        bounds = [int(cutoff * length / (2.0 * np.pi)) for length in np.linalg.norm(vectors, axis=1)]
+        axes = [np.arange(-bounds[0], bounds[0] + 1), np.arange(-bounds[1], bounds[1] + 1)]
+        axes.append(np.arange(bounds[2] + 1))
+        indices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        wave_vectors = indices @ reciprocal
+        lengths = np.linalg.norm(wave_vectors, axis=1)
+        inside = np.flatnonzero(lengths < cutoff)
+        order = inside[np.argsort(lengths[inside], kind="stable")]
+        indices = indices[order]
+        return cls(
+            indices,
+            wave_vectors[order],
+            lengths[order],
+            np.where(indices[:, 2] > 0, 2.0, 1.0),
+        )
+
+    def count(self, cutoff: float) -> int:
+        """How many of them have |k| < cutoff."""
+        return int(np.searchsorted(self.lengths, cutoff, side="left"))
+
+
+@dataclass(frozen=True)
+class Level:
+    """The grid of one scale β, the waves within its band, and its wavelets on them.
+
+    shape: grid points per direction. n_waves: K. flat: (K,) place of each wave in the half-complex
+    FFT array. y: (3, K) = β k. multiplicity: (K,). harmonics: ((l_max+1)², K) and
+    gradients: ((l_max+1)², 3, K), solid harmonics of y. radial: (p, l) → A (K,) and
+    B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
+    """
+
+    backend: Backend
+    dtype: str
+    shape: tuple[int, int, int]
+    n_waves: int
+    flat: Array
+    y: Array
+    multiplicity: Array
+    harmonics: Array
+    gradients: Array
+    radial: dict[tuple[int, int], tuple[Array, Array]]
+
+    @classmethod
+    def build(
+        cls,
+        waves: Waves,
+        beta: float,
+        band: float,
+        shape: tuple[int, int, int],
+        orders: set[tuple[int, int]],
+        backend: Backend,
+        dtype: str,
+    ) -> Level:
+        """Tabulate the wavelets (p, l) in `orders` of scale beta."""
+        count = waves.count(band / beta)
+        indices = waves.indices[:count] % np.array(shape)
+        half = shape[2] // 2 + 1
+        flat = (indices[:, 0] * shape[1] + indices[:, 1]) * half + indices[:, 2]
+        y = waves.vectors[:count] * beta
+        s = np.einsum("ka,ka->k", y, y)
+        harmonics, gradients = solid_harmonics(y, max((l for _, l in orders), default=0))
+        w, dw = window(s, band)
+        radial = {}
+        for p, l in orders:  # noqa: E741
+            value, slope = profile(p, l, s)
+            factor = (2.0 * np.pi * beta) ** 1.5
+            radial[p, l] = (
+                backend.to_device(factor * value * w, dtype),
+                backend.to_device(2.0 * factor * (slope * w + value * dw), dtype),
+            )
+        return cls(
+            backend=backend,
+            dtype=dtype,
+            shape=shape,
+            n_waves=count,
+            flat=backend.to_device(flat),
+            y=backend.to_device(y.T, dtype),
+            multiplicity=backend.to_device(waves.multiplicity[:count], dtype),
+            harmonics=backend.to_device(harmonics, dtype),
+            gradients=backend.to_device(gradients, dtype),
+            radial=radial,
+        )
+
+    @property
+    def n_points(self) -> int:
+        return int(np.prod(self.shape))
+
+    def fields(self, coefficients: Array) -> Array:
+        """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K)."""
+        xp = self.backend.xp
+        half = (*self.shape[:2], self.shape[2] // 2 + 1)
+        m = coefficients.shape[0]
+        spectrum = xp.zeros((m, int(np.prod(half))), dtype=coefficients.dtype)
+        spectrum[:, self.flat] = coefficients
+        values = self.backend.fft.irfftn(
+            spectrum.reshape(m, *half), s=self.shape, axes=(1, 2, 3), norm="forward", overwrite_x=True
+        )
+        return values.reshape(m, -1)
+
+    def coefficients(self, fields: Array) -> Array:
+        """Σ_u f(u) e^{−ik·u}, (m, K), of fields (m, n_points)."""
+        m = fields.shape[0]
+        spectrum = self.backend.fft.rfftn(fields.reshape(m, *self.shape), axes=(1, 2, 3))
+        return spectrum.reshape(m, -1)[:, self.flat]
+
+    def convolve(self, p: int, l: int, source: Array) -> Array:  # noqa: E741
+        """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,)."""
+        value, _ = self.radial[p, l]
+        scaled = source[: self.n_waves] * value * phase(p, l)
+        return self.fields(scaled[None, :] * self.harmonics[degree(l)])
+
+    def correlate(self, p: int, l: int, images: Array) -> Array:  # noqa: E741
+        """Σ_m conj(ψ̂_m) ŵ_m, (..., K), of images ŵ (..., 2l+1, K): the adjoint of `convolve`."""
+        value, _ = self.radial[p, l]
+        summed = (images * self.harmonics[degree(l)]).sum(axis=-2)
+        return summed * (value * phase(p, l).conjugate())
+
+    def wave_strain(self, p: int, l: int, source: Array, images: Array) -> Array:  # noqa: E741
+        """Σ_k Re[source ∂ψ̂_m/∂ε conj(ŵ_m)] over all waves, (..., 3, 3), images: (..., 2l+1, K).
+
+        Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
+        """
+        value, slope = self.radial[p, l]
+        xp = self.backend.xp
+        rotated = source[: self.n_waves] * phase(p, l)
+        # Re[z conj(ŵ)] without forming the complex product's imaginary part.
+        overlap = rotated.real * images.real + rotated.imag * images.imag
+        overlap = overlap * self.multiplicity
+        along = (overlap * self.harmonics[degree(l)]).sum(axis=-2) * slope
+        gradient = xp.einsum("...mk,mbk->...bk", overlap, self.gradients[degree(l)]) * value
+        gradient = gradient + along[..., None, :] * self.y
+        return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+
+
+@dataclass(frozen=True)
+class StructureFactor:
+    """e^{−ik·R_j} of all atoms and waves, made from three one-dimensional tables per atom.
+
+    factors: three (N, 2 n_max + 1). places: three (K,) indices into them. whole: all the phases
+    (N, K) where they are few enough to keep, None where blocks of atoms are made when needed.
+    """
+
+    backend: Backend
+    factors: tuple[Array, Array, Array]
+    places: tuple[Array, Array, Array]
+    vectors: Array
+    multiplicity: Array
+    whole: Array | None = None
+
+    MAX_PRODUCTS = 1 << 23
+    """Atoms times waves held at a time (the memory is 16 bytes times this)."""
+
+    @classmethod
+    def build(
+        cls, waves: Waves, box: Box, positions: NDArray[np.float64], backend: Backend, dtype: str
+    ) -> StructureFactor:
+        fractional = positions @ np.linalg.inv(box.vectors)
+        # Wrapping keeps the phases exact for atoms far outside the cell.
+        fractional = fractional - np.floor(fractional)
+        factors, places = [], []
+        for axis in range(3):
+            n = waves.indices[:, axis]
+            top = int(np.abs(n).max(initial=0))
+            angles = -2.0 * np.pi * fractional[:, axis, None] * np.arange(-top, top + 1)
+            factors.append(backend.to_device(np.exp(1j * angles), COMPLEX[dtype]))
+            places.append(backend.to_device(n + top))
+        made = cls(
+            backend,
+            (factors[0], factors[1], factors[2]),
+            (places[0], places[1], places[2]),
+            backend.to_device(waves.vectors.T, dtype),
+            backend.to_device(waves.multiplicity, dtype),
+        )
+        blocks = made._blocks()
+        return replace(made, whole=made._phases(blocks[0])) if len(blocks) == 1 else made
+
+    def _blocks(self) -> list[slice]:
+        n_atoms, n_waves = self.factors[0].shape[0], max(1, self.places[0].shape[0])
+        size = max(1, self.MAX_PRODUCTS // n_waves)
+        return [slice(start, start + size) for start in range(0, n_atoms, size)]
+
+    def _phases(self, block: slice) -> Array:
+        if self.whole is not None:
+            return self.whole
+        x, y, z = (
+            factor[block][:, place] for factor, place in zip(self.factors, self.places, strict=True)
+        )
+        x *= y
+        x *= z
+        return x
+
+    def densities(self, charges: Array) -> Array:
+        """ρ̂_c(k) = Σ_j q_cj e^{−ik·R_j}, (channels, K), of charges (channels, N)."""
+        return sum(charges[:, block] @ self._phases(block) for block in self._blocks())
+
+    def gradient(self, charges: Array, adjoint: Array) -> Array:
+        """∂/∂R_j of Re Σ_k ρ̂(k) Φ(k) over all waves, (n, N, 3), of Φ (n, K) and charges (N,)."""
+        xp = self.backend.xp
+        weighted = adjoint * self.multiplicity
+        blocks = []
+        for block in self._blocks():
+            phases = self._phases(block)
+            parts = [(phases @ (weighted * k).T).imag.T for k in self.vectors]
+            blocks.append(xp.stack(parts, axis=-1) * charges[None, block, None])
+        return xp.concatenate(blocks, axis=1)
