@@ -1,0 +1,337 @@
+"""A fitted potential, and the file that holds it.
+
+E = Σ_i E0(Z_i) + E_core + Σ_λ w_λ S_λ. The file is JSON, with every number written so that it reads
+back bit for bit, and with a checksum over all that decides the energy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from . import transforms
+from .core import ZBLCore
+from .errors import InputError, ModelFileError, UnknownElementError
+from .system import Evaluation, System
+from .transforms.base import Shapes, Transform
+
+FORMAT = "ase_scatter-model"
+VERSION = 1
+LONGEST_LIST = 12
+"""Longer lists in the metadata are counted, not printed."""
+UNITS = {"energy": "eV", "length": "Angstrom", "stress": "eV/Angstrom^3"}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A sparse linear model on scattering coefficients; immutable.
+
+    name: for people. transform: the columns. weights: (n_columns,) in eV. e0: element → energy of
+    the free atom in eV; its keys are the elements that the model knows. core: short-range
+    repulsion, or None. metadata: what JSON can hold: provenance, citation, errors, reference
+    values, golden.
+    Raises InputError if the parts do not fit together.
+    """
+
+    name: str
+    transform: Transform
+    weights: NDArray[np.float64]
+    e0: Mapping[str, float]
+    core: ZBLCore | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        weights = np.array(self.weights, dtype=np.float64)
+        if weights.shape != (self.transform.n_columns,) or not np.isfinite(weights).all():
+            raise InputError(
+                f"the model's {self.transform.n_columns} columns need as many finite weights, "
+                f"not an array shaped {weights.shape}"
+            )
+        unknown = [symbol for symbol in self.e0 if atomic_numbers.get(symbol, 0) < 1]
+        if unknown or not self.e0 or not np.isfinite(list(self.e0.values())).all():
+            raise InputError("e0 must give a finite energy to each of the model's elements")
+        for part, known in (("transform", self.transform), ("core", self.core)):
+            missing = [] if known is None else sorted(set(self.e0) - set(known.elements))
+            if missing:
+                raise InputError(f"e0 names {', '.join(missing)}, which the {part} does not know")
+        weights.setflags(write=False)
+        object.__setattr__(self, "weights", weights)
+        ordered = sorted(self.e0.items(), key=lambda item: atomic_numbers[item[0]])
+        object.__setattr__(self, "e0", {symbol: float(energy) for symbol, energy in ordered})
+        object.__setattr__(self, "metadata", dict(self.metadata))
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols of the elements that it knows, by atomic number."""
+        return tuple(self.e0)
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that change with anything that changes the energy."""
+        return _checksum(self._content())[:16]
+
+    def evaluate(
+        self,
+        system: System,
+        shapes: Shapes | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Evaluation:
+        """Energy (eV), forces (eV/Å) and strain gradient (eV) of a structure.
+
+        shapes: frozen grids, as `transform.grid_shapes` gives them. device and dtype are those of
+        the transform; E0 and core are always summed in float64 on the host. Raises
+        UnknownElementError for elements that are not among `elements`.
+        """
+        e0_k = np.full(len(chemical_symbols), np.nan)
+        e0_k[[atomic_numbers[symbol] for symbol in self.e0]] = list(self.e0.values())
+        atomic = e0_k[system.numbers]
+        if np.isnan(atomic).any():
+            unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic)]})
+            raise UnknownElementError(
+                f"model {self.name!r} does not know {', '.join(unknown)}; "
+                f"it was trained for {', '.join(self.elements)}"
+            )
+        total = self.transform.evaluate(
+            system, self.weights, shapes=shapes, device=device, dtype=dtype
+        )
+        if self.core is not None:
+            total = total + self.core.evaluate(system)
+        return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient)
+
+    # ---- a check that travels with the model -----------------------------------------------------
+
+    def make_golden(self, system: System) -> dict[str, Any]:
+        """A structure with this model's values for it, to be kept as `metadata["golden"]`."""
+        values = self.evaluate(system)
+        return {
+            "numbers": system.numbers.tolist(),
+            "positions": system.positions.tolist(),
+            "cell": system.cell.tolist(),
+            "pbc": system.pbc.tolist(),
+            "energy": values.energy,
+            "forces": values.forces.tolist(),
+            "strain_gradient": values.strain_gradient.tolist(),
+        }
+
+    def check_golden(
+        self, rtol: float = 1e-8, *, device: str = "cpu", dtype: str = "float64"
+    ) -> dict[str, float]:
+        """Recompute the golden values; largest deviation of each, over max(1, largest value).
+
+        Raises ModelFileError if one is above rtol, or if the model holds no golden values.
+        """
+        golden = self.metadata.get("golden")
+        if golden is None:
+            raise ModelFileError(f"model {self.name!r} holds no golden values to check against")
+        system = System(
+            numbers=np.array(golden["numbers"], dtype=np.int64),
+            positions=np.array(golden["positions"], dtype=np.float64),
+            cell=np.array(golden["cell"], dtype=np.float64),
+            pbc=np.array(golden["pbc"], dtype=bool),
+        )
+        values = self.evaluate(system, device=device, dtype=dtype)
+        deviations = {}
+        for key in ("energy", "forces", "strain_gradient"):
+            expected = np.array(golden[key], dtype=np.float64)
+            difference = np.abs(getattr(values, key) - expected).max()
+            deviations[key] = float(difference / max(1.0, np.abs(expected).max()))
+        # Negated, so that NaN fails too.
+        off = {key: value for key, value in deviations.items() if not value <= rtol}
+        if off:
+            listed = ", ".join(f"{key} by {value:.1e}" for key, value in off.items())
+            raise ModelFileError(
+                f"model {self.name!r} does not give the values it was saved with (off: {listed}; "
+                f"allowed: {rtol:.0e}); this installation computes something else"
+            )
+        return deviations
+
+    # ---- for people ------------------------------------------------------------------------------
+
+    def describe(self) -> str:
+        """What the model is, as a text."""
+        core = "none"
+        if self.core is not None:
+            low, high = self.core.r_outer.min(), self.core.r_outer.max()
+            core = f"ZBL, off beyond {low:.2f}" + (f" to {high:.2f} Å" if high > low else " Å")
+        rows: list[tuple[str, Any]] = [
+            ("model", self.name),
+            ("hash", self.hash),
+            ("elements", ", ".join(self.elements)),
+            ("columns", self.transform.n_columns),
+            ("transform", self.transform.kind),
+        ]
+        rows += _flattened(self.transform.to_dict().get("settings", {}), "transform ")
+        rows.append(("core", core))
+        rows += [(f"E0 {symbol} (eV)", f"{energy:.6f}") for symbol, energy in self.e0.items()]
+        rows += _flattened({k: v for k, v in self.metadata.items() if k != "golden"})
+        rows.append(("golden values", "yes" if "golden" in self.metadata else "no"))
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+    # ---- files -----------------------------------------------------------------------------------
+
+    def _content(self) -> dict[str, Any]:
+        """All that decides the energy."""
+        return {
+            "transform": self.transform.to_dict(),
+            "weights": self.weights.tolist(),
+            "e0": dict(self.e0),
+            "core": None if self.core is None else self.core.to_dict(),
+        }
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the model; an existing file stays as it is (InputError) unless overwrite is true.
+
+        The file appears whole or not at all, also if the writing is interrupted.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise InputError(
+                f"{path} exists; choose another name, or replace it with --force (overwrite=True)"
+            )
+        content = self._content()
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "units": UNITS,
+            "elements": list(self.elements),
+            "metadata": self.metadata,
+            **content,
+        }
+        try:
+            document["sha256"] = _checksum(content)
+            text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the model cannot be written as JSON: {error}") from error
+        try:
+            _write_atomically(path, text + "\n")
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Model:
+        """Read a model from a file, or one of the shipped models by its name.
+
+        What exists as a file or has a suffix is a path, anything else a shipped name. Raises
+        ModelFileError for what is not there, is no model, is damaged, or is of a newer version.
+        """
+        source = _find(name_or_path)
+        document = _parse(source)
+        content = {key: document[key] for key in ("transform", "weights", "e0", "core")}
+        if _checksum(content) != document["sha256"]:
+            raise ModelFileError(
+                f"{source} is damaged: its numbers do not fit its checksum; get the file anew"
+            )
+        try:
+            return cls(
+                name=document["name"],
+                transform=transforms.transform_from_dict(content["transform"]),
+                weights=content["weights"],
+                e0=content["e0"],
+                core=None if content["core"] is None else ZBLCore.from_dict(content["core"]),
+                metadata=document["metadata"],
+            )
+        except InputError as error:
+            raise ModelFileError(f"{source} cannot be used: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"{source} holds a model that this version cannot use "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    names = (Path(entry.name) for entry in _shipped_directory().iterdir())
+    return sorted(name.stem for name in names if name.suffix == ".json")
+
+
+def _shipped_directory() -> Traversable:
+    try:
+        return resources.files("ase_scatter.potentials")
+    except ModuleNotFoundError:
+        # Run from a source tree, where the directory stands beside the package.
+        return Path(__file__).parents[1] / "potentials"
+
+
+def _find(name_or_path: str | Path) -> Traversable:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) != 1:
+        raise ModelFileError(f"there is no model file {path}")
+    known = shipped_models()
+    if path.name not in known:
+        raise ModelFileError(
+            f"there is no shipped model {path.name!r}; choose from "
+            f"{', '.join(known) or '(none is installed)'}, or give the path of a model file"
+        )
+    return _shipped_directory() / f"{path.name}.json"
+
+
+def _parse(source: Traversable) -> dict[str, Any]:
+    """The document of a model file whose format, version and keys are right."""
+    try:
+        document = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFileError(f"{source} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelFileError(
+            f"{source} is not a complete JSON file ({error}); it is cut off, or it is no model file"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ModelFileError(f"{source} is not a model file of ase_scatter (format {FORMAT!r})")
+    version = document.get("version")
+    if version != VERSION:
+        raise ModelFileError(
+            f"{source} is of format version {version!r}, but this ase-scatter reads version "
+            f"{VERSION}; a newer ase-scatter may read it"
+        )
+    keys = ("name", "transform", "weights", "e0", "core", "metadata", "sha256")
+    missing = [key for key in keys if key not in document]
+    if missing:
+        raise ModelFileError(f"{source} is damaged: it lacks {', '.join(missing)}")
+    return document
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write beside the target and move into place: no half-written file ever has its name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(content: Any) -> str:
+    """SHA-256 of the content as JSON in one fixed spelling."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Leaves of nested mappings, each under the names that lead to it."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key} ")
+        elif isinstance(value, (list, tuple)):
+            short = len(value) <= LONGEST_LIST
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if short else f"{len(value)} values"
+        else:
+            yield f"{prefix}{key}", value

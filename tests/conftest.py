@@ -1,0 +1,44 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from pair_transform import PairTransform
+
+from ase_scatter import transforms
+from ase_scatter.core import ZBLCore
+from ase_scatter.model import Model
+
+
+@pytest.fixture
+def pair_model(monkeypatch) -> Model:
+    """A model for Li and Si on the pair transform, loadable from files as well."""
+    monkeypatch.setitem(transforms._KINDS, PairTransform.kind, PairTransform)
+    return Model(
+        name="pairs",
+        transform=PairTransform(),
+        weights=np.array([1 / 3, -0.1]),
+        e0={"Si": -0.7, "Li": -0.2},
+        core=ZBLCore(("Li", "Si")),
+        metadata={"citation": "nobody, 2020", "errors": {"test": {"energy MAE (meV/atom)": 4.5}}},
+    )
+
+
+@pytest.fixture
+def crystal() -> Atoms:
+    """Six rattled atoms in a skewed cell, Li–Si pairs inside the core's range among them."""
+    rng = np.random.default_rng(3)
+    cell = [[4.1, 0.3, 0.0], [0.2, 3.9, 0.5], [-0.4, 0.1, 4.3]]
+    scaled = [
+        [0, 0, 0],
+        [0.5, 0.5, 0],
+        [0.5, 0, 0.5],
+        [0, 0.5, 0.5],
+        [0.27, 0.2, 0.2],
+        [0.8, 0.7, 0.6],
+    ]
+    atoms = Atoms("Si2LiSiLi2", scaled_positions=scaled, cell=cell, pbc=True)
+    atoms.positions += rng.normal(scale=0.05, size=(6, 3))
+    return atoms
