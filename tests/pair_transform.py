@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ase_scatter.system import Evaluation, System
+from ase_scatter.system import Evaluation, System, completed_cell
 from ase_scatter.transforms.base import Jacobian, Transform
 
 CUTOFF = 6.0
@@ -56,7 +56,8 @@ class PairTransform(Transform):
 
     def jacobian(self, system, *, shapes=None, device="cpu", dtype="float64"):
         shapes = self.grid_shapes(system) if shapes is None else shapes
-        atoms = Atoms(system.numbers, positions=system.positions, cell=system.cell, pbc=system.pbc)
+        cell = completed_cell(system.cell, system.pbc)
+        atoms = Atoms(system.numbers, positions=system.positions, cell=cell, pbc=system.pbc)
         i, r, vectors = neighbor_list("idD", atoms, CUTOFF)
         a = np.array(self.exponents)[:, None]
         terms = np.exp(-a * r**2)

@@ -1,0 +1,112 @@
+"""The ASE face of a model: nothing but the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from numpy.typing import ArrayLike
+
+from .backend import require_device, require_dtype
+from .conventions import to_voigt
+from .errors import InputError
+from .model import Model
+from .system import System
+from .transforms.base import Shapes
+
+
+class ScatteringCalculator(Calculator):
+    """Energies, forces and stress of a wavelet scattering model.
+
+    model: a shipped name, the path of a model file, or a Model. device: "cpu" or "cuda". dtype:
+    "float64" or "float32". grid_shape: grid points (n_scales, 3) to be used whatever the cell; by
+    default they follow the cell. Settings are fixed for the calculator's life, but for the grid
+    (`freeze_grid`). Raises ModelFileError, DeviceError or InputError for what cannot be used.
+
+    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order.
+    """
+
+    # New objects, where ASE keeps them: its base classes hold lists that all calculators share.
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+    ignored_changes = {"initial_charges", "initial_magmoms"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        model: str | Path | Model,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        grid_shape: ArrayLike | None = None,
+    ) -> None:
+        super().__init__()
+        require_device(device)
+        self.model = model if isinstance(model, Model) else Model.load(model)
+        # The model itself stays out of the parameters: trajectories could not be written.
+        self.parameters.update(
+            model=self.model.name,
+            hash=self.model.hash,
+            device=device,
+            dtype=require_dtype(dtype),
+            grid_shape=None if grid_shape is None else np.asarray(grid_shape).tolist(),
+        )
+
+    def set(self, **kwargs: Any) -> dict[str, Any]:
+        """Refuse changes: a calculator with other settings is another calculator."""
+        if kwargs:
+            raise InputError(
+                f"{', '.join(kwargs)} cannot be set on a ScatteringCalculator; make a new one with "
+                "the model, device and dtype that you want"
+            )
+        return {}
+
+    def grid_shapes(self, atoms: Atoms) -> Shapes | None:
+        """Grid points (n_scales, 3) that these atoms' cell asks for; None without a grid."""
+        shapes_of = getattr(self.model.transform, "grid_shapes", None)
+        return None if shapes_of is None else np.asarray(shapes_of(System.from_atoms(atoms)))
+
+    def freeze_grid(self, atoms: Atoms | None) -> None:
+        """Keep the grids that these atoms' cell asks for, whatever cell comes; None sets them free.
+
+        While a cell is strained or relaxed the grids must not change from one step to the next, or
+        the energy would jump (by little) where they do.
+        """
+        shapes = None if atoms is None else self.grid_shapes(atoms)
+        self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
+        self.reset()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute everything at once for these atoms; what has changed since plays no role."""
+        # First of all, so that nothing stale is left if something below fails.
+        self.results = {}
+        super().calculate(atoms)
+        if self.atoms is None:
+            raise InputError("there are no atoms to compute; attach the calculator to some")
+        system = System.from_atoms(self.atoms)
+        shapes = self.parameters["grid_shape"]
+        values = self.model.evaluate(
+            system,
+            shapes=None if shapes is None else np.array(shapes, dtype=np.int64),
+            device=self.parameters["device"],
+            dtype=self.parameters["dtype"],
+        )
+        results: dict[str, Any] = {
+            "energy": values.energy,
+            "free_energy": values.energy,
+            "forces": values.forces,
+        }
+        if system.has_volume:
+            results["stress"] = to_voigt(values.strain_gradient) / system.volume
+        self.results = results
+        if properties is not None and "stress" in properties and not system.has_volume:
+            raise PropertyNotImplementedError(
+                "the stress needs a cell with three independent vectors; set one with "
+                "atoms.set_cell(...), or ask for energy and forces only"
+            )
