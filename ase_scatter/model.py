@@ -30,7 +30,7 @@ from .transforms.base import Shapes, Transform
 FORMAT = "ase_scatter-model"
 VERSION = 1
 LONGEST_LIST = 12
-"""Longer lists in the metadata are counted, not printed."""
+"""Longer lists are counted in a description, not printed."""
 UNITS = {"energy": "eV", "length": "Angstrom", "stress": "eV/Angstrom^3"}
 
 
@@ -325,13 +325,19 @@ def _checksum(content: Any) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Leaves of nested mappings, each under the names that lead to it."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{prefix}{key} ")
-        elif isinstance(value, (list, tuple)):
-            short = len(value) <= LONGEST_LIST
-            yield f"{prefix}{key}", ", ".join(map(str, value)) if short else f"{len(value)} values"
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key}", _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        many = len(value) > LONGEST_LIST
+        return f"{len(value)} values" if many else ", ".join(map(_shown, value)) or "none"
+    return str(value)

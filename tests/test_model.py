@@ -340,6 +340,6 @@ def test_golden_values_are_asked_for(pair_model):
 
 def test_description_tells_what_there_is(pair_model):
     text = pair_model.describe()
-    for part in ("pairs", pair_model.hash, "Li, Si", "1.0, 1.5", "nobody, 2020", "4.5", "ZBL"):
+    for part in ("pairs", pair_model.hash, "Li, Si", "1, 1.5", "nobody, 2020", "4.5", "ZBL"):
         assert part in text
     assert "errors test energy MAE (meV/atom)" in text
