@@ -20,7 +20,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
-from .system import Evaluation, System, completed_cell
+from .system import Evaluation, System
 
 COULOMB = float(units.Hartree * units.Bohr)
 """e²/4πε₀ in eV Å."""
@@ -87,7 +87,7 @@ class ZBLCore:
         neighbors = vesin.NeighborList(cutoff=self.r_outer.max(), full_list=False, n_threads=1)
         i, j, r_p, vectors_pc = neighbors.compute(
             points=system.positions,
-            box=completed_cell(system.cell, system.pbc),
+            box=system.cell,
             periodic=system.pbc,
             quantities="ijdD",
         )

@@ -109,8 +109,10 @@ def test_a_failed_call_leaves_nothing_stale(atoms, monkeypatch):
     with monkeypatch.context() as context:
         context.setattr(Model, "evaluate", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            moved.get_potential_energy()
+            atoms.calc.calculate(moved)
         assert atoms.calc.results == {}
+        with pytest.raises(ZeroDivisionError):
+            moved.get_potential_energy()
     assert moved.get_potential_energy() == ScatteringCalculator(
         atoms.calc.model
     ).get_potential_energy(moved)
