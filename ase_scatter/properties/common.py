@@ -1,0 +1,132 @@
+"""What the workflows share: results as data, private calculators, one way to minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any, TypeAlias
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from ase.optimize import BFGS
+from ase.optimize.optimize import Optimizer
+
+from ..errors import InputError
+
+Progress: TypeAlias = bool | Callable[[str, int, int | None], None]
+"""False: silence. True: a bar on stderr. Or a function of (name, steps done, all steps or None)."""
+
+
+class Result:
+    """Base of the frozen dataclasses that the workflows return."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as what JSON can hold; the units are those of the class's docstring."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Result):
+        return value.to_dict()
+    if isinstance(value, Atoms):
+        return {
+            "symbols": value.get_chemical_symbols(),
+            "positions": value.positions.tolist(),
+            "cell": value.cell[:].tolist(),
+            "pbc": value.pbc.tolist(),
+        }
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+@contextmanager
+def reporting(
+    progress: Progress, name: str, total: int | None = None
+) -> Iterator[Callable[[], None]]:
+    """A function to be called after every step of a piece of work; it shows how far the work is."""
+    if callable(progress):
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            progress(name, done, total)
+
+        yield count
+    elif progress:
+        from tqdm import tqdm
+
+        with tqdm(desc=name, total=total, unit="step") as bar:
+
+            def advance() -> None:
+                bar.update()
+
+            yield advance
+    else:
+        yield lambda: None
+
+
+def frozen_calculator(calculator: BaseCalculator, atoms: Atoms) -> BaseCalculator:
+    """The calculator to be used while the cell of these atoms is strained.
+
+    Calculators on a grid (those with a method `freeze_grid`) are copied, and the copy keeps the
+    grid of these atoms, since the energy would jump where the number of grid points changes. Any
+    other calculator is returned as it is.
+    """
+    if not hasattr(calculator, "freeze_grid"):
+        return calculator
+    frozen = deepcopy(calculator)
+    frozen.freeze_grid(atoms)
+    return frozen
+
+
+def with_calculator(atoms: Atoms, calculator: BaseCalculator) -> Atoms:
+    """A copy of the atoms with this calculator, so that the caller's atoms stay as they are."""
+    copy: Atoms = atoms.copy()
+    copy.calc = calculator
+    return copy
+
+
+def minimise(
+    target: Any,
+    *,
+    fmax: float,
+    steps: int,
+    tick: Callable[[], None],
+    optimizer: type[Optimizer] = BFGS,
+) -> tuple[bool, int]:
+    """Run one of ASE's optimizers on atoms, a cell filter or a band: (converged, steps taken).
+
+    fmax: largest force that remains, eV/Å. Raises InputError once an energy is not finite.
+    """
+
+    def watch() -> None:
+        energy = target.get_potential_energy()
+        if not np.isfinite(energy):
+            raise InputError(
+                f"the calculator gave the energy {energy} during the relaxation; check that the "
+                "structure is one that it is meant for"
+            )
+        tick()
+
+    with optimizer(target, logfile=None) as run:
+        run.attach(watch)
+        converged = run.run(fmax=fmax, steps=steps)
+        return bool(converged), int(run.nsteps)
+
+
+def require_crystal(atoms: Atoms) -> None:
+    """Raise InputError unless the atoms are periodic in three dimensions."""
+    if not (atoms.pbc.all() and atoms.cell.rank == 3):
+        raise InputError("this property needs a crystal: a cell, periodic in three directions")
+
+
+def largest_force(atoms: Atoms) -> float:
+    """Length of the largest force on an atom, constraints applied, in eV/Å."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0))

@@ -1,0 +1,103 @@
+"""Relaxed positions and relaxed lattices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import BaseCalculator
+from ase.filters import FrechetCellFilter
+from numpy.typing import NDArray
+
+from ..conventions import GPA
+from .common import (
+    Progress,
+    Result,
+    frozen_calculator,
+    largest_force,
+    minimise,
+    reporting,
+    require_crystal,
+    with_calculator,
+)
+
+CELL_ROUNDS = 5
+"""How often a relaxed cell gets the grid that fits it before what is left is taken as it is."""
+
+
+@dataclass(frozen=True)
+class Relaxation(Result):
+    """A relaxed structure.
+
+    atoms: the relaxed copy, without a calculator. energy: eV. max_force: largest force that is
+    left, eV/Å. stress: (6,) Voigt in GPa, positive in tension; None if only positions were relaxed.
+    steps: optimizer steps. converged: whether the tolerance was reached.
+    """
+
+    atoms: Atoms
+    energy: float
+    max_force: float
+    stress: NDArray[np.float64] | None
+    steps: int
+    converged: bool
+
+    @property
+    def lengths(self) -> NDArray[np.float64]:
+        """Lengths of the three cell vectors, Å."""
+        return np.asarray(self.atoms.cell.lengths())
+
+
+def relax_positions(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    fmax: float = 0.01,
+    steps: int = 300,
+    progress: Progress = False,
+    name: str = "positions",
+) -> Relaxation:
+    """Relax the positions in a fixed cell, to forces below fmax (eV/Å).
+
+    Check `converged`: after so many steps it ends, relaxed or not.
+    """
+    atoms = with_calculator(atoms, calculator)
+    with reporting(progress, name) as tick:
+        converged, taken = minimise(atoms, fmax=fmax, steps=steps, tick=tick)
+    energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
+    atoms.calc = None
+    return Relaxation(atoms, energy, force, None, taken, converged)
+
+
+def relax_cell(
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    *,
+    keep_shape: bool = True,
+    fmax: float = 0.001,
+    steps: int = 300,
+    progress: Progress = False,
+    name: str = "cell",
+) -> Relaxation:
+    """Relax the cell and the positions in it.
+
+    keep_shape: only scale the cell, to zero pressure; otherwise all six strains are free. fmax:
+    tolerance on the forces (eV/Å) and on the derivatives of the energy with respect to the strains,
+    per atom (eV). The grid of a grid calculator is frozen while the cell moves, then fitted to
+    where it went, until it stays. Check `converged`, and `stress` for what keep_shape leaves.
+    Raises InputError if the atoms are not periodic in three dimensions.
+    """
+    require_crystal(atoms)
+    atoms, total = atoms.copy(), 0
+    with reporting(progress, name) as tick:
+        for _ in range(CELL_ROUNDS):
+            atoms.calc = frozen_calculator(calculator, atoms)
+            cell = FrechetCellFilter(atoms, hydrostatic_strain=keep_shape)
+            converged, taken = minimise(cell, fmax=fmax, steps=steps, tick=tick)
+            total += taken
+            if taken == 0 or not converged or atoms.calc is calculator:
+                break
+    energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
+    stress = atoms.get_stress() / GPA
+    atoms.calc = None
+    return Relaxation(atoms, energy, force, stress, total, converged)
