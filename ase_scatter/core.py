@@ -66,9 +66,7 @@ class ZBLCore:
             radii = covalent_radii[[atomic_numbers[symbol] for symbol in symbols]]
             r_outer = DEFAULT_OUTER * (radii[:, None] + radii[None, :])
         outer = _pair_table(r_outer, len(symbols), "r_outer")
-        inner = _pair_table(
-            DEFAULT_INNER * outer if r_inner is None else r_inner, len(symbols), "r_inner"
-        )
+        inner = _pair_table(DEFAULT_INNER * outer if r_inner is None else r_inner, len(symbols), "r_inner")
         if not np.all((inner >= 0) & (inner < outer)):
             raise InputError("the core's ranges must fulfil 0 ≤ r_inner < r_outer for every pair")
         # Frozen: the tables are set once, here.

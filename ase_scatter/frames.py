@@ -99,9 +99,7 @@ def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:
     )
 
 
-def _label(
-    atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]
-) -> NDArray[np.float64] | None:
+def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> NDArray[np.float64] | None:
     """A label as a finite array of one of the shapes, or None where the frame has none."""
     calculated = atoms.calc.results if atoms.calc is not None else {}
     # A name of the user's own goes before what the calculator holds; ASE moves its own names there.
@@ -114,9 +112,7 @@ def _label(
     except (TypeError, ValueError):
         raise InputError(f"the {name} {value!r} is not made of numbers") from None
     if label.shape not in shapes:
-        raise InputError(
-            f"the {name} is shaped {label.shape}, but must be {' or '.join(map(str, shapes))}"
-        )
+        raise InputError(f"the {name} is shaped {label.shape}, but must be {' or '.join(map(str, shapes))}")
     if not np.isfinite(label).all():
         raise InputError(f"the {name} holds values that are not finite; mend or drop this frame")
     return label

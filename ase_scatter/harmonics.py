@@ -30,6 +30,6 @@ def solid_harmonics(
     )
 
 
-def degree(l: int) -> slice:  # noqa: E741 (l is the field's letter)
+def degree(l: int) -> slice:
     """Where the 2l+1 harmonics of degree l stand."""
     return slice(l * l, (l + 1) * (l + 1))

@@ -73,9 +73,7 @@ def force_pairs(
     predictions: Sequence[Prediction], frames: Sequence[Frame]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Reference and predicted force components (n,) in eV/Å, of the frames that have labels."""
-    return _stacked(
-        [(f.forces, p.forces) for p, f in zip(predictions, frames, strict=True)], "forces"
-    )
+    return _stacked([(f.forces, p.forces) for p, f in zip(predictions, frames, strict=True)], "forces")
 
 
 def stress_pairs(

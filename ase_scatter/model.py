@@ -105,9 +105,7 @@ class Model:
                 f"model {self.name!r} does not know {', '.join(unknown)}; "
                 f"it was trained for {', '.join(self.elements)}"
             )
-        total = self.transform.evaluate(
-            system, self.weights, shapes=shapes, device=device, dtype=dtype
-        )
+        total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
         if self.core is not None:
             total = total + self.core.evaluate(system)
         return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient)
@@ -250,8 +248,7 @@ class Model:
             raise ModelFileError(f"{source} cannot be used: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(
-                f"{source} holds a model that this version cannot use "
-                f"({type(error).__name__}: {error})"
+                f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
             ) from error
 
 

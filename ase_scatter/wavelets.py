@@ -39,21 +39,21 @@ class Wavelet:
 
     scale: int
     p: int
-    l: int  # noqa: E741
+    l: int
 
     def __post_init__(self) -> None:
         if min(self.scale, self.p, self.l) < 0:
             raise InputError(f"a wavelet's scale, p and l must not be negative: {self}")
 
 
-def normalisation(p: int, l: int) -> float:  # noqa: E741
+def normalisation(p: int, l: int) -> float:
     """K_pl, so that ∫ψ² = 1."""
     return float(np.sqrt(2.0) * np.exp(0.5 * (gammaln(p + 1) - gammaln(p + l + 1.5))))
 
 
 def profile(
     p: int,
-    l: int,  # noqa: E741
+    l: int,
     s: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """K_pl L_p^{(l+1/2)}(s) e^{-s/2} and its derivative in s."""
@@ -64,9 +64,7 @@ def profile(
     return envelope * laguerre, envelope * (slope - 0.5 * laguerre)
 
 
-def window(
-    s: NDArray[np.float64], band: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def window(s: NDArray[np.float64], band: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The band's window in s = y², and its derivative in s: 1 inside, 0 from y = band on."""
     start, end = (WINDOW_START * band) ** 2, band**2
     t = np.clip((s - start) / (end - start), 0.0, 1.0)
@@ -78,7 +76,7 @@ def window(
 def real_space(
     beta: float,
     p: int,
-    l: int,  # noqa: E741
+    l: int,
     vectors: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ψ (2l+1, n) and ∇ψ (2l+1, 3, n), in Å^{-3/2} and Å^{-5/2}, at vectors (n, 3) in Å."""
@@ -88,26 +86,24 @@ def real_space(
 def fourier_space(
     beta: float,
     p: int,
-    l: int,  # noqa: E741
+    l: int,
     wave_vectors: NDArray[np.float64],
     band: float | None = None,
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """ψ̂ (2l+1, n) and ∂ψ̂/∂k (2l+1, 3, n) at wave vectors (n, 3) in 1/Å, windowed if a band is given."""
     y = wave_vectors * beta
-    values, gradients = _assemble(
-        (2.0 * np.pi * beta) ** 1.5, 1.0 / beta, *_scaled(p, l, y, band)
-    )
+    values, gradients = _assemble((2.0 * np.pi * beta) ** 1.5, 1.0 / beta, *_scaled(p, l, y, band))
     return phase(p, l) * values, phase(p, l) * gradients
 
 
-def phase(p: int, l: int) -> complex:  # noqa: E741
+def phase(p: int, l: int) -> complex:
     """(−1)^p (−i)^l, the phase between a wavelet and its Fourier transform."""
     return complex((-1.0) ** p * (1, -1j, -1, 1j)[l % 4])
 
 
 def _scaled(
     p: int,
-    l: int,  # noqa: E741
+    l: int,
     x: NDArray[np.float64],
     band: float | None = None,
 ) -> tuple[NDArray[np.float64], ...]:

@@ -87,9 +87,7 @@ def _is_stale(image: Atoms) -> bool:
     return image.calc is None or bool(image.calc.check_state(image))
 
 
-def hop_end_points(
-    supercell: Atoms, *, index: int = 0, neighbour: int | None = None
-) -> tuple[Atoms, Atoms]:
+def hop_end_points(supercell: Atoms, *, index: int = 0, neighbour: int | None = None) -> tuple[Atoms, Atoms]:
     """A vacancy before and after a neighbour has hopped into it, all atoms on their sites.
 
     supercell: the perfect crystal. index: the atom that is taken out. neighbour: the atom that hops

@@ -46,9 +46,7 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def reporting(
-    progress: Progress, name: str, total: int | None = None
-) -> Iterator[Callable[[], None]]:
+def reporting(progress: Progress, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
     """A function to be called after every step of a piece of work; it shows how far the work is."""
     if callable(progress):
         done = 0

@@ -111,9 +111,7 @@ def elastic_constants(
         for column, direction in enumerate(np.eye(6)):
             stresses = []
             for sign in (1, -1):
-                strained, relaxed = _strained(
-                    crystal, sign * strain * direction, relax_ions, fmax, steps
-                )
+                strained, relaxed = _strained(crystal, sign * strain * direction, relax_ions, fmax, steps)
                 stresses.append(strained.get_stress())
                 converged = converged and relaxed
                 tick()

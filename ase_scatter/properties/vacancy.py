@@ -67,9 +67,7 @@ def vacancy_formation(
     unrelaxed = float(with_calculator(defect, calculator).get_potential_energy())
     if rattle > 0:
         defect.positions += np.random.default_rng(0).normal(scale=rattle, size=(len(defect), 3))
-    relaxed = relax_positions(
-        defect, calculator, fmax=fmax, steps=steps, progress=progress, name=name
-    )
+    relaxed = relax_positions(defect, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
     return VacancyFormation(
         energy=relaxed.energy + atom_energy - perfect,
         unrelaxed=unrelaxed + atom_energy - perfect,

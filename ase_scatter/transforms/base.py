@@ -53,7 +53,12 @@ class Transform(ABC):
 
     @abstractmethod
     def features(
-        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
     ) -> NDArray[np.float64]:
         """Values S_λ of all columns, shaped (n_columns,)."""
 
@@ -71,7 +76,12 @@ class Transform(ABC):
 
     @abstractmethod
     def jacobian(
-        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
     ) -> Jacobian:
         """Every column with its derivatives."""
 

@@ -35,7 +35,7 @@ from ..system import Evaluation, System
 from ..wavelets import Wavelet
 from .base import Jacobian, Shapes, Transform
 from .padding import Box, padded_box
-from .waves import Level, StructureFactor, Waves
+from .waves import Level, StructureFactor, tabulate
 
 DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
@@ -81,7 +81,7 @@ class GridSettings:
             Wavelet(i, p, l)
             for i in range(len(self.scales))
             for p, l_max in enumerate(which)
-            for l in range(l_max + 1)  # noqa: E741
+            for l in range(l_max + 1)
         ]
 
 
@@ -163,7 +163,8 @@ class GridTransform(Transform):
     def _label(self, column: Column) -> str:
         channel, first, second = column.path
         parts = [self._name(wavelet) for wavelet in (first, second) if wavelet is not None]
-        return f"grid S{len(parts)}[{self.channels.names[channel]}; {' → '.join(parts)}; q={column.exponent:.3g}]"
+        name = self.channels.names[channel]
+        return f"grid S{len(parts)}[{name}; {' → '.join(parts)}; q={column.exponent:.3g}]"
 
     def _name(self, wavelet: Wavelet) -> str:
         return f"β={self.settings.scales[wavelet.scale]:.3g} p={wavelet.p} l={wavelet.l}"
@@ -195,14 +196,13 @@ class GridTransform(Transform):
         return sorted(nodes.values(), key=lambda node: (node.path.channel, node.path.first))
 
     @cached_property
-    def _orders(self) -> dict[int, set[tuple[int, int]]]:
+    def _orders(self) -> dict[int, frozenset[tuple[int, int]]]:
         """(p, l) in use at each scale."""
-        orders: dict[int, set[tuple[int, int]]] = {}
-        for path, _ in self.paths:
-            for wavelet in path[1:]:
-                if wavelet is not None:
-                    orders.setdefault(wavelet.scale, set()).add((wavelet.p, wavelet.l))
-        return orders
+        used = {wavelet for path, _ in self.paths for wavelet in path[1:] if wavelet is not None}
+        return {
+            scale: frozenset((wavelet.p, wavelet.l) for wavelet in used if wavelet.scale == scale)
+            for scale in {wavelet.scale for wavelet in used}
+        }
 
     # ---- boxes and grids ------------------------------------------------------------------------
 
@@ -210,14 +210,19 @@ class GridTransform(Transform):
         """Distance (Å) beyond which the wavelet's square is negligible."""
         return self.settings.scales[wavelet.scale] * (3.4 + np.sqrt(2 * wavelet.p + wavelet.l))
 
-    def _box(self, system: System) -> Box:
+    @cached_property
+    def _padding(self) -> float:
+        """Vacuum (Å) that keeps every path from its own images."""
         reach = 0.0
-        for path, _ in self.paths:
+        for path in {column.path for column in self.paths}:
             total = self._reach(path.first)
             if path.second is not None:
                 total = 0.8 * total + self._reach(path.second)
             reach = max(reach, total)
-        return padded_box(system, 2.0 * reach, self._step)
+        return 2.0 * reach
+
+    def _box(self, system: System) -> Box:
+        return padded_box(system, self._padding, self._step)
 
     @property
     def _step(self) -> float:
@@ -285,7 +290,12 @@ class GridTransform(Transform):
         return _Sampled(self, system, shapes, require_device(device), require_dtype(dtype))
 
     def features(
-        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
     ) -> NDArray[np.float64]:
         return self._sample(system, shapes, device, dtype).features()
 
@@ -304,7 +314,12 @@ class GridTransform(Transform):
         return self._sample(system, shapes, device, dtype).evaluate(weights)
 
     def jacobian(
-        self, system: System, *, shapes: Shapes | None = None, device: str = "cpu", dtype: str = "float64"
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
     ) -> Jacobian:
         return self._sample(system, shapes, device, dtype).jacobian()
 
@@ -361,7 +376,12 @@ class _Sampled:
     """One structure on its grids: what forward, adjoint and Jacobian share."""
 
     def __init__(
-        self, transform: GridTransform, system: System, shapes: Shapes | None, backend: Backend, dtype: str
+        self,
+        transform: GridTransform,
+        system: System,
+        shapes: Shapes | None,
+        backend: Backend,
+        dtype: str,
     ) -> None:
         self.transform = transform
         self.system = system
@@ -375,14 +395,14 @@ class _Sampled:
         self.volume = self.box.volume
         given = transform._shapes(self.box) if shapes is None else transform._require_shapes(self.box, shapes)
         used = transform._orders
-        cutoff = settings.band / settings.scales[min(used)] if used else 0.0
-        waves = Waves.within(self.box.vectors, cutoff)
-        self.levels = {
-            i: Level.build(
-                waves, settings.scales[i], settings.band, tuple(given[i].tolist()), orders, backend, dtype
-            )
-            for i, orders in sorted(used.items())
-        }
+        waves, levels = tabulate(
+            tuple(self.box.vectors.ravel().tolist()),
+            tuple((settings.scales[i], tuple(given[i].tolist()), used[i]) for i in sorted(used)),
+            settings.band,
+            backend,
+            dtype,
+        )
+        self.levels = dict(zip(sorted(used), levels, strict=True))
         self.structure = StructureFactor.build(waves, self.box, system.positions, backend, dtype)
         self.charges = backend.to_device(charges, dtype)
         # Divided by the volume: the coefficients of ρ in plane waves.
@@ -467,9 +487,19 @@ class _Sampled:
     def evaluate(self, weights: NDArray[np.float64]) -> Evaluation:
         energy = 0.0
         spread = 0.0  # Σ w f: f carries 1/V, so it falls as the volume grows
-        strain = self.xp.zeros((3, 3), dtype=self.dtype)
         forces = np.zeros_like(self.system.positions)
         adjoints: dict[int, Array] = {}
+        overlaps: dict[tuple[int, int], tuple[Array, Array]] = {}
+
+        def add_overlap(level: Level, wavelet: Wavelet, source: Array, images: Array) -> None:
+            pair = level.overlap(wavelet.p, wavelet.l, source, images)
+            key = wavelet.scale, wavelet.l
+            if key in overlaps:
+                for total, part in zip(overlaps[key], pair, strict=True):
+                    total += part
+            else:
+                overlaps[key] = pair
+
         for node in self._nodes():
             channel, first, _ = node.path
             level, f, x = self._order1(node)
@@ -487,21 +517,23 @@ class _Sampled:
                     for index, value, slope in self._rises(level2, x2, exponents):
                         energy += weights[index] * value
                         t2 += weights[index] * slope
-                    p, l = path.second.p, path.second.l  # noqa: E741
-                    images, _ = self._pull_back(level2, path.second, f2, t2, self._norm(path))
-                    back[: level2.n_waves] += level2.correlate(p, l, images)
-                    strain += level2.wave_strain(p, l, inner, images)
+                    second = path.second
+                    images, _ = self._pull_back(level2, second, f2, t2, self._norm(path))
+                    back[: level2.n_waves] += level2.correlate(second.p, second.l, images)
+                    add_overlap(level2, second, inner, images)
                 t += self._from_inner(level, back[None], x)[0]
             images, total = self._pull_back(level, first, f, t, self._norm(node.path))
             spread += float(total)
             density = self.densities[channel]
-            strain += level.wave_strain(first.p, first.l, density, images)
+            add_overlap(level, first, density, images)
             adjoint = adjoints.setdefault(channel, self.xp.zeros_like(density))
             adjoint[: level.n_waves] += level.correlate(first.p, first.l, images)
         for channel, adjoint in adjoints.items():
             gradient = self.structure.gradient(self.charges[channel], adjoint.conj()[None])
             forces -= self.backend.to_host(gradient[0]) / self.volume
-        with_box = self.backend.to_host(strain).astype(np.float64) + (energy - spread) * np.eye(3)
+        with_box = (energy - spread) * np.eye(3)
+        for (scale, l), pair in overlaps.items():
+            with_box += self.backend.to_host(self.levels[scale].wave_strain(l, *pair))
         gradient = self.box.strain_gradient(with_box, -forces, self.system.positions)
         return Evaluation(energy, forces, 0.5 * (gradient + gradient.T))
 
@@ -517,46 +549,45 @@ class _Sampled:
         for node in self._nodes():
             channel, first, _ = node.path
             level, f, x = self._order1(node)
-            indices: list[int] = []
-            adjoints: list[Array] = []
-            strains: list[Array] = []
-            spreads: list[Array] = []
-
-            def pull_back(
-                index: int, t: Array, strain: Array | None,
-                level: Level = level, f: Array = f, node: _Node = node, adjoints: list[Array] = adjoints,
-                indices: list[int] = indices, strains: list[Array] = strains, spreads: list[Array] = spreads,
-            ) -> None:
-                first = node.path.first
-                images, total = self._pull_back(level, first, f, t, self._norm(node.path))
-                change = level.wave_strain(first.p, first.l, self.densities[node.path.channel], images)
+            density, norm = self.densities[channel], self._norm(node.path)
+            indices, adjoints, strains, spreads = [], [], [], []
+            for index, value, t, strain in self._slopes(node, level, x):
+                images, spread = self._pull_back(level, first, f, t, norm)
+                values[index] = value
                 indices.append(index)
                 adjoints.append(level.correlate(first.p, first.l, images))
-                strains.append(change if strain is None else change + strain)
-                spreads.append(total)
-
-            for index, value, slope in self._rises(level, x, node.exponents):
-                values[index] = value
-                pull_back(index, slope, None)
-            inner = self._inner(level, x) if node.children else None
-            for path, exponents in node.children.items():
-                assert path.second is not None and inner is not None
-                level2, f2, x2 = self._order2(path, inner)
-                p, l = path.second.p, path.second.l  # noqa: E741
-                for index, value, slope in self._rises(level2, x2, exponents):
-                    values[index] = value
-                    images, _ = self._pull_back(level2, path.second, f2, slope, self._norm(path))
-                    back = self.xp.zeros_like(inner)
-                    back[: level2.n_waves] = level2.correlate(p, l, images)
-                    t = self._from_inner(level, back[None], x)[0]
-                    pull_back(index, t, level2.wave_strain(p, l, inner, images))
-            stacked = self.xp.zeros((len(indices), self.densities.shape[1]), dtype=self.densities.dtype)
+                overlap = level.overlap(first.p, first.l, density, images)
+                strains.append(strain + level.wave_strain(first.l, *overlap))
+                spreads.append(spread)
+            stacked = self.xp.zeros((len(indices), len(density)), dtype=density.dtype)
             stacked[:, : level.n_waves] = self.xp.stack(adjoints).conj()
             gradient = self.structure.gradient(self.charges[channel], stacked) / self.volume
             d_positions[indices] = self.backend.to_host(gradient)
-            box_part = values[indices] - self.backend.to_host(self.xp.stack(spreads))
+            volume_part = values[indices] - self.backend.to_host(self.xp.stack(spreads))
             with_box[indices] = self.backend.to_host(self.xp.stack(strains))
-            with_box[indices] += box_part[:, None, None] * np.eye(3)
+            with_box[indices] += volume_part[:, None, None] * np.eye(3)
         return Jacobian(
-            values, d_positions, self.box.strain_gradient(with_box, d_positions, self.system.positions)
+            values,
+            d_positions,
+            self.box.strain_gradient(with_box, d_positions, self.system.positions),
         )
+
+    def _slopes(
+        self, node: _Node, level: Level, x: Array
+    ) -> Iterator[tuple[int, float, Array, Array | float]]:
+        """Per column on a node: index, value, du-weighted ∂S/∂U² of the node's field, and the strain
+        gradient through the second wavelet."""
+        for index, value, slope in self._rises(level, x, node.exponents):
+            yield index, value, slope, 0.0
+        inner = self._inner(level, x) if node.children else None
+        for path, exponents in node.children.items():
+            second = path.second
+            assert second is not None
+            level2, f2, x2 = self._order2(path, inner)
+            for index, value, slope in self._rises(level2, x2, exponents):
+                images, _ = self._pull_back(level2, second, f2, slope, self._norm(path))
+                back = self.xp.zeros_like(inner)
+                back[: level2.n_waves] = level2.correlate(second.p, second.l, images)
+                overlap = level2.overlap(second.p, second.l, inner, images)
+                strain = level2.wave_strain(second.l, *overlap)
+                yield index, value, self._from_inner(level, back[None], x)[0], strain

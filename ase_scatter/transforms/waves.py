@@ -7,7 +7,9 @@ a coarser field is a prefix of a finer one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +85,7 @@ class Level:
         beta: float,
         band: float,
         shape: tuple[int, int, int],
-        orders: set[tuple[int, int]],
+        orders: Iterable[tuple[int, int]],
         backend: Backend,
         dtype: str,
     ) -> Level:
@@ -97,7 +99,7 @@ class Level:
         harmonics, gradients = solid_harmonics(y, max((l for _, l in orders), default=0))
         w, dw = window(s, band)
         radial = {}
-        for p, l in orders:  # noqa: E741
+        for p, l in orders:
             value, slope = profile(p, l, s)
             factor = (2.0 * np.pi * beta) ** 1.5
             radial[p, l] = (
@@ -129,7 +131,11 @@ class Level:
         spectrum = xp.zeros((m, int(np.prod(half))), dtype=coefficients.dtype)
         spectrum[:, self.flat] = coefficients
         values = self.backend.fft.irfftn(
-            spectrum.reshape(m, *half), s=self.shape, axes=(1, 2, 3), norm="forward", overwrite_x=True
+            spectrum.reshape(m, *half),
+            s=self.shape,
+            axes=(1, 2, 3),
+            norm="forward",
+            overwrite_x=True,
         )
         return values.reshape(m, -1)
 
@@ -139,41 +145,65 @@ class Level:
         spectrum = self.backend.fft.rfftn(fields.reshape(m, *self.shape), axes=(1, 2, 3))
         return spectrum.reshape(m, -1)[:, self.flat]
 
-    def convolve(self, p: int, l: int, source: Array) -> Array:  # noqa: E741
+    def convolve(self, p: int, l: int, source: Array) -> Array:
         """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,)."""
         value, _ = self.radial[p, l]
         scaled = source[: self.n_waves] * value * phase(p, l)
         return self.fields(scaled[None, :] * self.harmonics[degree(l)])
 
-    def correlate(self, p: int, l: int, images: Array) -> Array:  # noqa: E741
+    def correlate(self, p: int, l: int, images: Array) -> Array:
         """Σ_m conj(ψ̂_m) ŵ_m, (..., K), of images ŵ (..., 2l+1, K): the adjoint of `convolve`."""
         value, _ = self.radial[p, l]
         summed = (images * self.harmonics[degree(l)]).sum(axis=-2)
         return summed * (value * phase(p, l).conjugate())
 
-    def wave_strain(self, p: int, l: int, source: Array, images: Array) -> Array:  # noqa: E741
-        """Σ_k Re[source ∂ψ̂_m/∂ε conj(ŵ_m)] over all waves, (..., 3, 3), images: (..., 2l+1, K).
+    def overlap(self, p: int, l: int, source: Array, images: Array) -> tuple[Array, Array]:
+        """Re[source · phase · conj(ŵ_m)], counted over both halves, times A and times B.
+
+        Two arrays (..., 2l+1, K) that `wave_strain` turns into a strain gradient; those of all
+        wavelets with the same l add up. source: (≥K,). images: ŵ (..., 2l+1, K).
+        """
+        value, slope = self.radial[p, l]
+        rotated = source[: self.n_waves] * (self.multiplicity * phase(p, l))
+        product = rotated.real * images.real
+        product += rotated.imag * images.imag
+        return product * value, product * slope
+
+    def wave_strain(self, l: int, along: Array, radial: Array) -> Array:
+        """Σ_km Re[source ∂ψ̂_m/∂ε conj(ŵ_m)], (..., 3, 3), from the two arrays of `overlap`.
 
         Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
         """
-        value, slope = self.radial[p, l]
         xp = self.backend.xp
-        rotated = source[: self.n_waves] * phase(p, l)
-        # Re[z conj(ŵ)] without forming the complex product's imaginary part.
-        overlap = rotated.real * images.real + rotated.imag * images.imag
-        overlap = overlap * self.multiplicity
-        along = (overlap * self.harmonics[degree(l)]).sum(axis=-2) * slope
-        gradient = xp.einsum("...mk,mbk->...bk", overlap, self.gradients[degree(l)]) * value
-        gradient = gradient + along[..., None, :] * self.y
+        gradient = xp.einsum("...mk,mbk->...bk", along, self.gradients[degree(l)])
+        gradient += (radial * self.harmonics[degree(l)]).sum(axis=-2)[..., None, :] * self.y
         return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+
+
+ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]
+"""What decides a level: β, grid shape, the (p, l) in use."""
+
+
+@lru_cache(maxsize=2)
+def tabulate(
+    vectors: tuple[float, ...], scales: tuple[ScaleKey, ...], band: float, backend: Backend, dtype: str
+) -> tuple[Waves, tuple[Level, ...]]:
+    """Waves and levels of a box (nine numbers, row by row), kept while the box stays as it is.
+
+    scales: in ascending order of β. The arrays are shared: nothing may write to them.
+    """
+    rows = np.array(vectors).reshape(3, 3)
+    waves = Waves.within(rows, band / scales[0][0] if scales else 0.0)
+    levels = (Level.build(waves, beta, band, shape, orders, backend, dtype) for beta, shape, orders in scales)
+    return waves, tuple(levels)
 
 
 @dataclass(frozen=True)
 class StructureFactor:
     """e^{−ik·R_j} of all atoms and waves, made from three one-dimensional tables per atom.
 
-    factors: three (N, 2 n_max + 1). places: three (K,) indices into them. whole: all the phases
-    (N, K) where they are few enough to keep, None where blocks of atoms are made when needed.
+    factors: three (2 n_max + 1, N). places: three (K,) indices into them. whole: all the phases
+    (K, N) where they are few enough to keep, None where blocks of atoms are made when needed.
     """
 
     backend: Backend
@@ -197,37 +227,36 @@ class StructureFactor:
         for axis in range(3):
             n = waves.indices[:, axis]
             top = int(np.abs(n).max(initial=0))
-            angles = -2.0 * np.pi * fractional[:, axis, None] * np.arange(-top, top + 1)
+            angles = -2.0 * np.pi * np.arange(-top, top + 1)[:, None] * fractional[:, axis]
             factors.append(backend.to_device(np.exp(1j * angles), COMPLEX[dtype]))
             places.append(backend.to_device(n + top))
         made = cls(
             backend,
             (factors[0], factors[1], factors[2]),
             (places[0], places[1], places[2]),
-            backend.to_device(waves.vectors.T, dtype),
+            backend.to_device(waves.vectors, dtype),
             backend.to_device(waves.multiplicity, dtype),
         )
         blocks = made._blocks()
         return replace(made, whole=made._phases(blocks[0])) if len(blocks) == 1 else made
 
     def _blocks(self) -> list[slice]:
-        n_atoms, n_waves = self.factors[0].shape[0], max(1, self.places[0].shape[0])
+        n_atoms, n_waves = self.factors[0].shape[1], max(1, self.places[0].shape[0])
         size = max(1, self.MAX_PRODUCTS // n_waves)
         return [slice(start, start + size) for start in range(0, n_atoms, size)]
 
     def _phases(self, block: slice) -> Array:
         if self.whole is not None:
             return self.whole
-        x, y, z = (
-            factor[block][:, place] for factor, place in zip(self.factors, self.places, strict=True)
-        )
+        # Whole rows are gathered, which is what memory is good at.
+        x, y, z = (factor[:, block][place] for factor, place in zip(self.factors, self.places, strict=True))
         x *= y
         x *= z
         return x
 
     def densities(self, charges: Array) -> Array:
         """ρ̂_c(k) = Σ_j q_cj e^{−ik·R_j}, (channels, K), of charges (channels, N)."""
-        return sum(charges[:, block] @ self._phases(block) for block in self._blocks())
+        return sum((self._phases(block) @ charges[:, block].T).T for block in self._blocks())
 
     def gradient(self, charges: Array, adjoint: Array) -> Array:
         """∂/∂R_j of Re Σ_k ρ̂(k) Φ(k) over all waves, (n, N, 3), of Φ (n, K) and charges (N,)."""
@@ -236,6 +265,6 @@ class StructureFactor:
         blocks = []
         for block in self._blocks():
             phases = self._phases(block)
-            parts = [(phases @ (weighted * k).T).imag.T for k in self.vectors]
+            parts = [((weighted * self.vectors[:, axis]) @ phases).imag for axis in range(3)]
             blocks.append(xp.stack(parts, axis=-1) * charges[None, block, None])
         return xp.concatenate(blocks, axis=1)
