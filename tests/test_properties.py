@@ -255,9 +255,7 @@ def test_relaxed_ions_soften_the_crystal_as_energies_say():
             else:
                 energies.append(atoms.get_potential_energy())
         curvature = (energies[0] - 2 * energies[1] + energies[2]) / size**2
-        assert result.tensor[5, 5] == pytest.approx(
-            curvature / crystal.get_volume() / GPA, rel=1e-3
-        )
+        assert result.tensor[5, 5] == pytest.approx(curvature / crystal.get_volume() / GPA, rel=1e-3)
 
 
 def test_crystal_under_stress_is_refused():
@@ -314,9 +312,7 @@ def test_vacancy_of_a_compound_needs_a_reservoir():
     alloy.numbers[0] = 79
     with pytest.raises(InputError, match="atom_energy"):
         vacancy_formation(alloy, EMT())
-    low, high = (
-        vacancy_formation(alloy, EMT(), atom_energy=mu, steps=0).energy for mu in (0.0, 1.0)
-    )
+    low, high = (vacancy_formation(alloy, EMT(), atom_energy=mu, steps=0).energy for mu in (0.0, 1.0))
     assert high - low == pytest.approx(1.0)
     with pytest.raises(InputError, match="no atom 99"):
         vacancy_formation(alloy, EMT(), index=99, atom_energy=0.0)

@@ -1,0 +1,263 @@
+"""Figures of what the workflows and fits give: each takes data and a path, and returns the figure.
+
+Figures are built without pyplot, so nothing here needs a display or changes matplotlib's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
+
+from .errors import InputError
+from .frames import Frame
+from .metrics import Prediction, energy_pairs, force_pairs, stress_pairs
+from .properties import Barrier, EnergyVolume
+
+# Okabe and Ito's palette, which most colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B2A100")
+INK, FAINT = "#333333", "#D9D9D9"
+DPI = 160
+
+
+def require_format(path: str | Path) -> None:
+    """Raise InputError unless the path's suffix is that of an image that can be written."""
+    known = FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix.lower().removeprefix(".") not in known:
+        raise InputError(f"no figure can be written to {path}; its name must end in .png, .pdf or .svg")
+
+
+def parity_plot(
+    predictions: Sequence[Prediction],
+    frames: Sequence[Frame],
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+) -> Figure:
+    """Predicted against reference energies per atom, force and stress components, by group.
+
+    Panels without labels are left out. path: file to write, by its suffix; None for none. Raises
+    InputError if there is nothing to compare.
+    """
+    groups = sorted({frame.group for frame in frames})
+    members = [[i for i, frame in enumerate(frames) if frame.group == group] for group in groups]
+    panels = []
+    for name, unit, scale, shown, pairs in (
+        ("Energy", "eV/atom", 1000.0, "meV/atom", energy_pairs),
+        ("Force", "eV/Å", 1.0, "eV/Å", force_pairs),
+        ("Stress", "GPa", 1.0, "GPa", stress_pairs),
+    ):
+        parts = [pairs([predictions[i] for i in part], [frames[i] for i in part]) for part in members]
+        if any(len(reference) for reference, _ in parts):
+            panels.append((name, unit, scale, shown, parts))
+    if not panels:
+        raise InputError("there are no labels to compare predictions with")
+    figure = Figure(figsize=(4.1 * len(panels), 4.3), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (name, unit, scale, shown, parts) in zip(axes, panels, strict=True):
+        _parity_panel(ax, parts)
+        ax.set(xlabel=f"reference {name.lower()} ({unit})", ylabel=f"predicted ({unit})")
+        deviation = scale * np.concatenate([predicted - reference for reference, predicted in parts])
+        mae, rmse = np.abs(deviation).mean(), np.sqrt(np.square(deviation).mean())
+        text = f"MAE   {mae:.3g}\nRMSE {rmse:.3g}\n{shown}"
+        _note(ax, 0.04, text)
+        ax.set_title(name, loc="left", color=INK)
+    if groups != [""]:
+        handles = [
+            ax.plot([], [], "o", ms=5, color=_colour(i), label=group or "(no group)")[0]
+            for i, group in enumerate(groups)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(groups), 6), frameon=False)
+    if title:
+        figure.suptitle(title, color=INK)
+    return _written(figure, path)
+
+
+def _parity_panel(ax: Axes, parts: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> None:
+    for index, (reference, predicted) in enumerate(parts):
+        # Many points are drawn small and faint, so that their density shows.
+        few = len(reference) < 300
+        ax.plot(
+            reference,
+            predicted,
+            "o",
+            ms=4 if few else 2,
+            alpha=0.8 if few else 0.35,
+            mew=0,
+            color=_colour(index),
+            rasterized=not few,
+        )
+    values = np.concatenate([np.concatenate(part) for part in parts])
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.05
+    limits = (low - margin, high + margin)
+    ax.plot(limits, limits, "-", lw=0.8, color=INK, zorder=0)
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    # The same ticks both ways, few enough not to touch.
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+    _tidy(ax)
+
+
+def eos_plot(
+    curve: EnergyVolume,
+    path: str | Path | None = None,
+    *,
+    reference_volume: float | None = None,
+    reference: str = "DFT",
+    title: str = "",
+) -> Figure:
+    """Energies against volume, both per atom, with the fitted curve.
+
+    reference_volume: Å³ per atom, marked and named as `reference`.
+    """
+    figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+    ax = figure.subplots()
+    n = curve.n_atoms
+    volumes = np.linspace(curve.volumes.min(), curve.volumes.max(), 200)
+    ax.plot(volumes / n, 1000 * (curve.curve(volumes) - curve.e0) / n, "-", color=COLOURS[0])
+    ax.plot(
+        curve.volumes / n, 1000 * (curve.energies - curve.e0) / n, "o", ms=5, color=COLOURS[0], mec="white"
+    )
+    ax.axvline(curve.v0 / n, color=COLOURS[0], lw=0.9, ls=":")
+    if reference_volume is not None:
+        ax.axvline(reference_volume, color=COLOURS[1], lw=0.9, ls="--", label=f"{reference} minimum")
+        ax.legend(frameon=False, loc="upper right")
+    text = (
+        f"$V_0$ = {curve.v0 / n:.3f} Å³/atom\n$B$ = {curve.bulk_modulus:.1f} GPa\n"
+        f"$B'$ = {curve.bulk_derivative:.2f}"
+    )
+    _note(ax, 0.5, text, ha="center")
+    ax.set(xlabel="volume (Å³/atom)", ylabel="energy above the minimum (meV/atom)")
+    _tidy(ax, title)
+    return _written(figure, path)
+
+
+def barrier_plot(
+    barrier: Barrier,
+    path: str | Path | None = None,
+    *,
+    references: Mapping[str, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Energy along a minimum-energy path, through images and their slopes.
+
+    references: name → forward barrier in eV of other methods, drawn as lines.
+    """
+    figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+    ax = figure.subplots()
+    heights = barrier.energies - barrier.energies[0]
+    along = np.linspace(barrier.path[0], barrier.path[-1], 300)
+    ax.plot(along, CubicHermiteSpline(barrier.path, heights, barrier.slopes)(along), "-", color=COLOURS[0])
+    ax.plot(barrier.path, heights, "o", ms=6, color=COLOURS[0], mec="white", label="this model")
+    for index, (name, value) in enumerate((references or {}).items(), start=1):
+        ax.axhline(value, color=_colour(index), lw=1.0, ls="--", label=name, zorder=0)
+    if references:
+        ax.legend(frameon=False, loc="lower center", ncols=1 + len(references))
+    state = "" if barrier.converged else "  (not converged)"
+    _note(ax, 0.03, f"forward {barrier.forward:.3f} eV\nbackward {barrier.backward:.3f} eV{state}")
+    ax.set(xlabel="path (Å)", ylabel="energy (eV)")
+    ax.margins(y=0.2)
+    _tidy(ax, title)
+    return _written(figure, path)
+
+
+def elastic_plot(
+    constants: Mapping[str, Mapping[str, float | None]],
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+) -> Figure:
+    """Elastic constants side by side: source → name of a constant → GPa (None where unknown).
+
+    Sources and constants keep the order in which they come. Raises InputError if all are unknown.
+    """
+    names = list(dict.fromkeys(name for values in constants.values() for name in values))
+    if not any(value is not None for values in constants.values() for value in values.values()):
+        raise InputError("there are no elastic constants to draw")
+    figure = Figure(figsize=(max(5.4, 1.7 * len(names)), 4.0), layout="constrained")
+    ax = figure.subplots()
+    width = 0.8 / len(constants)
+    for index, (source, values) in enumerate(constants.items()):
+        found = [(i, values.get(name)) for i, name in enumerate(names)]
+        known = [(i, value) for i, value in found if value is not None]
+        offset = (index - (len(constants) - 1) / 2) * width
+        bars = ax.bar(
+            [i + offset for i, _ in known],
+            [value for _, value in known],
+            0.92 * width,
+            color=_colour(index),
+            label=source,
+        )
+        ax.bar_label(bars, fmt="{:.0f}", fontsize=8, color=INK, padding=1)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_ylabel("GPa")
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.margins(y=0.1)
+    ax.legend(frameon=False, ncols=min(len(constants), 4), loc="upper right")
+    _tidy(ax, title)
+    ax.grid(False, axis="x")
+    ax.tick_params(axis="x", length=0)
+    return _written(figure, path)
+
+
+def columns_plot(
+    scores: Mapping[int, float],
+    path: str | Path | None = None,
+    *,
+    label: str = "validation loss",
+    title: str = "",
+) -> Figure:
+    """An error against the number of columns, both on logarithmic axes; the lowest is marked."""
+    if not scores:
+        raise InputError("there are no scores to draw")
+    figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+    ax = figure.subplots()
+    sizes = sorted(scores)
+    values = [scores[size] for size in sizes]
+    best = min(sizes, key=lambda size: scores[size])
+    ax.loglog(sizes, values, "o-", color=COLOURS[0], ms=5, mec="white")
+    ax.plot(
+        best, scores[best], "o", ms=11, mfc="none", mec=COLOURS[1], mew=1.5, label=f"lowest: {best} columns"
+    )
+    ax.legend(frameon=False)
+    ax.set(xlabel="columns", ylabel=label)
+    ax.set_xticks(sizes)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    _tidy(ax, title)
+    return _written(figure, path)
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _tidy(ax: Axes, title: str = "") -> None:
+    """The look that all figures share."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, color=FAINT, lw=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(color=INK, labelcolor=INK)
+    if title:
+        ax.set_title(title, loc="left", color=INK)
+
+
+def _note(ax: Axes, x: float, text: str, ha: str = "left") -> None:
+    """A text at the top of the panel, legible where lines pass behind it."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 2, "alpha": 0.85}
+    ax.text(x, 0.96, text, transform=ax.transAxes, va="top", ha=ha, color=INK, fontsize=9, bbox=box)
+
+
+def _written(figure: Figure, path: str | Path | None) -> Figure:
+    if path is not None:
+        require_format(path)
+        figure.savefig(path, dpi=DPI)
+    return figure

@@ -1,0 +1,286 @@
+"""The command line: from labelled structures to a model and its properties, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import write
+
+from ase_scatter import cli, tour
+from ase_scatter.model import Model
+
+OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Copper cells with their EMT values: train.extxyz and test.extxyz, and bare.xyz without values."""
+    folder = tmp_path_factory.mktemp("copper")
+    frames = []
+    for index in range(12):
+        atoms = bulk("Cu", a=3.5 + 0.015 * index, cubic=True)
+        atoms.rattle(0.08, seed=index)
+        atoms.calc = EMT()
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        atoms.info["group"] = "tight" if index < 6 else "wide"
+        frames.append(atoms)
+    write(folder / "train.extxyz", frames[::2] + frames[1:8:2])
+    write(folder / "test.extxyz", frames[9::2])
+    bare = frames[0].copy()
+    bare.calc = None
+    write(folder / "bare.xyz", [bare, bare])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(folder) -> Path:
+    """A model fitted by the command."""
+    target = folder / "cu.json"
+    command = ["fit", f"{folder}/train.extxyz", "--test", f"{folder}/test.extxyz", "-o", str(target)]
+    assert cli.main([*command, *OPTIONS]) == 0
+    return target
+
+
+def refused(capsys, *arguments: object) -> str:
+    """The one line that a refused command writes."""
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+# ---- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info"])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert f"ase-scatter {command}" in text
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("ase-scatter ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["fit", "x"]]
+)
+def test_wrong_usage_has_the_exit_code_of_argparse(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+# ---- fit, evaluate, info -------------------------------------------------------------------------
+
+
+def test_fit_writes_a_model_and_a_plot_and_tells_the_errors(folder, capsys):
+    target = folder / "again.json"
+    command = ["fit", f"{folder}/train.extxyz", "--test", f"{folder}/test.extxyz", "-o", str(target)]
+    assert cli.main([*command, *OPTIONS, "--name", "copper", "--no-core"]) == 0
+    text = capsys.readouterr().out
+    rows = [line.split()[:3] for line in text.splitlines()]
+    for row in (
+        ["train", "all", "10"],
+        ["train", "tight", "6"],
+        ["train", "wide", "4"],
+        ["test", "all", "2"],
+    ):
+        assert row in rows
+    assert "E MAE (meV/atom)" in text
+    model = Model.load(target)
+    assert model.name == "copper"
+    assert model.core is None
+    assert model.hash in text
+    assert model.transform.n_columns <= 20
+    assert model.metadata["fit"]["settings"]["grid"]["scales"] == [0.9, 1.3]
+    assert model.metadata["fit"]["data"]["train"]["file"] == "train.extxyz"
+    assert (folder / "again.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fit_without_a_plot(folder, capsys):
+    target = folder / "plain.json"
+    assert cli.main(["fit", f"{folder}/train.extxyz", "-o", str(target), *OPTIONS, "--no-plot"]) == 0
+    assert target.exists()
+    assert not target.with_suffix(".png").exists()
+
+
+def test_evaluate_tells_the_errors_that_the_model_was_saved_with(folder, fitted, capsys):
+    out, plot = folder / "out.json", folder / "parity.png"
+    capsys.readouterr()
+    command = ["evaluate", str(fitted), f"{folder}/test.extxyz", "--json", str(out), "--plot", str(plot)]
+    assert cli.main([*command, "--quiet"]) == 0
+    document = json.loads(out.read_text())
+    saved = Model.load(fitted).metadata["errors"]["test"]
+    assert document["errors"]["test"] == saved
+    assert f"{saved['all']['force_mae']:.4f}" in capsys.readouterr().out
+    assert len(document["frames"]) == 2
+    assert np.shape(document["frames"][0]["forces"]) == (4, 3)
+    assert np.shape(document["frames"][0]["stress"]) == (6,)
+    assert document["model"]["hash"] == Model.load(fitted).hash
+    assert plot.exists()
+
+
+def test_evaluate_without_labels_gives_values(folder, fitted, capsys):
+    out = folder / "bare.json"
+    capsys.readouterr()
+    command = ["evaluate", str(fitted), f"{folder}/bare.xyz", "--json", str(out), "--quiet"]
+    assert cli.main(command) == 0
+    text = capsys.readouterr().out
+    energies = [frame["energy"] for frame in json.loads(out.read_text())["frames"]]
+    assert len(energies) == 2
+    assert f"structure 1: {energies[1]:.6f} eV" in text
+
+
+def test_labels_under_other_names(folder, fitted, capsys):
+    message = refused(capsys, "evaluate", fitted, f"{folder}/test.extxyz", "--energy-key", "dft", "--quiet")
+    assert "'dft'" in message
+
+
+def test_info(fitted, capsys):
+    capsys.readouterr()
+    assert cli.main(["info", str(fitted), "--check"]) == 0
+    text = capsys.readouterr().out
+    assert Model.load(fitted).hash in text
+    assert "as it was saved" in text
+    assert cli.main(["info"]) == 0
+
+
+def test_info_check_finds_values_that_have_changed(fitted, folder, capsys):
+    document = json.loads(fitted.read_text())
+    document["metadata"]["golden"]["energy"] += 1e-3
+    changed = folder / "changed.json"
+    changed.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert cli.main(["info", str(changed), "--check"]) == 2
+    assert "does not give the values" in capsys.readouterr().err
+
+
+# ---- tour ----------------------------------------------------------------------------------------
+
+
+def test_tour(fitted, folder, capsys, monkeypatch):
+    # The workflows are tested elsewhere; EMT stands in for a model that took long to fit.
+    monkeypatch.setattr(tour, "ScatteringCalculator", lambda model, **settings: EMT())
+    document = json.loads(fitted.read_text())
+    document["metadata"]["reference"] = {
+        "properties": {"a": 3.615, "C11": 176, "vacancy_formation": None},
+        "peers": {"GAP": {"C11": 180, "vacancy_migration": 0.7}},
+    }
+    model, out = folder / "emt.json", folder / "tour"
+    model.write_text(json.dumps(document))
+    capsys.readouterr()
+    command = ["tour", "--model", str(model), "--out", str(out), "--images", "1", "--quiet"]
+    assert cli.main(command) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["lattice", "parameter", "(Å)", "3.590", "3.615", "–"] in lines
+    assert ["cu", "DFT", "GAP"] in lines
+    formation = next(line for line in lines if line[:2] == ["vacancy", "formation"])
+    assert formation[-2:] == ["–", "–"]
+    data = json.loads((out / "tour.json").read_text())
+    assert data["values"]["a"] == pytest.approx(3.590, abs=1e-3)
+    assert data["values"]["C44"] == pytest.approx(data["values"]["C44_clamped"], rel=1e-3)
+    assert data["unconverged"] == []
+    assert data["references"]["GAP"]["C11"] == 180
+    for name in ("energy-volume.png", "elastic.png", "barrier.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+    monkeypatch.setattr(tour, "tour", lambda *a, **k: pytest.fail("work was done before the check"))
+    assert "exists already" in refused(capsys, *command)
+
+
+def test_tour_refuses_what_it_cannot_do(fitted, folder, capsys, pair_model):
+    assert "does not know 'Au'" in refused(
+        capsys, "tour", "--model", fitted, "--element", "Au", "--out", folder / "au"
+    )
+    both = folder / "both.json"
+    pair_model.save(both)
+    assert "--element" in refused(capsys, "tour", "--model", both, "--out", folder / "both")
+
+
+def test_unfinished_relaxations_are_marked(fitted, monkeypatch):
+    monkeypatch.setattr(tour, "ScatteringCalculator", lambda model, **settings: EMT())
+    monkeypatch.setattr(
+        tour,
+        "vacancy_formation",
+        lambda cell, calculator, *, original=tour.vacancy_formation, **settings: original(
+            cell, calculator, steps=0
+        ),
+    )
+    result = tour.tour(Model.load(fitted), images=1)
+    assert result.unconverged() == {"vacancy_formation"}
+    line = next(line for line in result.table().splitlines() if line.startswith("vacancy formation"))
+    assert line.endswith("*")
+    assert result.table().endswith("* not converged")
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+def test_existing_files_are_refused_before_any_work(folder, fitted, capsys, monkeypatch):
+    def no_work(*arguments, **settings):
+        pytest.fail("work was done before the check")
+
+    # By name, since the package's own `fit` is the function.
+    module = import_module("ase_scatter.fit")
+    monkeypatch.setattr(module, "fit", no_work)
+    monkeypatch.setattr(module, "predict", no_work)
+    before = fitted.read_bytes()
+    train = f"{folder}/train.extxyz"
+    assert "cu.json exists already" in refused(capsys, "fit", train, "-o", fitted)
+    (folder / "free.png").write_text("mine")
+    assert "free.png exists already" in refused(capsys, "fit", train, "-o", folder / "free.json")
+    assert "train.extxyz exists" in refused(capsys, "evaluate", fitted, train, "--json", train)
+    assert fitted.read_bytes() == before
+    assert (folder / "free.png").read_text() == "mine"
+
+
+def test_force_overwrites(folder, fitted, capsys):
+    out = folder / "forced.json"
+    out.write_text("old")
+    command = ["evaluate", str(fitted), f"{folder}/bare.xyz", "--json", str(out), "--quiet"]
+    assert "exists already" in refused(capsys, *command)
+    assert cli.main([*command, "--force"]) == 0
+    assert json.loads(out.read_text())["frames"]
+
+
+def test_what_cannot_be_read_or_written_is_one_line(folder, fitted, capsys):
+    train = f"{folder}/train.extxyz"
+    assert "no shipped model 'Nope'" in refused(capsys, "info", "Nope")
+    assert "no shipped model" in refused(capsys, "tour", "--model", "Nope", "--out", folder / "n")
+    assert not (folder / "n").exists()
+    assert "there is no file" in refused(capsys, "fit", "missing.xyz", "-o", folder / "x.json", "--quiet")
+    assert "there is no file" in refused(capsys, "evaluate", fitted, "missing.xyz", "--quiet")
+    assert "must end in .json" in refused(capsys, "fit", train, "-o", folder / "x.txt")
+    assert "is no folder" in refused(capsys, "fit", train, "-o", folder / "nowhere" / "x.json")
+    assert "is a directory" in refused(capsys, "evaluate", fitted, train, "--json", folder)
+    assert ".png" in refused(capsys, "evaluate", fitted, train, "--plot", folder / "x.doc")
+    bare = folder / "bare.xyz"
+    assert "nothing to plot" in refused(capsys, "evaluate", fitted, bare, "--plot", folder / "b.png")
+    assert "name the model" in refused(capsys, "info", "--check")
+    assert "scales must be" in refused(
+        capsys, "fit", train, "-o", folder / "x.json", "--scales", "2,1", "--quiet"
+    )
+    (folder / "broken.json").write_text('{"format": "ase_scatter-model"')
+    assert "not a complete JSON file" in refused(capsys, "info", folder / "broken.json")
+
+
+def test_unknown_elements_are_one_line(folder, fitted, capsys):
+    write(folder / "gold.xyz", bulk("Au"))
+    assert "does not know Au" in refused(capsys, "evaluate", fitted, folder / "gold.xyz", "--quiet")
