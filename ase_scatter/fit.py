@@ -6,7 +6,8 @@ The loss is
 
 The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero on
 a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives are
-there anyway. Only normal equations are kept, one set per validation fold, so memory does not grow with
+there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals too sit
+anywhere on the grid. Only normal equations are kept, one set per validation fold, so memory does not grow with
 the number of frames.
 """
 
@@ -17,7 +18,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,8 @@ from .system import System
 from .transforms import GridSettings, GridTransform, Transform
 
 CALIBRATION_FRAMES = 24
+LARGEST_SHIFT = 10.0
+"""Training structures are moved rigidly by up to this much (Å) in each direction."""
 
 T = TypeVar("T")
 
@@ -232,7 +235,9 @@ class _Problem:
         """Normal equations of each fold."""
         width = self.n + len(self.elements)
         totals = [Moments.empty(width) for _ in range(self.n_folds)]
-        rows = _in_order(self._rows, self.frames, self.workers, self.progress, "design matrix")
+        rows = _in_order(
+            self._rows, list(enumerate(self.frames)), self.workers, self.progress, "design matrix"
+        )
         for fold, (matrix, target) in zip(self.folds, rows, strict=True):
             totals[fold] += Moments.of(matrix, target)
         return totals
@@ -242,10 +247,13 @@ class _Problem:
         symbols = [chemical_symbols[z] for z in system.numbers.tolist()]
         return np.array([symbols.count(symbol) for symbol in self.elements]) / len(symbols)
 
-    def _rows(self, frame: Frame) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def _rows(self, job: tuple[int, Frame]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Rows and targets of one frame, over the sigmas; energies are per atom."""
         s = self.settings
-        system, n_atoms = frame.system, len(frame.system)
+        number, frame = job
+        shift = np.random.default_rng(number).uniform(0.0, LARGEST_SHIFT, size=3)
+        system = replace(frame.system, positions=frame.system.positions + shift)
+        n_atoms = len(system)
         values, d_positions, d_strain = self.transform.jacobian(system, dtype=s.dtype)
         composition = self._composition(system)
         core = None if self.core is None else self.core.evaluate(system)
@@ -263,7 +271,7 @@ class _Problem:
             targets.append((frame.forces - (core.forces if core else 0.0)).ravel() / s.sigma_force)
         if frame.stress is not None:
             sigma = s.sigma_stress * GPA * system.volume
-            rows.append(self._padded(to_voigt(d_strain).T) / sigma)
+            rows.append(self._padded(to_voigt(np.asarray(d_strain, dtype=np.float64)).T) / sigma)
             virial = to_voigt(core.strain_gradient) if core else 0.0
             targets.append((frame.stress * system.volume - virial) / sigma)
         return np.concatenate(rows), np.concatenate(targets)
@@ -358,7 +366,8 @@ def _in_order(function: Any, items: Sequence[Any], workers: int, progress: bool,
 
 
 def _bar(items: Iterable[T], progress: bool, label: str, total: int) -> Iterable[T]:
-    return tqdm(items, desc=label, total=total, disable=not progress, leave=True)
+    bar: Iterable[T] = tqdm(items, desc=label, total=total, disable=not progress)
+    return bar
 
 
 def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:

@@ -69,7 +69,7 @@ class Moments:
         if self.count == 0:
             return float("nan")
         residual = weights @ self.gram @ weights - 2.0 * weights @ self.moment + self.square
-        return float(np.sqrt(max(residual, 0.0) / self.count))
+        return float(np.sqrt(max(float(residual), 0.0) / self.count))
 
 
 def solve(moments: Moments, penalty: Vector) -> Vector:
@@ -79,7 +79,7 @@ def solve(moments: Moments, penalty: Vector) -> Vector:
     carry no information are left out (eigenvalues below 1e-13 of the largest).
     """
     gram = moments.gram + np.diag(penalty)
-    scale = np.sqrt(np.diag(gram))
+    scale: Vector = np.sqrt(np.diag(gram))
     scale = np.where(scale > 0, scale, 1.0)
     scaled = gram / scale[:, None] / scale[None, :]
     target = moments.moment / scale

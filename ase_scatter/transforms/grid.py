@@ -208,7 +208,7 @@ class GridTransform(Transform):
 
     def _reach(self, wavelet: Wavelet) -> float:
         """Distance (Å) beyond which the wavelet's square is negligible."""
-        return self.settings.scales[wavelet.scale] * (3.4 + np.sqrt(2 * wavelet.p + wavelet.l))
+        return float(self.settings.scales[wavelet.scale] * (3.4 + np.sqrt(2 * wavelet.p + wavelet.l)))
 
     @cached_property
     def _padding(self) -> float:
@@ -407,7 +407,7 @@ class _Sampled:
         self.charges = backend.to_device(charges, dtype)
         # Divided by the volume: the coefficients of ρ in plane waves.
         self.densities = self.structure.densities(self.charges) / self.volume
-        self.occupied = charges.any(axis=1)
+        self.occupied = [bool(q.any()) for q in charges]
 
     def _norm(self, path: Path) -> float:
         return self.transform.norms.get(path, 1.0)

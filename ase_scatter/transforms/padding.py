@@ -58,7 +58,8 @@ class Box:
                 strain = np.zeros((3, 3))
                 strain[a, b] = 1.0
                 response[a, b] = self._response(strain)
-        return atoms + np.einsum("...ic,abic->...ab", d_box, response)
+        total: NDArray[np.float64] = atoms + np.einsum("...ic,abic->...ab", d_box, response)
+        return total
 
     def _response(self, strain: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivative (3, 3) of the box vectors along a strain."""
@@ -107,7 +108,8 @@ def padded_box(system: System, padding: float, step: float) -> Box:
 
 def _reference(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     """The Cartesian unit vector that is furthest from the axis."""
-    return np.eye(3)[int(np.argmin(np.abs(axis).round(6)))]
+    unit: NDArray[np.float64] = np.eye(3)[int(np.argmin(np.abs(axis).round(6)))]
+    return unit
 
 
 def _normals(axis: NDArray[np.float64]) -> NDArray[np.float64]:
