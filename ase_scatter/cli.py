@@ -156,6 +156,8 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from threadpoolctl import threadpool_limits
+
     from .fit import predict
     from .metrics import errors
     from .model import Model
@@ -169,14 +171,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     frames, systems = _structures(options)
     if options.plot and not frames:
         raise InputError(f"{options.file} holds no energies, so that there is nothing to plot")
-    predictions = predict(
-        model,
-        systems,
-        device=options.device,
-        dtype=options.dtype,
-        progress=not options.quiet,
-        workers=options.workers,
-    )
+    with threadpool_limits(1):  # the cores are taken by structures that are evaluated side by side
+        predictions = predict(
+            model,
+            systems,
+            device=options.device,
+            dtype=options.dtype,
+            progress=not options.quiet,
+            workers=options.workers,
+        )
     tables = {Path(options.file).stem: errors(predictions, frames)} if frames else {}
     if frames:
         print(error_table(tables))

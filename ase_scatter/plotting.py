@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
@@ -215,7 +215,7 @@ def columns_plot(
     label: str = "validation loss",
     title: str = "",
 ) -> Figure:
-    """An error against the number of columns, both on logarithmic axes; the lowest is marked."""
+    """An error against the number of columns (on a logarithmic axis); the lowest is marked."""
     if not scores:
         raise InputError("there are no scores to draw")
     figure = Figure(figsize=(5.4, 4.0), layout="constrained")
@@ -223,7 +223,7 @@ def columns_plot(
     sizes = sorted(scores)
     values = [scores[size] for size in sizes]
     best = min(sizes, key=lambda size: scores[size])
-    ax.loglog(sizes, values, "o-", color=COLOURS[0], ms=5, mec="white")
+    ax.semilogx(sizes, values, "o-", color=COLOURS[0], ms=5, mec="white")
     ax.plot(
         best, scores[best], "o", ms=11, mfc="none", mec=COLOURS[1], mew=1.5, label=f"lowest: {best} columns"
     )
@@ -231,7 +231,7 @@ def columns_plot(
     ax.set(xlabel="columns", ylabel=label)
     ax.set_xticks(sizes)
     ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_minor_locator(NullLocator())
     _tidy(ax, title)
     return _written(figure, path)
 

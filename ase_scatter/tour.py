@@ -46,6 +46,9 @@ PROPERTIES: dict[str, tuple[str, str]] = {
 }
 """Name in `Tour.values` and in a model's reference values → heading, format."""
 
+END_TOLERANCE = 0.02
+"""How far (eV) the energies of the two ends of the vacancy's hop may be apart."""
+
 Values = Mapping[str, float | None]
 
 
@@ -87,7 +90,9 @@ class Tour(Result):
         }
 
     def unconverged(self) -> set[str]:
-        """Names of the properties that rest on a relaxation which was not finished."""
+        """Names of the properties that are not to be trusted: a relaxation was not finished, or the two
+        ends of the hop, which are one vacancy in two places, came out with different energies.
+        """
         origins = {
             "a": self.relaxed.converged,
             "B": self.curve.converged,
@@ -95,7 +100,9 @@ class Tour(Result):
             "C12": self.elastic.converged,
             "C44": self.elastic.converged,
             "vacancy_formation": self.vacancy.converged,
-            "vacancy_migration": self.barrier.converged,
+            # The two ends are one vacancy: if their energies differ, they are not what they should be.
+            "vacancy_migration": self.barrier.converged
+            and abs(self.barrier.forward - self.barrier.backward) < END_TOLERANCE,
         }
         # What was computed at a cell that is not the relaxed one is no better than the cell.
         return {name for name in PROPERTIES if not (self.relaxed.converged and origins.get(name, True))}
@@ -113,7 +120,8 @@ class Tour(Result):
             others = [number(source.get(name), form) for source in self.references.values()]
             rows.append([heading, number(values[name], form) + mark, *others])
         text = text_table(["", self.model, *self.references], rows)
-        return text + "\n* not converged" if unconverged else text
+        note = "\n* not converged: a relaxation is not finished, or the ends of the hop differ in energy"
+        return text + note if unconverged else text
 
 
 def element_of(model: Model, element: str | None) -> str:
