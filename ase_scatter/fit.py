@@ -4,11 +4,11 @@ The loss is
 
     Σ_frames (ΔE/N)²/σ_E² + Σ ΔF²/σ_F² + Σ Δσ²/σ_S² + Σ_frames |Σ_j F_j / N|²/σ_N² + ridge.
 
-The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero on
-a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives are
-there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals too sit
-anywhere on the grid. Only normal equations are kept, one set per validation fold, so memory does not grow with
-the number of frames.
+The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
+on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
+are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
+too sit anywhere on the grid. Only normal equations are kept, one set per validation fold, so memory does
+not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy
 import threadpoolctl
+import vesin
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -37,7 +38,7 @@ from .frames import Frame, read_frames
 from .metrics import ErrorTable, Prediction, errors
 from .model import Model
 from .regression import Moments, select, solve
-from .system import System
+from .system import System, completed_cell
 from .transforms import GridSettings, GridTransform, Transform
 
 CALIBRATION_FRAMES = 24
@@ -54,7 +55,8 @@ class FitSettings:
     grid: hyperparameters of the transform. channels: "species", "charges", or a table
     {channel: {element: weight}}. columns: at most this many in the model. sigma_energy (eV/atom),
     sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å): what counts as an
-    error of 1. ridge: strength, None to choose it from ridges on the validation folds. folds: their
+    error of 1. thrift: the gain of a column is divided by its cost to this power when columns are
+    chosen. ridge: strength, None to choose it from ridges on the validation folds. folds: their
     number. e0: energies of the free atoms (eV), None for least squares. core: whether a ZBL core is
     subtracted. dtype: of the design matrix (the sums over it, and the model, are float64).
     """
@@ -62,10 +64,11 @@ class FitSettings:
     grid: GridSettings = field(default_factory=GridSettings)
     channels: str | Mapping[str, Mapping[str, float]] = "species"
     columns: int = 600
-    sigma_energy: float = 0.002
+    sigma_energy: float = 0.0015
     sigma_force: float = 0.06
-    sigma_stress: float = 0.2
-    sigma_net: float = 1e-4
+    sigma_stress: float = 0.07
+    sigma_net: float = 1.5e-4
+    thrift: float = 0.5
     ridge: float | None = None
     ridges: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
     folds: int = 5
@@ -195,6 +198,28 @@ def predict(
     return list(_in_order(one, systems, workers or os.cpu_count() or 1, progress, f"predict {label}"))
 
 
+def default_scales(systems: Sequence[System]) -> tuple[float, ...]:
+    """Four scales β (Å), √2 apart, the smallest a fifth of the typical nearest-neighbour distance."""
+    nearest = np.concatenate([_nearest_distances(system) for system in _spread(systems, CALIBRATION_FRAMES)])
+    smallest = float(np.median(nearest)) / 5.0 if len(nearest) else 0.5
+    return tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4))
+
+
+def _nearest_distances(system: System) -> NDArray[np.float64]:
+    """Distance (Å) from each atom to its nearest neighbour, where there is one within 6 Å."""
+    neighbors = vesin.NeighborList(cutoff=6.0, full_list=True, n_threads=1)
+    i, distances = neighbors.compute(
+        points=system.positions,
+        box=completed_cell(system.cell, system.pbc),
+        periodic=system.pbc,
+        quantities="id",
+    )
+    nearest = np.full(len(system), np.inf)
+    np.minimum.at(nearest, i, distances)
+    found: NDArray[np.float64] = nearest[np.isfinite(nearest)]
+    return found
+
+
 class _Problem:
     """One regression: candidate columns, targets, folds."""
 
@@ -220,7 +245,10 @@ class _Problem:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
-        candidates = GridTransform.candidates(settings.grid, self.channels)
+        grid = settings.grid
+        if not grid.scales:
+            grid = replace(grid, scales=default_scales([frame.system for frame in frames]))
+        candidates = GridTransform.candidates(grid, self.channels)
         sample = [frame.system for frame in _spread(frames, CALIBRATION_FRAMES)]
         self.transform: Transform = candidates.calibrated(sample, dtype=settings.dtype)
         self.n = self.transform.n_columns
@@ -294,6 +322,8 @@ class _Problem:
         forced = np.arange(self.n, self.n + len(self.elements)) if s.e0 is None else np.array([], dtype=int)
         usable = np.flatnonzero(np.diag(total.gram)[: self.n] > 0)
         everything = np.concatenate([usable, forced])
+        price = np.ones(self.n + len(self.elements))
+        price[: self.n] = [column.cost**s.thrift for column in self.transform.columns]
         validation = range(self.n_folds)
         ridges: dict[float, float] = {}
         for ridge in s.ridges if s.ridge is None else (s.ridge,):
@@ -312,13 +342,13 @@ class _Problem:
         columns = dict.fromkeys(sizes, 0.0)
         for fold in _bar(validation, self.progress, "column selection", self.n_folds):
             rest = total - folds[fold]
-            order = select(rest, ridge * unit, limit + len(forced), forced=forced)
+            order = select(rest, ridge * unit, limit + len(forced), forced=forced, price=price)
             for size in sizes:
                 chosen = order[: size + len(forced)]
                 weights = solve(rest.columns(chosen), ridge * unit[chosen])
                 columns[size] += _loss(folds[fold].columns(chosen), weights) / max(1, total.count)
         best = min(columns, key=lambda key: (columns[key], key))
-        order = select(total, ridge * unit, best + len(forced), forced=forced)
+        order = select(total, ridge * unit, best + len(forced), forced=forced, price=price)
         weights = solve(total.columns(order), ridge * unit[order])
         by_index = dict(zip(order.tolist(), weights.tolist(), strict=True))
         if s.e0 is None:
@@ -347,10 +377,10 @@ def _folds(frames: Sequence[Frame], n_folds: int) -> list[int]:
     return folds
 
 
-def _spread(frames: Sequence[Frame], n: int) -> list[Frame]:
-    """At most n frames, evenly spread over the list."""
-    indices = np.unique(np.linspace(0, len(frames) - 1, min(n, len(frames))).round().astype(int))
-    return [frames[i] for i in indices]
+def _spread(items: Sequence[T], n: int) -> list[T]:
+    """At most n of them, evenly spread over the list."""
+    indices = np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))
+    return [items[i] for i in indices]
 
 
 def _in_order(function: Any, items: Sequence[Any], workers: int, progress: bool, label: str) -> Iterator[Any]:

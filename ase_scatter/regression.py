@@ -94,11 +94,18 @@ def solve(moments: Moments, penalty: Vector) -> Vector:
 
 
 def select(
-    moments: Moments, penalty: Vector, n_select: int, *, forced: NDArray[np.int64] | None = None
+    moments: Moments,
+    penalty: Vector,
+    n_select: int,
+    *,
+    forced: NDArray[np.int64] | None = None,
+    price: Vector | None = None,
 ) -> NDArray[np.int64]:
     """Indices of n_select columns in the order of their choice, the forced ones first.
 
-    Fewer are returned when the remaining columns are combinations of the chosen ones.
+    price: (n,) positive; a column's gain is divided by it, so that of two columns that say nearly the
+    same the cheaper one is taken. Fewer are returned when the remaining columns are combinations of the
+    chosen ones.
     """
     if n_select < 1:
         raise InputError("at least one column must be selected")
@@ -106,6 +113,7 @@ def select(
     target = moments.moment.copy()
     size = np.diag(gram).copy()
     active = size > 0
+    cost = np.ones(len(size)) if price is None else price
     chosen: list[int] = []
     queue = [] if forced is None else [int(i) for i in forced]
     while len(chosen) < n_select:
@@ -117,7 +125,7 @@ def select(
             if not usable[best]:
                 continue
         elif usable.any():
-            gain = np.where(usable, target**2 / np.where(usable, diagonal, 1.0), -1.0)
+            gain = np.where(usable, target**2 / np.where(usable, diagonal, 1.0) / cost, -1.0)
             best = int(np.argmax(gain))
         else:
             break

@@ -45,28 +45,28 @@ DEFAULT_VOLUME = 20.0
 class GridSettings:
     """Hyperparameters of the candidate columns.
 
-    scales: the ladder of β in Å, ascending. band: waves up to |k| = band/β are kept. spacing: grid
-    spacing over β. epsilon2: ε², in units of the mean of U².
-    first: radial order p → largest l, for order 1. inner, outer: the same for the first and the second
-    wavelet of order 2. exponents1, exponents2: the q of order 1 and 2 (an empty exponents2 leaves
-    order 2 out). max_ratio: largest β2/β1.
+    scales: the ladder of β in Å, ascending; empty for `fit` to choose it from the data. band: waves
+    up to |k| = band/β are kept. spacing: grid spacing over β. epsilon2: ε², in units of the mean of U².
+    first: largest l of each radial order p, for order 1. inner, outer: the same for the first and the
+    second wavelet of order 2. exponents1, exponents2: the q of order 1 and 2 (an empty exponents2
+    leaves order 2 out). max_ratio: largest β2/β1.
     """
 
-    scales: tuple[float, ...] = (0.5, 0.7, 1.0, 1.4, 2.0)
+    scales: tuple[float, ...] = ()
     band: float = 5.5
     spacing: float = 0.55
-    epsilon2: float = 0.3
-    first: tuple[int, ...] = (6, 6, 4)
-    inner: tuple[int, ...] = (4,)
-    outer: tuple[int, ...] = (4,)
-    exponents1: tuple[float, ...] = (1.0, 4 / 3, 5 / 3, 2.0)
+    epsilon2: float = 0.5
+    first: tuple[int, ...] = (6, 4, 2)
+    inner: tuple[int, ...] = (6,)
+    outer: tuple[int, ...] = (4, 2)
+    exponents1: tuple[float, ...] = (1.0, 1.5, 2.0)
     exponents2: tuple[float, ...] = (1.0, 2.0)
     max_ratio: float = float("inf")
 
     def __post_init__(self) -> None:
         for name in ("scales", "first", "inner", "outer", "exponents1", "exponents2"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.scales or min(self.scales) <= 0 or list(self.scales) != sorted(set(self.scales)):
+        if any(beta <= 0 for beta in self.scales) or list(self.scales) != sorted(set(self.scales)):
             raise InputError(f"scales must be positive, distinct and ascending, not {self.scales}")
         if self.epsilon2 <= 0:
             raise InputError("epsilon2 must be positive: at 0 forces and elasticity are not defined")
@@ -135,6 +135,8 @@ class GridTransform(Transform):
     @classmethod
     def candidates(cls, settings: GridSettings, channels: Channels) -> GridTransform:
         """All columns that the settings allow, not yet calibrated."""
+        if not settings.scales:
+            raise InputError("scales must name at least one β (Å)")
         columns: list[Column] = []
         firsts = settings.wavelets(settings.first)
         inners = settings.wavelets(settings.inner) if settings.exponents2 else []
@@ -170,10 +172,11 @@ class GridTransform(Transform):
         return f"β={self.settings.scales[wavelet.scale]:.3g} p={wavelet.p} l={wavelet.l}"
 
     def _cost(self, column: Column) -> float:
-        """Fields times grid points per Å³, forward and back."""
+        """Fields of the last wavelet times their grid points, relative to one of the finest fields."""
         wavelet = column.path.second or column.path.first
-        spacing = self.settings.spacing * self.settings.scales[wavelet.scale]
-        return 2.0 * (2 * wavelet.l + 1) / spacing**3
+        ratio = self.settings.scales[0] / self.settings.scales[wavelet.scale]
+        # However coarse a grid is, something is left: calls, and work on the waves.
+        return (2 * wavelet.l + 1) * (ratio**3 + 0.02)
 
     def subset(self, indices: Iterable[int]) -> GridTransform:
         paths = tuple(self.paths[i] for i in indices)
