@@ -199,9 +199,9 @@ def predict(
 
 
 def default_scales(systems: Sequence[System]) -> tuple[float, ...]:
-    """Four scales β (Å), √2 apart, the smallest a fifth of the typical nearest-neighbour distance."""
+    """Four scales β (Å), √2 apart, the smallest 1/4.7 of the typical nearest-neighbour distance."""
     nearest = np.concatenate([_nearest_distances(system) for system in _spread(systems, CALIBRATION_FRAMES)])
-    smallest = float(np.median(nearest)) / 5.0 if len(nearest) else 0.5
+    smallest = float(np.median(nearest)) / 4.7 if len(nearest) else 0.5
     return tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4))
 
 

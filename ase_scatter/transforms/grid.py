@@ -211,7 +211,7 @@ class GridTransform(Transform):
 
     def _reach(self, wavelet: Wavelet) -> float:
         """Distance (Å) beyond which the wavelet's square is negligible."""
-        return float(self.settings.scales[wavelet.scale] * (3.4 + np.sqrt(2 * wavelet.p + wavelet.l)))
+        return float(self.settings.scales[wavelet.scale] * (2.3 + np.sqrt(2 * wavelet.p + wavelet.l)))
 
     @cached_property
     def _padding(self) -> float:
@@ -255,6 +255,8 @@ class GridTransform(Transform):
         expected = (len(self.settings.scales), 3)
         if shapes.shape != expected:
             raise InputError(f"grid_shape must be shaped {expected} (scales, directions), not {shapes.shape}")
+        # Open directions have the grid that their length asks for: it grows by whole steps anyway.
+        shapes = np.where(box.steps > 0, self._shapes(box), shapes)
         lengths = np.linalg.norm(box.vectors, axis=1)
         for i in self._orders:
             bounds = (lengths * self.settings.band / (2 * np.pi * self.settings.scales[i])).astype(int)
@@ -406,7 +408,8 @@ class _Sampled:
             dtype,
         )
         self.levels = dict(zip(sorted(used), levels, strict=True))
-        self.structure = StructureFactor.build(waves, self.box, system.positions, backend, dtype)
+        placed = self.box.place(system.positions)
+        self.structure = StructureFactor.build(waves, self.box, placed, backend, dtype)
         self.charges = backend.to_device(charges, dtype)
         # Divided by the volume: the coefficients of ρ in plane waves.
         self.densities = self.structure.densities(self.charges) / self.volume
@@ -490,7 +493,7 @@ class _Sampled:
     def evaluate(self, weights: NDArray[np.float64]) -> Evaluation:
         energy = 0.0
         spread = 0.0  # Σ w f: f carries 1/V, so it falls as the volume grows
-        forces = np.zeros_like(self.system.positions)
+        placed = np.zeros_like(self.system.positions)
         adjoints: dict[int, Array] = {}
         overlaps: dict[tuple[int, int], tuple[Array, Array]] = {}
 
@@ -533,11 +536,12 @@ class _Sampled:
             adjoint[: level.n_waves] += level.correlate(first.p, first.l, images)
         for channel, adjoint in adjoints.items():
             gradient = self.structure.gradient(self.charges[channel], adjoint.conj()[None])
-            forces -= self.backend.to_host(gradient[0]) / self.volume
+            placed += self.backend.to_host(gradient[0]) / self.volume
         with_box = (energy - spread) * np.eye(3)
         for (scale, l), pair in overlaps.items():
             with_box += self.backend.to_host(self.levels[scale].wave_strain(l, *pair))
-        gradient = self.box.strain_gradient(with_box, -forces, self.system.positions)
+        gradient = self.box.strain_gradient(with_box, placed, self.system.positions)
+        forces = -self.box.d_original(placed)
         return Evaluation(energy, forces, 0.5 * (gradient + gradient.T))
 
     def _from_inner(self, level: Level, back: Array, x: Array) -> Array:
@@ -571,7 +575,7 @@ class _Sampled:
             with_box[indices] += volume_part[:, None, None] * np.eye(3)
         return Jacobian(
             values,
-            d_positions,
+            self.box.d_original(d_positions),
             self.box.strain_gradient(with_box, d_positions, self.system.positions),
         )
 

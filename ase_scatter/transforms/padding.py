@@ -3,7 +3,8 @@
 Along periodic directions it is the cell. Along open ones it is the extent of the atoms plus enough
 vacuum that no wavelet sees an image, so the cell given there does not matter. Its length is a multiple
 of one step, and every grid divides the step evenly: when the box grows with the structure, grid points
-are added and none moves.
+are added and none moves. Along open directions the atoms are placed with their mean position at the
+origin of the grid, so the energy is exactly the same wherever they are, and net forces are exactly zero.
 """
 
 from __future__ import annotations
@@ -31,35 +32,57 @@ class Box:
         return float(abs(np.linalg.det(self.vectors)))
 
     @property
-    def is_padded(self) -> bool:
-        return bool(self.steps.any())
+    def open_axes(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.steps)
+
+    @property
+    def normals(self) -> NDArray[np.float64]:
+        """Unit vectors of the open directions, (n_open, 3)."""
+        vectors = self.vectors[self.open_axes]
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1)[:, None])
+
+    def place(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions (N, 3) moved along the open directions so that their mean there is zero."""
+        normals = self.normals
+        return np.asarray(positions - normals.T @ (normals @ positions.mean(axis=0)))
+
+    def d_original(self, d_placed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """∂E/∂R (..., N, 3) of the positions as given, from that of the placed ones."""
+        if not len(self.open_axes):
+            return d_placed
+        along = d_placed.mean(axis=-2) @ self.normals.T @ self.normals
+        return np.asarray(d_placed - along[..., None, :])
 
     def strain_gradient(
         self,
         with_box: NDArray[np.float64],
-        d_positions: NDArray[np.float64],
+        d_placed: NDArray[np.float64],
         positions: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """dE/dε of the structure from that of structure and box strained alike.
+        """dE/dε of the structure from that of placed atoms and box strained alike.
 
         with_box: (..., 3, 3), element ab belonging to R_a → R_a + ε_ab R_b of atoms and box.
-        d_positions: (..., N, 3) ∂E/∂R at a fixed box. positions: (N, 3).
+        d_placed: (..., N, 3) ∂E/∂R of the placed positions at a fixed box. positions: (N, 3), as given.
         The periodic vectors take part in the strain as they are. The open ones keep their length and
-        only turn with the normals of the periodic ones.
+        only turn with the normals of the periodic ones, and the atoms stay placed along them.
         """
-        if not self.is_padded:
+        if not len(self.open_axes):
             return with_box
-        atoms = np.einsum("...ja,jb->...ab", d_positions, positions)
-        # ∂E/∂A_ia at fixed positions, from (∂E/∂A)ᵀ A = with_box − atoms.
-        d_box = np.swapaxes((with_box - atoms) @ np.linalg.inv(self.vectors), -1, -2)
-        response = np.empty((3, 3, 3, 3))
+        placed = np.einsum("...ja,jb->...ab", d_placed, self.place(positions))
+        # ∂E/∂A_ia at fixed positions, from (∂E/∂A)ᵀ A = with_box − placed.
+        d_box = np.swapaxes((with_box - placed) @ np.linalg.inv(self.vectors), -1, -2)
+        total = np.einsum("...ja,jb->...ab", d_placed, positions)
+        net, mean, normals = d_placed.sum(axis=-2), positions.mean(axis=0), self.normals
         for a in range(3):
             for b in range(3):
                 strain = np.zeros((3, 3))
                 strain[a, b] = 1.0
-                response[a, b] = self._response(strain)
-        total: NDArray[np.float64] = atoms + np.einsum("...ic,abic->...ab", d_box, response)
-        return total
+                change = self._response(strain)
+                turns = change[self.open_axes] / np.linalg.norm(self.vectors[self.open_axes], axis=1)[:, None]
+                # How the shift Σ n (n·mean) that places the atoms follows the strain.
+                shift = turns.T @ (normals @ mean) + normals.T @ (turns @ mean + normals @ strain @ mean)
+                total[..., a, b] += np.einsum("...ic,ic->...", d_box, change) - net @ shift
+        return np.asarray(total)
 
     def _response(self, strain: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivative (3, 3) of the box vectors along a strain."""
