@@ -49,9 +49,7 @@ def test_results_are_those_of_the_model(atoms, pair_model):
     assert atoms.get_potential_energy() == values.energy
     assert atoms.get_potential_energy(force_consistent=True) == values.energy
     assert np.array_equal(atoms.get_forces(), values.forces)
-    assert atoms.get_stress(voigt=False) == pytest.approx(
-        values.strain_gradient / atoms.get_volume()
-    )
+    assert atoms.get_stress(voigt=False) == pytest.approx(values.strain_gradient / atoms.get_volume())
     assert set(atoms.calc.results) <= set(all_properties)
     assert set(atoms.calc.results) == set(atoms.calc.implemented_properties)
 
@@ -113,9 +111,7 @@ def test_a_failed_call_leaves_nothing_stale(atoms, monkeypatch):
         assert atoms.calc.results == {}
         with pytest.raises(ZeroDivisionError):
             moved.get_potential_energy()
-    assert moved.get_potential_energy() == ScatteringCalculator(
-        atoms.calc.model
-    ).get_potential_energy(moved)
+    assert moved.get_potential_energy() == ScatteringCalculator(atoms.calc.model).get_potential_energy(moved)
     assert moved.get_potential_energy() != expected
     assert atoms.get_potential_energy() == expected
 
@@ -202,9 +198,7 @@ def test_a_trajectory_of_a_molecule(molecule, tmp_path):
 def test_a_cell_is_relaxed(calc):
     atoms = Atoms("Si", cell=np.diag([2.2, 2.3, 2.4]), pbc=True)
     atoms.calc = ScatteringCalculator(
-        Model(
-            "well", PairTransform(exponents=(0.5,)), np.array([-1.0]), {"Si": 0.0}, calc.model.core
-        )
+        Model("well", PairTransform(exponents=(0.5,)), np.array([-1.0]), {"Si": 0.0}, calc.model.core)
     )
     atoms.calc.freeze_grid(atoms)
     before = atoms.get_potential_energy()

@@ -59,9 +59,7 @@ def test_energy_is_the_sum_of_its_parts(pair_model, system):
     core = pair_model.core.evaluate(system)
     values = pair_model.evaluate(system)
     assert core.energy > 0.01
-    assert values.energy == pytest.approx(
-        linear.energy + core.energy - 3 * 0.7 - 3 * 0.2, abs=1e-12
-    )
+    assert values.energy == pytest.approx(linear.energy + core.energy - 3 * 0.7 - 3 * 0.2, abs=1e-12)
     assert values.forces == pytest.approx(linear.forces + core.forces, abs=1e-12)
     gradient = linear.strain_gradient + core.strain_gradient
     assert values.strain_gradient == pytest.approx(gradient, abs=1e-12)
@@ -143,9 +141,7 @@ def test_hash_follows_what_decides_the_energy(pair_model):
 
 
 def test_round_trip_is_bit_exact(tmp_path, pair_model, system):
-    awkward = replace(
-        pair_model, weights=np.array([1 / 3, -5e-324]), e0={"Li": 0.1, "Si": 1e300 / 3}
-    )
+    awkward = replace(pair_model, weights=np.array([1 / 3, -5e-324]), e0={"Li": 0.1, "Si": 1e300 / 3})
     awkward.save(tmp_path / "model.json")
     again = Model.load(tmp_path / "model.json")
     assert again.weights.tolist() == awkward.weights.tolist()
@@ -304,8 +300,7 @@ def test_every_package_is_installed():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     packages = {
-        ".".join(file.parent.relative_to(ROOT).parts)
-        for file in (ROOT / "ase_scatter").rglob("__init__.py")
+        ".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "ase_scatter").rglob("__init__.py")
     }
     listed = set(config["options"]["packages"].split())
     assert packages | {"ase_scatter", "ase_scatter.potentials"} == listed
