@@ -89,6 +89,7 @@ class ZBLCore:
             periodic=system.pbc,
             quantities="ijdD",
         )
+        i, j = i.astype(np.int64), j.astype(np.int64)  # older NumPy does not count unsigned ones
         inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
         outer_p = self.r_outer[kinds_i[i], kinds_i[j]]
         energy_p, slope_p = _zbl(r_p, system.numbers[i], system.numbers[j])
