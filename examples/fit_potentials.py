@@ -1,0 +1,173 @@
+"""Fit the potentials that come with the package, one per call.
+
+    python examples/fit_potentials.py Si --data DIR --out potentials/
+
+DIR holds {Li,Si,Mo}_train.extxyz and {Li,Si,Mo}_test.extxyz: the PBE-DFT data of Zuo et al. 2020
+(repository mlearn, BSD-3-Clause) as extended XYZ, energies in eV, forces in eV/Å, stress in eV/Å³
+(positive in tension), info["group"] naming the part of the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ase_scatter import FitSettings, GridSettings, InputError, fit
+from ase_scatter.report import error_table
+
+SETTINGS: dict[str, FitSettings] = {
+    "Li": FitSettings(
+        grid=GridSettings(scales=(0.57, 0.8, 1.14, 1.6)),
+        sigma_energy=3e-4,
+        sigma_force=0.01,
+        sigma_stress=0.03,
+        sigma_net=3e-5,
+    ),
+    "Si": FitSettings(grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4))),
+    # The stresses of Mo's AIMD and vacancy frames are about 1 GPa off relative to their energies.
+    "Mo": FitSettings(
+        grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4), spacing=0.48),
+        sigma_energy=2.5e-3,
+        sigma_force=0.1,
+        sigma_stress=0.5,
+        sigma_net=4e-4,
+        thrift=0.3,
+    ),
+}
+"""What differs from the defaults, per element."""
+
+CITATION = (
+    "Y. Zuo et al., Performance and Cost Assessment of Machine Learning Interatomic Potentials, "
+    "J. Phys. Chem. A 124, 731 (2020), doi:10.1021/acs.jpca.9b08723; PBE-DFT data of the public mlearn "
+    "repository (BSD-3-Clause)"
+)
+
+TEST_ERRORS = {
+    # energy MAE, RMSE (meV/atom), force MAE, RMSE (eV/Å), stress RMSE (GPa)
+    "Li": {
+        "GAP": (0.49, 0.63, 0.0105, 0.0142, 0.09),
+        "MTP": (0.49, 0.66, 0.0101, 0.0132, 0.07),
+        "NNP": (0.75, 0.98, 0.0168, 0.0234, 0.07),
+        "SNAP": (1.03, 1.31, 0.0277, 0.0379, 0.19),
+        "qSNAP": (0.73, 0.85, 0.0328, 0.0443, 0.12),
+    },
+    "Si": {
+        "GAP": (3.24, 4.59, 0.0736, 0.1184, 0.44),
+        "MTP": (2.31, 3.03, 0.0560, 0.0881, 0.38),
+        "NNP": (5.63, 6.93, 0.1086, 0.1697, 0.63),
+        "SNAP": (6.44, 8.06, 0.1327, 0.2053, 0.60),
+        "qSNAP": (3.81, 5.51, 0.1157, 0.1769, 0.38),
+    },
+    "Mo": {
+        "GAP": (2.16, 2.91, 0.0964, 0.1679, None),
+        "MTP": (2.94, 3.98, 0.0901, 0.1514, None),
+        "NNP": (3.65, 5.43, 0.1251, 0.2036, None),
+        "SNAP": (5.48, 9.25, 0.2065, 0.3760, None),
+        "qSNAP": (2.77, 4.04, 0.1838, 0.3327, None),
+    },
+}
+"""Errors of other potentials on the same test files: the published parameter files of MTP, NNP, SNAP and
+qSNAP, and a GAP retrained from its published settings."""
+
+STATISTICS = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "stress_rmse")
+
+PROPERTIES: dict[str, dict[str, dict[str, float]]] = {
+    # a in Å; elastic constants in GPa, C44 with relaxed ions; vacancy formation and migration in eV.
+    "Li": {
+        "DFT": {"a": 3.439, "C11": 17, "C12": 14},
+        "GAP": {
+            "a": 3.450, "C11": 18, "C12": 14, "C44": 12,
+            "vacancy_formation": 0.560, "vacancy_migration": 0.051,
+        },
+        "MTP": {
+            "a": 3.446, "C11": 14, "C12": 13, "C44": 11,
+            "vacancy_formation": 0.534, "vacancy_migration": 0.089,
+        },
+    },
+    "Si": {
+        "DFT": {"a": 5.469, "C11": 153, "C12": 57, "C44_clamped": 99},
+        "GAP": {
+            "a": 5.470, "C11": 160, "C12": 54, "C44": 67,
+            "vacancy_formation": 3.200, "vacancy_migration": 0.219,
+        },
+        "MTP": {
+            "a": 5.464, "C11": 143, "C12": 72, "C44": 78,
+            "vacancy_formation": 3.111, "vacancy_migration": 0.205,
+        },
+    },
+    "Mo": {
+        "DFT": {"a": 3.169, "C11": 484, "C12": 163, "C44": 107},
+        "GAP": {
+            "a": 3.170, "C11": 480, "C12": 175, "C44": 113,
+            "vacancy_formation": 2.688, "vacancy_migration": 1.644,
+        },
+        "MTP": {
+            "a": 3.169, "C11": 472, "C12": 155, "C44": 103,
+            "vacancy_formation": 2.609, "vacancy_migration": 1.486,
+        },
+    },
+}  # fmt: skip
+"""Relaxed properties: DFT of the data set, and of other potentials fitted to it."""
+
+
+def reference(element: str) -> dict[str, Any]:
+    """What others have for an element, as a model's metadata keep it."""
+    properties = PROPERTIES[element]
+    return {
+        "properties": properties["DFT"],
+        "peers": {name: values for name, values in properties.items() if name != "DFT"},
+        "test_errors": {
+            name: {key: value for key, value in zip(STATISTICS, row, strict=True) if value is not None}
+            for name, row in TEST_ERRORS[element].items()
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit one potential and write it; the exit code."""
+    parser = argparse.ArgumentParser(description="Fit one of the potentials that come with the package.")
+    parser.add_argument("element", choices=sorted(SETTINGS))
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the extended-XYZ files")
+    parser.add_argument("--out", type=Path, default=Path("potentials"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--workers", type=int, help="threads (default: one per core)")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing model")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options = parser.parse_args(arguments)
+
+    element = options.element
+    target = options.out / f"{element}-grid.json"
+    if target.exists() and not options.force:
+        print(f"{target} exists; overwrite it with --force", file=sys.stderr)
+        return 2
+    start = perf_counter()
+    try:
+        result = fit(
+            options.data / f"{element}_train.extxyz",
+            test=options.data / f"{element}_test.extxyz",
+            settings=SETTINGS[element],
+            name=f"{element}-grid",
+            metadata={"citation": CITATION, "reference": reference(element)},
+            progress=not options.quiet,
+            workers=options.workers,
+        )
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    result.model.save(target, overwrite=options.force)
+    print(error_table(result.errors))
+    columns = {size: f"{loss:.4g}" for size, loss in result.column_scores.items()}
+    ridges = {f"{ridge:.0e}": f"{loss:.4g}" for ridge, loss in result.ridge_scores.items()}
+    print(f"\nvalidation loss by ridge: {ridges}\nvalidation loss by number of columns: {columns}")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    seconds = perf_counter() - start
+    print(f"{target}: {result.model.transform.n_columns} columns, {seconds:.0f} s, at most {memory:.1f} GiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
