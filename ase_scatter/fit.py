@@ -66,9 +66,9 @@ class FitSettings:
     columns: int = 600
     sigma_energy: float = 0.0015
     sigma_force: float = 0.06
-    sigma_stress: float = 0.07
-    sigma_net: float = 1.5e-4
-    thrift: float = 0.5
+    sigma_stress: float = 0.1
+    sigma_net: float = 2e-4
+    thrift: float = 0.4
     ridge: float | None = None
     ridges: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
     folds: int = 5
