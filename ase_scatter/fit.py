@@ -7,7 +7,7 @@ The loss is
 The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
 on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
 are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
-too sit anywhere on the grid. Only normal equations are kept, one set per validation fold, so memory does
+too sit anywhere on the grid, and has grids of its own. Only normal equations are kept, one set per validation fold, so memory does
 not grow with the number of frames.
 """
 
@@ -68,7 +68,7 @@ class FitSettings:
     sigma_force: float = 0.06
     sigma_stress: float = 0.1
     sigma_net: float = 2e-4
-    thrift: float = 0.4
+    thrift: float = 0.6
     ridge: float | None = None
     ridges: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
     folds: int = 5
@@ -250,7 +250,7 @@ class _Problem:
             grid = replace(grid, scales=default_scales([frame.system for frame in frames]))
         candidates = GridTransform.candidates(grid, self.channels)
         sample = [frame.system for frame in _spread(frames, CALIBRATION_FRAMES)]
-        self.transform: Transform = candidates.calibrated(sample, dtype=settings.dtype)
+        self.transform = candidates.calibrated(sample, dtype=settings.dtype)
         self.n = self.transform.n_columns
         if len(frames) < 2:
             raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
@@ -279,10 +279,12 @@ class _Problem:
         """Rows and targets of one frame, over the sigmas; energies are per atom."""
         s = self.settings
         number, frame = job
-        shift = np.random.default_rng(number).uniform(0.0, LARGEST_SHIFT, size=3)
+        rng = np.random.default_rng(number)
+        shift = rng.uniform(0.0, LARGEST_SHIFT, size=3)
         system = replace(frame.system, positions=frame.system.positions + shift)
         n_atoms = len(system)
-        values, d_positions, d_strain = self.transform.jacobian(system, dtype=s.dtype)
+        shapes = self.transform.varied_shapes(system, rng)
+        values, d_positions, d_strain = self.transform.jacobian(system, shapes=shapes, dtype=s.dtype)
         composition = self._composition(system)
         core = None if self.core is None else self.core.evaluate(system)
         energy = (frame.energy - (core.energy if core else 0.0)) / n_atoms

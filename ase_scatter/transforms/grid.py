@@ -40,6 +40,8 @@ from .waves import Level, StructureFactor, tabulate
 DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
 
+VARIATION = 0.15
+
 
 @dataclass(frozen=True, kw_only=True)
 class GridSettings:
@@ -53,8 +55,8 @@ class GridSettings:
     """
 
     scales: tuple[float, ...] = ()
-    band: float = 5.5
-    spacing: float = 0.55
+    band: float = 5.0
+    spacing: float = 0.5
     epsilon2: float = 0.5
     first: tuple[int, ...] = (6, 4, 2)
     inner: tuple[int, ...] = (6,)
@@ -235,6 +237,16 @@ class GridTransform(Transform):
     def grid_shapes(self, system: System) -> Shapes:
         """Grid points per direction of each scale, (n_scales, 3), for the cell as it is now."""
         return self._shapes(self._box(system))
+
+    def varied_shapes(self, system: System, rng: np.random.Generator) -> Shapes:
+        """Grids finer than the default ones by up to VARIATION, at random, scale by scale.
+
+        A fit that sees each structure on another grid cannot play the discretisation errors of the
+        scales off against each other, which would hold on the grids of the training cells alone.
+        """
+        shapes = self.grid_shapes(system)
+        finer = shapes * rng.uniform(1.0, 1.0 + VARIATION, size=shapes.shape)
+        return np.array([[scipy.fft.next_fast_len(int(n), real=True) for n in row] for row in finer])
 
     def _shapes(self, box: Box) -> Shapes:
         lengths = np.linalg.norm(box.vectors, axis=1)
