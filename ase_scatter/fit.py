@@ -7,8 +7,8 @@ The loss is
 The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
 on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
 are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
-too sit anywhere on the grid, and has grids of its own. Only normal equations are kept, one set per validation fold, so memory does
-not grow with the number of frames.
+too sit anywhere on the grid, and gets grids of its own. Only normal equations are kept, one set per
+validation fold, so memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class FitSettings:
     """How a potential is fitted.
 
     grid: hyperparameters of the transform. channels: "species", "charges", or a table
-    {channel: {element: weight}}. columns: at most this many in the model. sigma_energy (eV/atom),
+    {channel: {element: weight}}. columns: so many in the model (fewer where there are not as many
+    independent ones). sigma_energy (eV/atom),
     sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å): what counts as an
     error of 1. thrift: the gain of a column is divided by its cost to this power when columns are
     chosen. ridge: strength, None to choose it from ridges on the validation folds. folds: their
@@ -349,8 +350,7 @@ class _Problem:
                 chosen = order[: size + len(forced)]
                 weights = solve(rest.columns(chosen), ridge * unit[chosen])
                 columns[size] += _loss(folds[fold].columns(chosen), weights) / max(1, total.count)
-        best = min(columns, key=lambda key: (columns[key], key))
-        order = select(total, ridge * unit, best + len(forced), forced=forced, price=price)
+        order = select(total, ridge * unit, limit + len(forced), forced=forced, price=price)
         weights = solve(total.columns(order), ridge * unit[order])
         by_index = dict(zip(order.tolist(), weights.tolist(), strict=True))
         if s.e0 is None:
