@@ -29,7 +29,7 @@ MEV = 1000.0
 def crystal(model: Model, repeat: int = 1, *, rattle: float = 0.0) -> Atoms:
     """The conventional cell of the model's element at the lattice parameter of its data, repeated."""
     properties = model.metadata.get("reference", {}).get("properties", {})
-    atoms = bulk(model.elements[0], a=properties.get("a"), cubic=True).repeat(repeat)
+    atoms: Atoms = bulk(model.elements[0], a=properties.get("a"), cubic=True).repeat(repeat)
     if rattle:
         atoms.rattle(rattle, seed=1)
     return atoms
@@ -39,7 +39,7 @@ def slab(model: Model, vacuum: float, *, pbc: tuple[bool, bool, bool] = (True, T
     """A (100) slab of about 10 Å, one cell wide, disturbed by 0.1 Å, with so much vacuum (Å) in all."""
     unit = crystal(model)
     layers = round(10.0 / unit.cell.lengths()[2])
-    atoms = surface(unit, (1, 0, 0), layers)
+    atoms: Atoms = surface(unit, (1, 0, 0), layers)
     atoms.rattle(0.1, seed=1)
     height = float(np.ptp(atoms.positions[:, 2]))
     atoms.cell[2] = [0.0, 0.0, height + vacuum]

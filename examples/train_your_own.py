@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.io import read, write
+from ase.io import iread, write
 
 from ase_scatter import FitSettings, GridSettings, InputError, ScatteringCalculator, fit
 from ase_scatter.report import error_table
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error_table(result.errors))
 
         # From here on it is a calculator like any other.
-        atoms = read(test or train, index=0)
+        atoms = next(iread(test or train))
         expected = atoms.get_potential_energy()
         atoms.calc = ScatteringCalculator(target)
         columns = atoms.calc.model.transform.columns
