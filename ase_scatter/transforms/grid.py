@@ -297,7 +297,9 @@ class GridTransform(Transform):
                 sampled = _Sampled(calibrated, system, None, require_device("cpu"), dtype)
                 for path, total in sampled.mean_squares(order):
                     sums[path] = sums.get(path, 0.0) + total / (len(system) * per_atom)
-            norms = {path: max(total / len(systems), 1e-300) for path, total in sums.items()}
+            # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
+            least = 1e-6 * max(sums.values(), default=1.0)
+            norms = {path: max(total, least) / len(systems) for path, total in sums.items()}
             calibrated = replace(self, norms=calibrated.norms | norms)
         return calibrated
 

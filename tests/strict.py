@@ -1,0 +1,152 @@
+"""A stand-in for CuPy: arrays that hold NumPy's but are not, so that mixing host and device fails.
+
+Like CuPy's, they refuse implicit conversion to NumPy and operations with NumPy arrays, and allow Python
+numbers, `float()` of a single value, and indexing with their own kind.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from ase_scatter.backend import Backend, register
+
+
+class StrictArray:
+    """A device array without a device."""
+
+    __array_ufunc__ = None  # makes NumPy's operators defer, and ours refuse
+
+    def __init__(self, values):
+        self._values = values
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("implicit conversion of a device array to a host array")
+
+    @property
+    def shape(self):
+        return self._values.shape
+
+    @property
+    def ndim(self):
+        return self._values.ndim
+
+    @property
+    def dtype(self):
+        return self._values.dtype
+
+    @property
+    def real(self):
+        return StrictArray(self._values.real)
+
+    @property
+    def imag(self):
+        return StrictArray(self._values.imag)
+
+    @property
+    def T(self):
+        return StrictArray(self._values.T)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __iter__(self):
+        return (_wrap(value) for value in self._values)
+
+    def __float__(self):
+        return float(self._values)
+
+    def __getitem__(self, key):
+        return _wrap(self._values[_key(key)])
+
+    def __setitem__(self, key, value):
+        self._values[_key(key)] = _unwrap(value)
+
+    def __neg__(self):
+        return StrictArray(-self._values)
+
+    def conj(self):
+        return StrictArray(self._values.conj())
+
+    def reshape(self, *shape):
+        return StrictArray(self._values.reshape(*shape))
+
+    def sum(self, axis=None, dtype=None):
+        return _wrap(self._values.sum(axis=axis, dtype=dtype))
+
+
+def _operator(name):
+    def operate(self, other):
+        return _wrap(getattr(self._values, name)(_unwrap(other)))
+
+    return operate
+
+
+def _in_place(name):
+    def operate(self, other):
+        getattr(self._values, name)(_unwrap(other))
+        return self
+
+    return operate
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
+    for _prefix in ("__", "__r"):
+        setattr(StrictArray, f"{_prefix}{_name}__", _operator(f"{_prefix}{_name}__"))
+for _name in ("iadd", "isub", "imul", "itruediv"):
+    setattr(StrictArray, f"__{_name}__", _in_place(f"__{_name}__"))
+
+
+def _wrap(value):
+    return StrictArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _unwrap(value):
+    if isinstance(value, StrictArray):
+        return value._values
+    if isinstance(value, np.ndarray | np.generic) and np.ndim(value):
+        raise TypeError("a host array in an operation with a device array")
+    if isinstance(value, list | tuple):
+        return type(value)(_unwrap(item) for item in value)
+    return value
+
+
+def _key(key):
+    parts = key if isinstance(key, tuple) else (key,)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            raise TypeError("a device array indexed with a host array")
+    return tuple(part._values if isinstance(part, StrictArray) else part for part in parts)
+
+
+class _Namespace:
+    """The functions of an array module, for strict arrays alone."""
+
+    def __init__(self, module, names):
+        for name in names:
+            setattr(self, name, self._strict(getattr(module, name)))
+
+    @staticmethod
+    def _strict(function):
+        def call(*args, **kwargs):
+            for value in args:
+                if isinstance(value, np.ndarray):
+                    raise TypeError(f"a host array given to a device function ({function.__name__})")
+            return _wrap(function(*(_unwrap(value) for value in args), **kwargs))
+
+        return call
+
+
+XP = _Namespace(
+    np, ["einsum", "zeros", "zeros_like", "ones_like", "sqrt", "stack", "concatenate", "matmul", "swapaxes"]
+)
+FFT = _Namespace(scipy.fft, ["rfftn", "irfftn"])
+
+
+def strict_backend() -> Backend:
+    return Backend(
+        "strict", XP, FFT, lambda array: StrictArray(np.array(array)), lambda array: array._values.copy()
+    )
+
+
+register("strict", strict_backend)

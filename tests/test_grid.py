@@ -1,0 +1,400 @@
+"""The grid transform: closed forms, derivatives, symmetries."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, diamond100
+from scipy.spatial.transform import Rotation
+
+from ase_scatter.channels import Channels
+from ase_scatter.errors import InputError, UnknownElementError
+from ase_scatter.system import System
+from ase_scatter.transforms import GridSettings, GridTransform, transform_from_dict
+from ase_scatter.transforms.grid import Column, Path
+from ase_scatter.wavelets import Wavelet, real_space
+
+SMALL = GridSettings(scales=(0.7, 1.0), first=(3, 1), inner=(2,), outer=(1, 0))
+
+
+def make(system, settings=SMALL):
+    elements = ["C", "Si"] if set(system.numbers.tolist()) <= {6, 14} else ["Al", "Mo"]
+    shaken = system.positions + np.random.default_rng(8).normal(scale=0.15, size=system.positions.shape)
+    systems = [replace(system, positions=shaken)]
+    return GridTransform.candidates(settings, Channels.by_species(elements)).calibrated(systems)
+
+
+def rattled(atoms, amount=0.1):
+    atoms = atoms.copy()
+    atoms.rattle(amount, seed=3)
+    return atoms
+
+
+def sheared():
+    atoms = rattled(bulk("SiC", "zincblende", a=4.36))
+    strain = np.random.default_rng(1).normal(scale=0.08, size=(3, 3))
+    atoms.set_cell(atoms.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
+    return atoms
+
+
+def slab():
+    atoms = rattled(diamond100("Si", (1, 1, 3), a=5.43, vacuum=None))
+    atoms.center(vacuum=2.0, axis=2)
+    atoms.rotate(25, "x", rotate_cell=True)
+    return atoms
+
+
+def wire():
+    atoms = Atoms("SiCSi", positions=[[0, 0, 0.3], [1.2, 0.1, 1.9], [0.2, 1.5, 2.8]], cell=[0, 0, 4.0])
+    atoms.pbc = (False, False, True)
+    atoms.rotate(30, "y", rotate_cell=True)
+    return atoms
+
+
+def molecule():
+    return Atoms("SiCC", positions=[[10.0, 0.3, 0.1], [11.5, 0.2, 0.4], [9.7, 1.6, -0.5]])
+
+
+SYSTEMS = {
+    "alloy": lambda: rattled(bulk("AlMo", "cesiumchloride", a=3.0)),
+    "sheared": sheared,
+    "slab": slab,
+    "wire": wire,
+    "molecule": molecule,
+    "diamond": lambda: bulk("Si", "diamond", 5.43),
+    "bcc": lambda: bulk("Mo", "bcc", 3.17, cubic=True),
+    "fcc": lambda: bulk("Al", "fcc", 4.05),
+}
+
+
+@pytest.fixture(params=SYSTEMS, scope="module")
+def case(request):
+    """A system, its transform, weights that bring all columns to one size, and frozen grids."""
+    system = System.from_atoms(SYSTEMS[request.param]())
+    transform = make(system)
+    values = np.abs(transform.features(system))
+    weights = np.random.default_rng(0).normal(size=transform.n_columns) / np.maximum(values, 1e-3 * values.max())
+    return system, transform, weights, transform.grid_shapes(system)
+
+
+def central(function, step):
+    """Derivative at 0 by the five-point rule."""
+    return (8 * (function(step) - function(-step)) - function(2 * step) + function(-2 * step)) / (12 * step)
+
+
+# ---- closed forms ----------------------------------------------------------------------------------
+
+
+def one_path(p, l, exponent=2.0, beta=0.7):
+    """Order 1 alone, of one wavelet, with a band so wide that the window does nothing."""
+    settings = GridSettings(scales=(beta,), band=40.0, spacing=0.12, exponents2=())
+    column = Column(Path(0, Wavelet(0, p, l)), exponent)
+    return GridTransform(settings, Channels.by_species(["Si"]), (column,), {})
+
+
+@pytest.mark.parametrize(("p", "l"), [(0, 0), (1, 0), (0, 2), (1, 1)])
+def test_one_atom_has_the_norm_of_its_wavelets(p, l):
+    atom = System.from_atoms(Atoms("Si", positions=[[0.1, 0.2, 0.3]], cell=[9.0] * 3, pbc=True))
+    # ∫ Σ_m ψ_lm² = 2l + 1; the window at band 40 takes 1e-5 away.
+    assert one_path(p, l).features(atom)[0] == pytest.approx(2 * l + 1, rel=3e-4)
+
+
+@pytest.mark.parametrize("distance", [0.8, 1.7, 2.6])
+def test_two_atoms_overlap_like_gaussians(distance):
+    beta = 0.7
+    pair = System.from_atoms(Atoms("Si2", positions=[[0, 0, 0], [0, 0, distance]], cell=[10.0] * 3, pbc=True))
+    expected = 2 + 2 * np.exp(-((distance / beta) ** 2) / 4)
+    assert one_path(0, 0, beta=beta).features(pair)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_order_1_by_sums_in_real_space():
+    """Every exponent, by brute force: fields summed over atoms and images on another grid."""
+    atoms = rattled(bulk("Si", "diamond", 5.43))
+    epsilon2, beta = 0.5, 0.7
+    n = 26
+    fractions = np.stack(np.meshgrid(*[np.arange(n) / n] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = fractions @ atoms.cell[:]
+    images = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    field = 0.0
+    for position in atoms.positions:
+        for image in images @ atoms.cell[:]:
+            vectors = points - position - image
+            near = np.linalg.norm(vectors, axis=1) < 7 * beta
+            part = np.zeros((5, len(points)))
+            part[:, near] = real_space(beta, 0, 2, vectors[near])[0]
+            field = field + part
+    squares = (field**2).sum(axis=0)
+    for exponent in (1.0, 1.5, 2.0, 3.0):
+        rise = (squares + epsilon2) ** (exponent / 2) - epsilon2 ** (exponent / 2)
+        expected = rise.mean() * atoms.get_volume()
+        value = one_path(0, 2, exponent).features(System.from_atoms(atoms))[0]
+        assert value == pytest.approx(expected, rel=2e-4)
+
+
+def test_order_2_by_convolution():
+    """g from order 1 on a fine grid, convolved with the second wavelet by a plain FFT."""
+    atoms = rattled(bulk("Si", "diamond", 5.43, cubic=True))
+    system = System.from_atoms(atoms)
+    settings = GridSettings(scales=(0.7, 1.0), band=5.0, spacing=0.3)
+    path = Path(0, Wavelet(0, 0, 1), Wavelet(1, 0, 1))
+    columns = (Column(path, 1.0), Column(path, 2.0))
+    transform = GridTransform(settings, Channels.by_species(["Si"]), columns, {})
+    n = 40
+    k = np.fft.fftfreq(n, 1 / n) * 2 * np.pi / atoms.cell[0, 0]
+    waves = np.stack(np.meshgrid(k, k, k, indexing="ij"), axis=-1).reshape(-1, 3)
+    density = np.exp(-1j * waves @ system.positions.T).sum(axis=1)
+
+    def convolve(source, beta):
+        from ase_scatter.wavelets import fourier_space
+
+        psi = np.where(np.linalg.norm(waves, axis=1) < 5.0 / beta, fourier_space(beta, 0, 1, waves, 5.0)[0], 0)
+        fields = [np.fft.ifftn((source * p).reshape(n, n, n)).real for p in psi]
+        return sum(f**2 for f in fields) * (n**3 / system.volume) ** 2
+
+    g = np.sqrt(convolve(density, 0.7) + 0.5) - np.sqrt(0.5)
+    inner = np.fft.fftn(g).ravel() * system.volume / n**3
+    squares = convolve(inner, 1.0)
+    expected = [(np.sqrt(squares + 0.5) - np.sqrt(0.5)).mean(), squares.mean()]
+    np.testing.assert_allclose(transform.features(system), np.array(expected) * system.volume, rtol=1e-5)
+
+
+# ---- derivatives -----------------------------------------------------------------------------------
+
+
+def test_forces(case):
+    system, transform, weights, shapes = case
+    forces = transform.evaluate(system, weights, shapes=shapes).forces
+    # What the columns would give without cancelling: at perfect crystals the forces are zero.
+    scale = np.abs(transform.features(system, shapes=shapes) * weights).sum() / len(system)
+    atom = len(system) - 1
+    for axis in range(3):
+
+        def energy(step, axis=axis):
+            positions = system.positions.copy()
+            positions[atom, axis] += step
+            moved = replace(system, positions=positions)
+            return float(transform.features(moved, shapes=shapes) @ weights)
+
+        assert forces[atom, axis] == pytest.approx(-central(energy, 2e-3), abs=1e-8 * scale)
+
+
+def test_strain(case):
+    system, transform, weights, shapes = case
+    gradient = transform.evaluate(system, weights, shapes=shapes).strain_gradient
+    for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+
+        def energy(step, a=a, b=b):
+            strain = np.zeros((3, 3))
+            strain[a, b] += step / 2
+            strain[b, a] += step / 2
+            move = np.eye(3) + strain
+            strained = replace(system, positions=system.positions @ move, cell=system.cell @ move)
+            return float(transform.features(strained, shapes=shapes) @ weights)
+
+        assert gradient[a, b] == pytest.approx(central(energy, 1e-3), abs=1e-6 * np.abs(gradient).max())
+
+
+def test_forward_adjoint_and_jacobian_agree(case):
+    system, transform, weights, shapes = case
+    values = transform.evaluate(system, weights, shapes=shapes)
+    jacobian = transform.jacobian(system, shapes=shapes)
+    np.testing.assert_allclose(transform.features(system, shapes=shapes), jacobian.values, rtol=1e-12)
+    assert values.energy == pytest.approx(jacobian.values @ weights, rel=1e-10)
+    forces = -np.einsum("nja,n->ja", jacobian.d_positions, weights)
+    np.testing.assert_allclose(values.forces, forces, atol=1e-9)
+    strain = np.einsum("nab,n->ab", jacobian.d_strain, weights)
+    np.testing.assert_allclose(values.strain_gradient, (strain + strain.T) / 2, atol=1e-8)
+
+
+def test_float32_is_close(case):
+    system, transform, weights, shapes = case
+    full = transform.evaluate(system, weights, shapes=shapes)
+    half = transform.evaluate(system, weights, shapes=shapes, dtype="float32")
+    size = np.abs(transform.features(system, shapes=shapes) * weights).sum() / len(system)
+    assert half.forces.dtype == np.float64
+    np.testing.assert_allclose(half.forces, full.forces, atol=1e-4 * size)
+
+
+# ---- symmetries ------------------------------------------------------------------------------------
+
+
+def energy_of(transform, system, weights, shapes=None):
+    return float(transform.features(system, shapes=shapes) @ weights)
+
+
+def test_rotation_of_atoms_and_cell(case):
+    system, transform, weights, shapes = case
+    if not system.pbc.all():
+        pytest.skip("open directions turn against the grid; see test_open_systems_turn")
+    turn = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
+    turned = replace(system, positions=system.positions @ turn.T, cell=system.cell @ turn.T)
+    expected = transform.evaluate(system, weights, shapes=shapes)
+    values = transform.evaluate(turned, weights, shapes=shapes)
+    assert values.energy == pytest.approx(expected.energy, rel=1e-10)
+    np.testing.assert_allclose(values.forces, expected.forces @ turn.T, atol=1e-9)
+    np.testing.assert_allclose(values.strain_gradient, turn @ expected.strain_gradient @ turn.T, atol=1e-8)
+
+
+def test_open_systems_turn():
+    system = System.from_atoms(molecule())
+    transform = make(system)
+    turn = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
+    turned = replace(system, positions=system.positions @ turn.T)
+    np.testing.assert_allclose(transform.features(turned), transform.features(system), rtol=2e-3)
+
+
+def test_permutation_and_lattice_shifts(case):
+    system, transform, weights, shapes = case
+    order = np.random.default_rng(5).permutation(len(system))
+    shifts = np.random.default_rng(6).integers(-3, 4, size=(len(system), 3)) * system.pbc
+    moved = replace(
+        system, numbers=system.numbers[order], positions=(system.positions + shifts @ system.cell)[order]
+    )
+    expected = energy_of(transform, system, weights, shapes)
+    if system.pbc.all():
+        assert energy_of(transform, moved, weights, shapes) == pytest.approx(expected, rel=1e-10)
+    permuted = replace(system, numbers=system.numbers[order], positions=system.positions[order])
+    assert energy_of(transform, permuted, weights, shapes) == pytest.approx(expected, rel=1e-10)
+
+
+def test_open_directions_do_not_see_where_the_structure_is(case):
+    system, transform, weights, _ = case
+    if system.pbc.all():
+        pytest.skip("periodic in all directions")
+    normals = transform._box(system).normals
+    there = replace(system, positions=system.positions + np.array([1.23, -4.5, 0.7]) @ normals.T @ normals)
+    expected = transform.evaluate(system, weights)
+    values = transform.evaluate(there, weights)
+    assert values.energy == pytest.approx(expected.energy, rel=1e-10)
+    np.testing.assert_allclose(values.forces, expected.forces, atol=1e-8)
+    np.testing.assert_allclose(values.forces.sum(axis=0) @ normals.T, 0.0, atol=1e-10)
+
+
+def test_supercell_is_so_many_cells():
+    atoms = rattled(bulk("Si", "diamond", 5.43))
+    small, large = System.from_atoms(atoms), System.from_atoms(atoms.repeat(2))
+    transform = make(small)
+    shapes = transform.grid_shapes(small)
+    expected = 8 * transform.features(small, shapes=shapes)
+    np.testing.assert_allclose(transform.features(large, shapes=2 * shapes), expected, rtol=1e-8)
+
+
+def test_given_vacuum_does_not_matter_along_open_directions():
+    atoms = slab()
+    system = System.from_atoms(atoms)
+    transform = make(system)
+    more = replace(system, cell=system.cell * [[1.0], [1.0], [2.0]])
+    np.testing.assert_array_equal(transform.features(more), transform.features(system))
+    none = replace(system, cell=system.cell * [[1.0], [1.0], [0.0]])
+    np.testing.assert_array_equal(transform.features(none), transform.features(system))
+
+
+def test_padding_keeps_images_away():
+    """An open direction gives what a periodic one gives with far more vacuum."""
+    system = System.from_atoms(Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.3]]))
+    transform = make(system)
+    box = transform._box(system)
+    wide = replace(
+        system, positions=box.place(system.positions), cell=2 * box.vectors, pbc=np.array([True] * 3)
+    )
+    shapes = 2 * transform.grid_shapes(system)
+    np.testing.assert_allclose(
+        transform.features(wide, shapes=shapes), transform.features(system), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_molecules_far_apart_add():
+    atoms = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.3]])
+    both = atoms.copy()
+    # A whole number of steps apart, so that both sit alike on the grid.
+    transform = make(System.from_atoms(atoms))
+    step = transform._step
+    both.positions += [16 * step, 0, 0]
+    both += atoms
+    one, two = (System.from_atoms(a) for a in (atoms, both))
+    np.testing.assert_allclose(transform.features(two), 2 * transform.features(one), rtol=2e-3, atol=1e-4)
+
+
+def test_same_bits_twice(case):
+    system, transform, weights, _ = case
+    first, second = transform.evaluate(system, weights), transform.evaluate(system, weights)
+    assert first.energy == second.energy
+    assert np.array_equal(first.forces, second.forces)
+
+
+# ---- what it consists of ---------------------------------------------------------------------------
+
+
+def test_subset_and_file(case):
+    system, transform, _, _ = case
+    indices = [0, 5, transform.n_columns - 1, 7]
+    part = transform.subset(indices)
+    np.testing.assert_allclose(part.features(system), transform.features(system)[indices], rtol=1e-12)
+    again = transform_from_dict(part.to_dict())
+    assert again == part
+    assert np.array_equal(again.features(system), part.features(system))
+
+
+def test_calibration_makes_the_mean_square_one():
+    system = System.from_atoms(rattled(bulk("Si", "diamond", 5.43)))
+    transform = GridTransform.candidates(SMALL, Channels.by_species(["C", "Si"])).calibrated([system])
+    q2 = [i for i, column in enumerate(transform.paths) if column.exponent == 2.0 and column.path.channel == 1]
+    assert len(q2) > 10
+    np.testing.assert_allclose(transform.features(system)[q2] / system.volume, 1.0, rtol=1e-9)
+
+
+def test_calibration_on_a_perfect_crystal_has_no_zeros():
+    system = System.from_atoms(bulk("Mo", "bcc", 3.17))
+    transform = GridTransform.candidates(SMALL, Channels.by_species(["Mo"])).calibrated([system])
+    norms = np.array(list(transform.norms.values()))
+    assert np.isfinite(transform.features(system)).all()
+    assert norms.min() > 0
+
+
+def test_labels_tell_columns_apart():
+    transform = GridTransform.candidates(SMALL, Channels.by_species(["Si", "C"]))
+    labels = [column.label for column in transform.columns]
+    assert len(set(labels)) == len(labels) == transform.n_columns
+    assert labels[0] == "grid S1[C; β=0.7 p=0 l=0; q=1]"
+    assert all(
+        path.second is None or path.second.scale >= path.first.scale for path, _ in transform.paths
+    )
+
+
+def test_grid_frozen_too_coarse_is_refused():
+    system = System.from_atoms(bulk("Si", "diamond", 5.43))
+    transform = make(system)
+    shapes = transform.grid_shapes(system)
+    larger = replace(system, cell=1.5 * system.cell, positions=1.5 * system.positions)
+    with pytest.raises(InputError, match="too coarse"):
+        transform.features(larger, shapes=shapes)
+    with pytest.raises(InputError, match="grid_shape"):
+        transform.features(system, shapes=shapes[0])
+
+
+def test_unknown_element_is_named():
+    system = System.from_atoms(bulk("Si"))
+    with pytest.raises(UnknownElementError, match="Ge"):
+        make(system).features(replace(system, numbers=np.array([14, 32])))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scales": (1.0, 0.5)},
+        {"scales": (-1.0,)},
+        {"epsilon2": 0.0},
+        {"spacing": 0.0},
+        {"exponents1": (0.0,)},
+    ],
+)
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(InputError):
+        GridSettings(**wrong)
+
+
+def test_wrong_number_of_weights():
+    system = System.from_atoms(bulk("Si"))
+    with pytest.raises(InputError, match="weights"):
+        make(system).evaluate(system, np.ones(3))
