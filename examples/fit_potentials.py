@@ -46,7 +46,7 @@ CITATION = (
     "repository (BSD-3-Clause)"
 )
 
-TEST_ERRORS = {
+TEST_ERRORS: dict[str, dict[str, tuple[float | None, ...]]] = {
     # energy MAE, RMSE (meV/atom), force MAE, RMSE (eV/Å), stress RMSE (GPa)
     "Li": {
         "GAP": (0.49, 0.63, 0.0105, 0.0142, 0.09),

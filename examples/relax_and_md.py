@@ -28,12 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--temperature", type=float, default=300.0, help="at the start, K (%(default)s)")
     options = parser.parse_args(arguments)
     try:
-        model = Model.load(options.model)
+        run(Model.load(options.model), options.repeat, options.steps, options.temperature)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+    return 0
 
-    atoms = bulk(model.elements[0], cubic=True).repeat(options.repeat)
+
+def run(model: Model, repeat: int, steps: int, temperature: float) -> None:
+    """Relax a disturbed crystal of the model's first element, run MD on it, print."""
+    atoms = bulk(model.elements[0], cubic=True).repeat(repeat)
     atoms.rattle(0.05, seed=1)
     atoms.calc = ScatteringCalculator(model)
 
@@ -48,21 +52,20 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"cell {lengths} Å, {atoms.get_potential_energy() / len(atoms):.4f} eV/atom, {pressure:.2f} GPa")
 
     # Twice the temperature in kinetic energy: half of it goes into the potential energy.
-    widths = np.sqrt(2 * options.temperature * units.kB * atoms.get_masses())
+    widths = np.sqrt(2 * temperature * units.kB * atoms.get_masses())
     momenta = widths[:, None] * np.random.default_rng(1).normal(size=(len(atoms), 3))
     atoms.set_momenta(momenta - momenta.mean(axis=0))
     energies = []
 
     def report() -> None:
         energies.append(atoms.get_total_energy() / len(atoms))
-        temperature = atoms.get_temperature()
-        print(f"{dynamics.get_time() / units.fs:6.0f} fs  {temperature:5.0f} K  {energies[-1]:.6f} eV/atom")
+        time, kelvin = dynamics.get_time() / units.fs, atoms.get_temperature()
+        print(f"{time:6.0f} fs  {kelvin:5.0f} K  {energies[-1]:.6f} eV/atom")
 
     dynamics = VelocityVerlet(atoms, timestep=2 * units.fs)
-    dynamics.attach(report, interval=max(1, options.steps // 10))
-    dynamics.run(options.steps)
+    dynamics.attach(report, interval=max(1, steps // 10))
+    dynamics.run(steps)
     print(f"total energy: {1000 * np.ptp(energies):.3f} meV/atom peak to peak")
-    return 0
 
 
 if __name__ == "__main__":

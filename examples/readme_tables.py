@@ -1,0 +1,137 @@
+"""Print the tables of the README: errors from the shipped model files, options from their defaults.
+
+    python examples/readme_tables.py             print them
+    python examples/readme_tables.py --write     put them between their marks in README.md
+
+A table stands between <!-- NAME --> and <!-- /NAME -->; the tests hold the README to what this prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ase_scatter import FitSettings, GridSettings, Model
+
+ROOT = Path(__file__).resolve().parents[1]
+ELEMENTS = ("Li", "Si", "Mo")
+
+GRID_OPTIONS = {
+    "scales": "wavelet scales β, Å, ascending; if not given, four, √2 apart, after the data's bond lengths",
+    "band": "waves up to k = band/β are kept",
+    "spacing": "grid spacing over β",
+    "epsilon2": "ε², in units of the mean of U²: how smooth the modulus is at 0",
+    "first": "order 1: largest l for p = 0, 1, …",
+    "inner": "order 2, first wavelet: largest l for p = 0, 1, …",
+    "outer": "order 2, second wavelet: largest l for p = 0, 1, …",
+    "exponents1": "exponents q of order 1",
+    "exponents2": "exponents q of order 2; none leave order 2 out (`--order 1`)",
+    "max_ratio": "largest β2/β1 of order 2",
+}
+FIT_OPTIONS = {
+    "channels": "densities: `species`, `charges`, or in Python a table {channel: {element: weight}}",
+    "columns": "largest number of columns in the model",
+    "sigma_energy": "what counts as an error of 1: energies, eV/atom",
+    "sigma_force": "the same for force components, eV/Å",
+    "sigma_stress": "the same for stress components, GPa",
+    "sigma_net": "the same for the net force over the number of atoms, eV/Å",
+    "thrift": "a column's gain is divided by its cost to this power when columns are chosen",
+    "ridge": "strength of the ridge; if not given, the best of `ridges` on the folds",
+    "ridges": "strengths that are tried",
+    "folds": "validation folds, of whole frames",
+    "e0": "energies of the free atoms, eV; if not given, least squares",
+    "core": "subtract a ZBL core before fitting (`--no-core`)",
+    "dtype": "of the design matrix while fitting; the model is float64",
+}
+PYTHON_ONLY = {"exponents1", "exponents2", "sigma_net", "thrift", "ridges", "e0", "dtype"}
+
+
+def options_table() -> str:
+    """Every setting of a fit with its default."""
+    lines = ["| option | Python | default | meaning |", "|---|---|---|---|"]
+    for settings, holder, options in (
+        (GridSettings(), "GridSettings", GRID_OPTIONS),
+        (FitSettings(), "FitSettings", FIT_OPTIONS),
+    ):
+        known = {field.name for field in fields(settings)} - {"grid"}
+        if known != set(options):
+            raise ValueError(f"options and {holder} differ: {sorted(known ^ set(options))}")
+        for name, meaning in options.items():
+            command = "" if name in PYTHON_ONLY else f"`--{name.replace('_', '-')}`"
+            if name == "core":
+                command = "`--no-core`"
+                meaning = meaning.replace(" (`--no-core`)", "")
+            default = _shown(getattr(settings, name))
+            lines.append(f"| {command} | `{holder}({name}=…)` | {default} | {meaning} |")
+    return "\n".join(lines)
+
+
+def errors_table() -> str:
+    """Errors of the shipped models on the test files, beside those of others."""
+    heads = ("", "potential", "columns", "energy MAE / RMSE (meV/atom)", "force MAE / RMSE (eV/Å)")
+    lines = ["| " + " | ".join((*heads, "stress RMSE (GPa)")) + " |", "|---" * (len(heads) + 1) + "|"]
+    for element in ELEMENTS:
+        path = ROOT / "potentials" / f"{element}-grid.json"
+        if not path.exists():
+            continue
+        model = Model.load(path)
+        ours = model.metadata["errors"]["test"]["all"]
+        lines.append(_row(f"**{element}**", f"**{model.name}**", str(model.transform.n_columns), ours))
+        for name, errors in model.metadata["reference"]["test_errors"].items():
+            lines.append(_row("", name, "", errors))
+    return "\n".join(lines)
+
+
+def _row(element: str, name: str, columns: str, errors: dict[str, float]) -> str:
+    stress = f"{errors['stress_rmse']:.2f}" if "stress_rmse" in errors else "–"
+    energy = f"{errors['energy_mae']:.2f} / {errors['energy_rmse']:.2f}"
+    force = f"{errors['force_mae']:.4f} / {errors['force_rmse']:.4f}"
+    return f"| {element} | {name} | {columns} | {energy} | {force} | {stress} |"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(_shown(entry) for entry in value)
+    if isinstance(value, float):
+        return "∞" if math.isinf(value) else f"{value:g}"
+    return str(value)
+
+
+TABLES = {"OPTIONS": options_table, "ERRORS": errors_table}
+
+
+def replaced(text: str) -> str:
+    """The README with its tables as they should be."""
+    for name, table in TABLES.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marks.search(text):
+            raise ValueError(f"README.md lacks the marks of {name}")
+        text = marks.sub(rf"\g<1>{table()}\n\g<2>", text)
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the tables or write them; the exit code."""
+    parser = argparse.ArgumentParser(description="Print the tables of the README.")
+    parser.add_argument("--write", action="store_true", help="put them into README.md")
+    options = parser.parse_args(arguments)
+    if options.write:
+        readme = ROOT / "README.md"
+        readme.write_text(replaced(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        for name, table in TABLES.items():
+            print(f"{name}\n\n{table()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""The examples run, quickly, and refuse what they cannot do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from ase.io import write
+
+from ase_scatter import (
+    FitSettings,
+    GridSettings,
+    Model,
+    ScatteringCalculator,
+    fit,
+    read_frames,
+    shipped_models,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+TINY = FitSettings(
+    grid=GridSettings(scales=(0.8, 1.2), first=(2,), inner=(1,), outer=(1,)), columns=20, folds=2
+)
+
+
+def load(name: str) -> ModuleType:
+    """An example as a module."""
+    path = next(path for path in EXAMPLES if path.stem == name)
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Si_train.extxyz and Si_test.extxyz with Lennard-Jones values, and tiny.json fitted to them."""
+    folder = tmp_path_factory.mktemp("silicon")
+    frames = []
+    for index in range(10):
+        atoms = bulk("Si", a=5.3 + 0.03 * index, cubic=True)
+        atoms.rattle(0.1, seed=index)
+        atoms.calc = LennardJones(sigma=2.1, epsilon=1.0, rc=5.0, smooth=True)
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        frames.append(atoms)
+    write(folder / "Si_train.extxyz", frames[:8])
+    write(folder / "Si_test.extxyz", frames[8:])
+    result = fit(folder / "Si_train.extxyz", settings=TINY, name="tiny", progress=False, workers=1)
+    result.model.save(folder / "tiny.json")
+    return folder
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_help(path):
+    command = [sys.executable, str(path), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "usage:" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def alloy(folder) -> Path:
+    """mine.json, as train_your_own writes it."""
+    example, target = load("train_your_own"), folder / "mine.json"
+    example.SMALL = TINY
+    assert example.main(["--quiet", "--frames", "24", "--output", str(target)]) == 0
+    return target
+
+
+def test_train_your_own(alloy, capsys):
+    assert ScatteringCalculator(alloy).model.elements == ("Ni", "Cu")
+    assert load("train_your_own").main(["--quiet", "--output", str(alloy)]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_relax_and_md(alloy, capsys):
+    assert load("relax_and_md").main(["--model", str(alloy), "--steps", "4"]) == 0
+    text = capsys.readouterr().out
+    assert "relaxed (converged)" in text
+    assert "8 fs" in text
+    assert "peak to peak" in text
+    assert load("relax_and_md").main(["--model", "nothing.json"]) == 2
+
+
+@pytest.mark.skipif("Si-grid" not in shipped_models(), reason="Si-grid is not there yet")
+def test_relax_and_md_of_silicon(capsys):
+    assert load("relax_and_md").main([]) == 0
+    assert "cell 5.4" in capsys.readouterr().out
+
+
+def test_fit_potentials(folder, capsys):
+    example = load("fit_potentials")
+    example.SETTINGS["Si"] = TINY
+    command = ["Si", "--data", str(folder), "--out", str(folder / "out"), "--quiet", "--workers", "1"]
+    assert example.main(command) == 0
+    model = Model.load(folder / "out" / "Si-grid.json")
+    assert model.name == "Si-grid"
+    assert model.metadata["reference"]["properties"]["C44_clamped"] == 99
+    assert model.metadata["reference"]["peers"]["MTP"]["vacancy_migration"] == 0.205
+    assert model.metadata["reference"]["test_errors"]["GAP"]["force_rmse"] == 0.1184
+    assert "Zuo" in model.metadata["citation"]
+    assert model.metadata["errors"]["test"]["all"]["n_frames"] == len(read_frames(folder / "Si_test.extxyz"))
+    capsys.readouterr()
+    assert example.main(command) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+def test_elastic_clamped(alloy, capsys):
+    assert load("elastic_clamped").main(["--model", str(alloy)]) == 0
+    assert "C11 (GPa)" in capsys.readouterr().out
+    assert load("elastic_clamped").main(["--model", "nothing.json"]) == 2
+
+
+def test_egg_box(folder, capsys):
+    command = ["--model", str(folder / "tiny.json"), "--shifts", "1", "--turns", "1"]
+    assert load("egg_box").main(command) == 0
+    assert "cluster of 8 atoms turned" in capsys.readouterr().out
+
+
+def test_grid_speed(folder, capsys):
+    out = folder / "speed.json"
+    command = ["--model", str(folder / "tiny.json"), "--atoms", "8", "--calls", "1", "--json", str(out)]
+    beside = ["--beside", "ase.calculators.lj:LennardJones", '{"sigma": 2.1}']
+    assert load("grid_speed").main([*command, *beside]) == 0
+    assert "structure factor" in capsys.readouterr().out
+    records = json.loads(out.read_text())["records"]
+    assert [record["dtype"] for record in records] == ["float64", "float32", ""]
+    assert sum(records[0]["shares"].values()) == pytest.approx(1.0)
+    assert all(share >= -0.01 for share in records[0]["shares"].values())
+    assert records[0]["fields"] > 10
+    assert load("grid_speed").main([*command, *beside]) == 2
+    missing = ["--beside", "no_such_package:Thing", "{}"]
+    assert load("grid_speed").main([*command[:-2], *missing]) == 2
+    assert "pip install" in capsys.readouterr().err

@@ -1,0 +1,214 @@
+"""The contract of every potential that comes with the package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from ase_scatter import Model, read_frames, shipped_models
+from ase_scatter.fit import predict
+from ase_scatter.metrics import errors
+from ase_scatter.system import System
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "examples"))
+
+import egg_box  # noqa: E402
+import elastic_clamped  # noqa: E402
+
+DATA = ROOT.parent / "shared" / "data" / "mlearn"
+MODELS = shipped_models()
+
+# Largest errors on the test files: energy MAE (meV/atom), force MAE (eV/Å), stress RMSE (GPa).
+TARGETS = {
+    "Li-grid": {"energy_mae": 0.50, "force_mae": 0.0065, "stress_rmse": 0.08},
+    "Si-grid": {"energy_mae": 3.0, "force_mae": 0.058, "stress_rmse": 0.45},
+    "Mo-grid": {"energy_mae": 3.2, "force_mae": 0.098},
+}
+EGG_BOX = 0.1
+"""meV/atom, peak to peak."""
+
+pytestmark = pytest.mark.skipif(not MODELS, reason="no potentials are there yet")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request) -> Model:
+    return Model.load(request.param)
+
+
+@pytest.fixture(scope="module")
+def large(model) -> int:
+    """Cells per edge that make 64 atoms of diamond, 54 of bcc."""
+    return 2 if len(egg_box.crystal(model)) == 8 else 3
+
+
+def derivative(function, step: float = 2e-3) -> float:
+    """Slope at 0, with an error of fourth order in the step."""
+    near, far = (function(h) - function(-h) for h in (step, 2 * step))
+    return (8 * near - far) / (12 * step)
+
+
+# ---- what the files say --------------------------------------------------------------------------
+
+
+def test_it_gives_the_values_it_was_saved_with(model):
+    assert max(model.check_golden().values()) < 1e-8
+
+
+def test_it_says_where_it_comes_from(model):
+    assert "731" in model.metadata["citation"]
+    assert model.metadata["fit"]["data"]["train"]["sha256"]
+    assert model.metadata["fit"]["data"]["test"]["sha256"]
+    assert model.metadata["reference"]["test_errors"]["MTP"]["energy_mae"] > 0
+    assert model.metadata["reference"]["properties"]["a"] > 0
+    assert model.core is not None
+
+
+def test_its_size_and_errors(model):
+    assert model.transform.n_columns <= 600
+    table = model.metadata["errors"]["test"]["all"]
+    for name, largest in TARGETS[model.name].items():
+        assert table[name] <= largest, name
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
+def test_the_errors_are_those_of_the_data(model):
+    frames = read_frames(DATA / f"{model.elements[0]}_test.extxyz")
+    committed = model.metadata["errors"]["test"]
+    assert committed["all"]["n_frames"] == len(frames)
+    # The group that takes least time stands for all.
+    group = min(set(committed) - {"all"}, key=lambda name: committed[name]["n_atoms"])
+    chosen = [frame for frame in frames if frame.group == group]
+    found = errors(predict(model, [frame.system for frame in chosen]), chosen)[group]
+    assert found == pytest.approx(committed[group], rel=1e-6)
+
+
+# ---- what must not change the energy -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("rattle", [0.0, 0.1], ids=["perfect", "disturbed"])
+def test_rigid_translations(model, large, size, rattle):
+    atoms = egg_box.crystal(model, large if size == "large" else 1, rattle=rattle)
+    assert egg_box.translation(model, atoms, shifts=4) < EGG_BOX
+
+
+def test_rotations_of_a_cluster(model):
+    assert egg_box.rotation(model, egg_box.cluster(model), turns=1) < EGG_BOX
+
+
+def test_rotations_of_a_crystal(model):
+    atoms = egg_box.crystal(model, rattle=0.1)
+    before = egg_box.energy(model, atoms)
+    atoms.rotate(37.0, (1, 2, 3), rotate_cell=True)
+    assert egg_box.energy(model, atoms) == pytest.approx(before, rel=1e-10)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False)], ids=["TTT", "TTF"])
+def test_the_vacuum_of_a_slab(model, pbc):
+    assert abs(egg_box.vacuum(model, pbc)) < 0.01
+
+
+def test_supercells(model):
+    assert abs(egg_box.supercell(model, same_grid=True)) < 1e-8
+    assert abs(egg_box.supercell(model, same_grid=False)) < EGG_BOX
+
+
+def test_permutations_and_lattice_shifts(model):
+    atoms = egg_box.crystal(model, rattle=0.1)
+    values = model.evaluate(System.from_atoms(atoms))
+    order = np.random.default_rng(0).permutation(len(atoms))
+    moved = atoms[order]
+    moved.positions += np.random.default_rng(1).integers(-2, 3, size=(len(atoms), 3)) @ atoms.cell[:]
+    again = model.evaluate(System.from_atoms(moved))
+    assert again.energy == pytest.approx(values.energy, rel=1e-10)
+    np.testing.assert_allclose(again.forces, values.forces[order], atol=1e-9)
+    np.testing.assert_allclose(again.strain_gradient, values.strain_gradient, atol=1e-8)
+
+
+# ---- derivatives ---------------------------------------------------------------------------------
+
+
+def systems(model: Model) -> dict[str, Atoms]:
+    return {
+        "perfect": egg_box.crystal(model),
+        "disturbed": egg_box.crystal(model, rattle=0.1),
+        "slab": egg_box.slab(model, 5.0, pbc=(True, True, False)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["perfect", "disturbed", "slab"])
+def test_forces_are_the_slope_of_the_energy(model, kind):
+    atoms = systems(model)[kind]
+    forces = model.evaluate(System.from_atoms(atoms)).forces
+    # Along the forces, so that there is something to compare, and at random.
+    along = np.random.default_rng(0).normal(size=forces.shape) / len(atoms) ** 0.5
+    along += forces / max(1e-3, float(np.linalg.norm(forces)))
+
+    def energy(step: float) -> float:
+        moved = atoms.copy()
+        moved.positions += step * along
+        return model.evaluate(System.from_atoms(moved)).energy
+
+    slope = -float((forces * along).sum())
+    assert derivative(energy) == pytest.approx(slope, rel=1e-6, abs=2e-7)
+
+
+@pytest.mark.parametrize("kind", ["perfect", "disturbed"])
+def test_the_stress_is_the_slope_under_strain(model, kind):
+    atoms = systems(model)[kind]
+    system = System.from_atoms(atoms)
+    # A grid for the largest cell serves all of them.
+    stretched = atoms.copy()
+    stretched.set_cell(atoms.cell[:] * 1.02, scale_atoms=True)
+    shapes = model.transform.grid_shapes(System.from_atoms(stretched))
+    gradient = model.evaluate(system, shapes).strain_gradient
+    strain = np.random.default_rng(0).normal(size=(3, 3))
+    strain = (strain + strain.T) / np.linalg.norm(strain + strain.T)
+
+    def energy(step: float) -> float:
+        strained = atoms.copy()
+        strained.set_cell(atoms.cell[:] @ (np.eye(3) + step * strain), scale_atoms=True)
+        return model.evaluate(System.from_atoms(strained), shapes).energy
+
+    slope = float((gradient * strain).sum())
+    assert derivative(energy, 1e-3) == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+def test_single_precision_is_close(model):
+    system = System.from_atoms(egg_box.crystal(model, rattle=0.1))
+    double, single = (model.evaluate(system, dtype=dtype) for dtype in ("float64", "float32"))
+    assert abs(single.energy - double.energy) / len(system) < 1e-4
+    scale = np.abs(double.forces).max()
+    np.testing.assert_allclose(single.forces, double.forces, atol=2e-4 * scale)
+
+
+# ---- properties ----------------------------------------------------------------------------------
+
+
+def test_the_lattice_parameter(model):
+    found = elastic_clamped.clamped_constants(model)["a"]
+    assert found == pytest.approx(model.metadata["reference"]["properties"]["a"], rel=0.01)
+
+
+@pytest.mark.skipif("Si-grid" not in MODELS, reason="Si-grid is not there yet")
+def test_elastic_constants_of_silicon_with_clamped_ions():
+    model = Model.load("Si-grid")
+    found, known = elastic_clamped.clamped_constants(model), elastic_clamped.reference_constants(model)
+    for name in ("C11", "C12", "C44_clamped"):
+        assert found[name] == pytest.approx(known[name], rel=0.08), name
+
+
+def test_atoms_do_not_collapse(model):
+    # Far inside any bond there are no data; the core takes over.
+    energies = []
+    for distance in (0.4, 0.7, 1.0):
+        atoms = egg_box.crystal(model, 1 if len(egg_box.crystal(model)) == 8 else 2)
+        nearest = int(np.argsort(atoms.get_distances(0, range(len(atoms)), mic=True))[1])
+        atoms.set_distance(nearest, 0, distance, fix=0, mic=True)
+        energies.append(egg_box.energy(model, atoms))
+    assert energies[0] > energies[1] > energies[2]
