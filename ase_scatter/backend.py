@@ -27,20 +27,25 @@ COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
 @dataclass(frozen=True)
 class Backend:
-    """Array namespace, FFTs and transfers of one kind of device."""
+    """Array namespace, FFTs and transfers of one kind of device.
+
+    fields_per_fft: how many fields one FFT call takes, None for all that there are. One on the host,
+    where a field fits into the cache and a batch does not; all on a device, which wants much at once.
+    """
 
     name: str
     xp: Any
     fft: Any
     from_host: Callable[[NDArray[Any]], Array]
     to_host: Callable[[Array], NDArray[Any]]
+    fields_per_fft: int | None = None
 
     def to_device(self, array: NDArray[Any], dtype: str | None = None) -> Array:
         """A host array on this device, cast to dtype on the way if one is given."""
         return self.from_host(np.ascontiguousarray(array, dtype=dtype))
 
 
-_HOST = Backend("cpu", np, scipy.fft, lambda array: array, np.asarray)
+_HOST = Backend("cpu", np, scipy.fft, lambda array: array, np.asarray, 1)
 
 
 def _cuda() -> Backend:

@@ -22,7 +22,7 @@ class ScatteringCalculator(Calculator):
     """Energies, forces and stress of a wavelet scattering model.
 
     model: a shipped name, the path of a model file, or a Model. device: "cpu" or "cuda". dtype:
-    "float64" or "float32". grid_shape: grid points (n_scales, 3) to be used whatever the cell; by
+    "float64" or "float32". grid_shape: grid points (grids, 3) to be used whatever the cell; by
     default they follow the cell. Settings are fixed for the calculator's life, but for the grid
     (`freeze_grid`). Raises ModelFileError, DeviceError or InputError for what cannot be used.
 
@@ -63,7 +63,7 @@ class ScatteringCalculator(Calculator):
         return {}
 
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
-        """Grid points (n_scales, 3) that these atoms' cell asks for; None without a grid."""
+        """Grid points (grids, 3) that these atoms' cell asks for; None without a grid."""
         shapes_of = getattr(self.model.transform, "grid_shapes", None)
         return None if shapes_of is None else np.asarray(shapes_of(System.from_atoms(atoms)))
 

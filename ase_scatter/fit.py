@@ -42,6 +42,9 @@ from .system import System, completed_cell
 from .transforms import GridSettings, GridTransform, Transform
 
 CALIBRATION_FRAMES = 24
+COARSENING = 10 / 9
+"""The design matrix is made on grids with this much more spacing than the model's, varied downwards:
+the integrals are the same but for discretisation errors, which the net-force rows see the better."""
 LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
 
@@ -249,7 +252,9 @@ class _Problem:
         grid = settings.grid
         if not grid.scales:
             grid = replace(grid, scales=default_scales([frame.system for frame in frames]))
-        candidates = GridTransform.candidates(grid, self.channels)
+        self.grid = grid
+        coarse = replace(grid, spacing=grid.spacing * COARSENING)
+        candidates = GridTransform.candidates(coarse, self.channels)
         sample = [frame.system for frame in _spread(frames, CALIBRATION_FRAMES)]
         self.transform = candidates.calibrated(sample, dtype=settings.dtype)
         self.n = self.transform.n_columns
@@ -360,7 +365,8 @@ class _Problem:
         # In the transform's own order, so that what shares work stands together.
         chosen_columns = sorted(i for i in by_index if i < self.n)
         coefficients = np.array([by_index[i] for i in chosen_columns])
-        return self.transform.subset(chosen_columns), e0, coefficients, ridges, columns
+        chosen_transform = replace(self.transform.subset(chosen_columns), settings=self.grid)
+        return chosen_transform, e0, coefficients, ridges, columns
 
 
 def _loss(moments: Moments, weights: NDArray[np.float64]) -> float:

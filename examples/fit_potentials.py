@@ -25,17 +25,17 @@ SETTINGS: dict[str, FitSettings] = {
         sigma_energy=3e-4,
         sigma_force=0.01,
         sigma_stress=0.03,
-        sigma_net=3e-5,
+        sigma_net=4e-5,
     ),
     "Si": FitSettings(grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4))),
     # The stresses of Mo's AIMD and vacancy frames are about 1 GPa off relative to their energies.
     "Mo": FitSettings(
-        grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4), spacing=0.48),
+        grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4)),
         sigma_energy=2.5e-3,
         sigma_force=0.1,
         sigma_stress=0.5,
         sigma_net=4e-4,
-        thrift=0.3,
+        thrift=0.4,
     ),
 }
 """What differs from the defaults, per element."""

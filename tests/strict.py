@@ -138,9 +138,21 @@ class _Namespace:
 
 
 XP = _Namespace(
-    np, ["einsum", "zeros", "zeros_like", "ones_like", "sqrt", "stack", "concatenate", "matmul", "swapaxes"]
+    np,
+    [
+        "einsum",
+        "empty",
+        "zeros",
+        "zeros_like",
+        "ones_like",
+        "sqrt",
+        "stack",
+        "concatenate",
+        "matmul",
+        "swapaxes",
+    ],
 )
-FFT = _Namespace(scipy.fft, ["rfftn", "irfftn"])
+FFT = _Namespace(scipy.fft, ["fft", "ifft", "rfft", "irfft"])
 
 
 def strict_backend() -> Backend:

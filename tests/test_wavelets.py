@@ -79,7 +79,10 @@ def test_gradients(p, l, band):
 
 def test_no_singularity_at_the_origin():
     for p, l in ORDERS:
-        for part in (*real_space(0.7, p, l, np.zeros((1, 3))), *fourier_space(0.7, p, l, np.zeros((1, 3)), 5)):
+        for part in (
+            *real_space(0.7, p, l, np.zeros((1, 3))),
+            *fourier_space(0.7, p, l, np.zeros((1, 3)), 5),
+        ):
             assert np.isfinite(part).all()
 
 

@@ -56,7 +56,7 @@ class GridSettings:
 
     scales: tuple[float, ...] = ()
     band: float = 5.0
-    spacing: float = 0.5
+    spacing: float = 0.45
     epsilon2: float = 0.5
     first: tuple[int, ...] = (6, 4, 2)
     inner: tuple[int, ...] = (6,)

@@ -61,15 +61,16 @@ class Waves:
 class Level:
     """The grid of one scale β, the waves within its band, and its wavelets on them.
 
-    shape: grid points per direction. n_waves: K. flat: (K,) place of each wave in the half-complex
-    FFT array. y: (3, K) = β k. multiplicity: (K,). harmonics: ((l_max+1)², K) and
-    gradients: ((l_max+1)², 3, K), solid harmonics of y. radial: (p, l) → A (K,) and
-    B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
+    shape: grid points per direction. columns: how many k_y and k_z its waves have. n_waves: K.
+    flat: (K,) place of each wave in a spectrum of shape[0] by columns. y: (3, K) = β k.
+    multiplicity: (K,). harmonics: ((l_max+1)², K) and gradients: ((l_max+1)², 3, K), solid harmonics
+    of y. radial: (p, l) → A (K,) and B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
     """
 
     backend: Backend
     dtype: str
     shape: tuple[int, int, int]
+    columns: tuple[int, int]
     n_waves: int
     flat: Array
     y: Array
@@ -91,9 +92,10 @@ class Level:
     ) -> Level:
         """Tabulate the wavelets (p, l) in `orders` of scale beta."""
         count = waves.count(band / beta)
-        indices = waves.indices[:count] % np.array(shape)
-        half = shape[2] // 2 + 1
-        flat = (indices[:, 0] * shape[1] + indices[:, 1]) * half + indices[:, 2]
+        indices = waves.indices[:count]
+        tops = np.abs(indices).max(axis=0, initial=0)
+        ky, kz = int(2 * tops[1] + 1), int(tops[2] + 1)
+        flat = (indices[:, 0] % shape[0] * ky + indices[:, 1] % ky) * kz + indices[:, 2]
         y = waves.vectors[:count] * beta
         s = np.einsum("ka,ka->k", y, y)
         harmonics, gradients = solid_harmonics(y, max((l for _, l in orders), default=0))
@@ -110,6 +112,7 @@ class Level:
             backend=backend,
             dtype=dtype,
             shape=shape,
+            columns=(ky, kz),
             n_waves=count,
             flat=backend.to_device(flat),
             y=backend.to_device(y.T, dtype),
@@ -126,24 +129,44 @@ class Level:
     def fields(self, coefficients: Array) -> Array:
         """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K)."""
         xp = self.backend.xp
-        half = (*self.shape[:2], self.shape[2] // 2 + 1)
-        m = coefficients.shape[0]
-        spectrum = xp.zeros((m, int(np.prod(half))), dtype=coefficients.dtype)
-        spectrum[:, self.flat] = coefficients
-        values = self.backend.fft.irfftn(
-            spectrum.reshape(m, *half),
-            s=self.shape,
-            axes=(1, 2, 3),
-            norm="forward",
-            overwrite_x=True,
-        )
-        return values.reshape(m, -1)
+        values = xp.empty((coefficients.shape[0], *self.shape), dtype=self.dtype)
+        for block in self._blocks(coefficients.shape[0]):
+            values[block] = self._synthesis(coefficients[block])
+        return values.reshape(coefficients.shape[0], -1)
 
     def coefficients(self, fields: Array) -> Array:
         """Σ_u f(u) e^{−ik·u}, (m, K), of fields (m, n_points)."""
-        m = fields.shape[0]
-        spectrum = self.backend.fft.rfftn(fields.reshape(m, *self.shape), axes=(1, 2, 3))
-        return spectrum.reshape(m, -1)[:, self.flat]
+        parts = [self._analysis(fields[block]) for block in self._blocks(fields.shape[0])]
+        return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+
+    def _blocks(self, m: int) -> list[slice]:
+        size = self.backend.fields_per_fft or m
+        return [slice(start, start + size) for start in range(0, m, size)]
+
+    # The transforms go axis by axis, so that lines outside the band are never transformed; `columns`
+    # says how many k_y and k_z there are inside it.
+
+    def _synthesis(self, coefficients: Array) -> Array:
+        xp, fft = self.backend.xp, self.backend.fft
+        m, (nx, ny, nz), (ky, kz) = coefficients.shape[0], self.shape, self.columns
+        spectrum = xp.zeros((m, nx * ky * kz), dtype=coefficients.dtype)
+        spectrum[:, self.flat] = coefficients
+        lines = fft.ifft(spectrum.reshape(m, nx, ky, kz), axis=1, norm="forward", overwrite_x=True)
+        wide = xp.zeros((m, nx, ny, kz), dtype=coefficients.dtype)
+        positive = ky // 2 + 1
+        wide[:, :, :positive] = lines[:, :, :positive]
+        wide[:, :, ny - ky + positive :] = lines[:, :, positive:]
+        planes = fft.ifft(wide, axis=2, norm="forward", overwrite_x=True)
+        return fft.irfft(planes, n=nz, axis=3, norm="forward")
+
+    def _analysis(self, fields: Array) -> Array:
+        xp, fft = self.backend.xp, self.backend.fft
+        m, ny, (ky, kz) = fields.shape[0], self.shape[1], self.columns
+        planes = fft.rfft(fields.reshape(m, *self.shape), axis=3)[:, :, :, :kz]
+        planes = fft.fft(planes, axis=2)
+        positive = ky // 2 + 1
+        lines = xp.concatenate([planes[:, :, :positive], planes[:, :, ny - ky + positive :]], axis=2)
+        return fft.fft(lines, axis=1, overwrite_x=True).reshape(m, -1)[:, self.flat]
 
     def convolve(self, p: int, l: int, source: Array) -> Array:
         """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,)."""
