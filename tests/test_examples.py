@@ -136,6 +136,7 @@ def test_grid_speed(folder, capsys):
     assert [record["dtype"] for record in records] == ["float64", "float32", ""]
     assert sum(records[0]["shares"].values()) == pytest.approx(1.0)
     assert all(share >= -0.01 for share in records[0]["shares"].values())
+    assert records[0]["shares"]["FFT"] > 0.05
     assert records[0]["fields"] > 10
     assert load("grid_speed").main([*command, *beside]) == 2
     missing = ["--beside", "no_such_package:Thing", "{}"]
