@@ -69,7 +69,8 @@ def estimate(transform: GridTransform, shapes: Any, itemsize: int) -> dict[str, 
     """What one call has to do, counted from the columns.
 
     fields: real fields that are transformed, forward and adjoint passes together. points: their grid
-    points in all. gflop: of their FFTs, 2.5 n log2 n each. gbyte: read and written if an FFT passes over
+    points in all. gflop: of their FFTs, 2.5 n log2 n each, of which leaving out the lines that hold no
+    wave of the band saves a part. gbyte: read and written if an FFT passes over
     its field three times, and the work on a field's points three times more.
     """
     n_points = np.asarray(shapes, dtype=np.int64).prod(axis=1)
