@@ -81,6 +81,7 @@ class FitSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ridges", tuple(self.ridges))
         for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_net"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")

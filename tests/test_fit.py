@@ -1,0 +1,168 @@
+"""Fits on small data: Cu–Ni cells with EMT, made here."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+
+from ase_scatter.errors import InputError
+from ase_scatter.fit import FitSettings, default_scales, fit, predict
+from ase_scatter.frames import Frame
+from ase_scatter.model import Model
+from ase_scatter.system import System
+from ase_scatter.transforms import GridSettings
+
+GRID = GridSettings(scales=(0.55, 0.8), first=(3, 1), inner=(2,), outer=(1,))
+SETTINGS = FitSettings(grid=GRID, columns=40, folds=3)
+
+
+def frames_of(make, calculator, count, group=""):
+    frames = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        atoms = make(rng)
+        atoms.set_cell(atoms.cell[:] @ (np.eye(3) + rng.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.08, rng=rng)
+        atoms.calc = calculator()
+        frames.append(
+            Frame(
+                System.from_atoms(atoms),
+                atoms.get_potential_energy(),
+                atoms.get_forces(),
+                atoms.get_stress(),
+                group,
+            )
+        )
+    return frames
+
+
+def alloy(rng):
+    atoms = bulk("Cu", "fcc", 3.6, cubic=True)
+    atoms.symbols[: rng.integers(0, 5)] = "Ni"
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def emt():
+    return frames_of(alloy, EMT, 24, "alloy")
+
+
+@pytest.fixture(scope="module")
+def result(emt):
+    return fit(emt[:18], test=emt[18:], settings=SETTINGS, progress=False, name="CuNi", workers=2)
+
+
+def test_errors_and_predictions(result, emt):
+    table = result.errors["test"]
+    assert set(table) == {"all", "alloy"}
+    assert table["all"]["n_frames"] == 6
+    spread = np.std([frame.energy / 4 for frame in emt]) * 1000
+    assert table["all"]["energy_mae"] < spread / 10
+    forces = np.concatenate([frame.forces.ravel() for frame in emt[18:]])
+    assert table["all"]["force_mae"] < np.abs(forces).mean() / 5
+    predicted = np.concatenate([p.forces.ravel() for p in result.predictions["test"]])
+    assert table["all"]["force_mae"] == pytest.approx(np.abs(predicted - forces).mean())
+    assert result.model.transform.n_columns == 40
+    assert result.model.elements == ("Ni", "Cu")
+
+
+def test_a_refit_is_the_same_bit_for_bit(result, emt):
+    again = fit(emt[:18], settings=SETTINGS, progress=False, name="CuNi", workers=2)
+    assert np.array_equal(again.model.weights, result.model.weights)
+    assert again.model.hash == result.model.hash
+
+
+def test_errors_fall_as_columns_are_added(emt):
+    errors = []
+    for columns in (5, 15, 45):
+        settings = replace(SETTINGS, columns=columns, thrift=0.0)
+        table = fit(emt[:18], settings=settings, progress=False).errors["train"]["all"]
+        errors.append(table["force_rmse"])
+    assert errors[0] > 1.1 * errors[1] > 1.2 * errors[2]
+
+
+def test_the_model_travels(result, emt, tmp_path):
+    result.model.save(tmp_path / "CuNi.json")
+    model = Model.load(tmp_path / "CuNi.json")
+    (values,) = predict(model, [emt[20].system])
+    assert values.energy == result.predictions["test"][2].energy
+    model.check_golden()
+    about = model.metadata["fit"]
+    assert about["data"]["train"] == {"frames": 18, "atoms": 72}
+    assert FitSettings(**{**about["settings"], "grid": GRID}) == SETTINGS
+
+
+def test_labels_of_a_scattering_model_are_recovered(result, emt):
+    """Labels made by a model with the same columns: all that is left is discretisation and ridge."""
+    teacher = result.model
+    labelled = []
+    for frame, values in zip(emt, predict(teacher, [f.system for f in emt]), strict=True):
+        labelled.append(replace(frame, energy=values.energy, forces=values.forces, stress=values.stress))
+    settings = replace(SETTINGS, columns=10_000, ridges=(1e-12,))
+    table = fit(labelled[:18], test=labelled[18:], settings=settings, progress=False).errors["test"]["all"]
+    original = result.errors["test"]["all"]
+    assert table["force_mae"] < 0.2 * original["force_mae"]
+
+
+def test_free_atom_energies(emt):
+    given = {"Cu": 1.0, "Ni": 2.0}
+    model = fit(emt, settings=replace(SETTINGS, e0=given), progress=False).model
+    assert model.e0 == {"Ni": 2.0, "Cu": 1.0}
+    with pytest.raises(InputError, match="Ni"):
+        fit(emt, settings=replace(SETTINGS, e0={"Cu": 1.0}), progress=False)
+
+
+def test_frames_may_lack_forces_and_stress(emt):
+    bare = [replace(frame, forces=None, stress=None) for frame in emt[::2]] + list(emt[1::2])
+    table = fit(bare, settings=SETTINGS, progress=False).errors["train"]["all"]
+    assert table["force_mae"] < 0.1
+    energies = [replace(frame, forces=None, stress=None) for frame in emt]
+    table = fit(energies, settings=SETTINGS, progress=False).errors["train"]["all"]
+    assert "force_mae" not in table
+
+
+@pytest.mark.parametrize("channels", ["charges", {"one": {"Cu": 1.0, "Ni": 0.7}, "two": {"Ni": 1.0}}])
+def test_channels_of_other_kinds(emt, channels):
+    model = fit(emt[:12], settings=replace(SETTINGS, channels=channels), progress=False).model
+    assert len(model.transform.channels.names) in (2, 3)
+
+
+def test_lennard_jones_with_default_scales():
+    def crystal(rng):
+        return bulk("Ar", "fcc", 1.7, cubic=True)
+
+    frames = frames_of(crystal, lambda: LennardJones(sigma=1.1, rc=2.2, smooth=True), 10)
+    scales = default_scales([frame.system for frame in frames])
+    assert len(scales) == 4
+    assert scales[0] == pytest.approx(1.7 / np.sqrt(2) / 4.7, rel=0.15)
+    settings = FitSettings(grid=replace(GRID, scales=()), columns=30, core=False)
+    result = fit(frames, settings=settings, progress=False)
+    assert result.model.transform.settings.scales == scales
+    spread = 1000 * np.std([frame.energy / 4 for frame in frames])
+    assert result.errors["train"]["all"]["energy_rmse"] < 0.05 * spread
+
+
+def test_too_little_data(emt):
+    with pytest.raises(InputError, match="two frames"):
+        fit(emt[:1], settings=SETTINGS, progress=False)
+    with pytest.raises(InputError, match="no frames"):
+        fit([], settings=SETTINGS, progress=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sigma_force": 0.0}, {"sigma_energy": -1}, {"columns": 0}, {"folds": 1}, {"ridge": -1.0}],
+)
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(InputError):
+        FitSettings(**wrong)
+
+
+def test_unknown_channels(emt):
+    with pytest.raises(InputError, match="species"):
+        fit(emt, settings=replace(SETTINGS, channels="spin"), progress=False)
+    with pytest.raises(InputError, match="Ni"):
+        fit(emt, settings=replace(SETTINGS, channels={"one": {"Cu": 1.0}}), progress=False)

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from ase_scatter.errors import InputError
+from ase_scatter.regression import Moments, select, solve
+
+RNG = np.random.default_rng(11)
+ROWS = RNG.normal(size=(60, 12)) * np.logspace(0, 3, 12)
+TARGETS = RNG.normal(size=60)
+
+
+def test_moments_give_the_residual():
+    moments = Moments.of(ROWS[:40], TARGETS[:40]) + Moments.of(ROWS[40:], TARGETS[40:])
+    weights = RNG.normal(size=12)
+    assert moments.count == 60
+    assert moments.rmse(weights) == pytest.approx(np.sqrt(np.mean((ROWS @ weights - TARGETS) ** 2)))
+    rest = moments - Moments.of(ROWS[40:], TARGETS[40:])
+    assert rest.count == 40
+    np.testing.assert_allclose(rest.gram, ROWS[:40].T @ ROWS[:40], rtol=1e-9)
+    heavier = 4.0 * moments
+    np.testing.assert_allclose(heavier.moment, (2 * ROWS).T @ (2 * TARGETS))
+    assert np.isnan(Moments.empty(12).rmse(weights))
+
+
+def test_solve_is_ridge_regression():
+    moments = Moments.of(ROWS, TARGETS)
+    expected = np.linalg.lstsq(ROWS, TARGETS, rcond=None)[0]
+    np.testing.assert_allclose(solve(moments, np.zeros(12)), expected, rtol=1e-8)
+    penalty = RNG.uniform(0.1, 3.0, size=12)
+    stacked = np.vstack([ROWS, np.diag(np.sqrt(penalty))])
+    expected = np.linalg.lstsq(stacked, np.append(TARGETS, np.zeros(12)), rcond=None)[0]
+    np.testing.assert_allclose(solve(moments, penalty), expected, rtol=1e-8)
+
+
+def test_solve_leaves_out_what_carries_nothing():
+    rows = np.hstack([ROWS, ROWS[:, :1], np.zeros((60, 1))])
+    weights = solve(Moments.of(rows, TARGETS), np.zeros(14))
+    expected = ROWS @ np.linalg.lstsq(ROWS, TARGETS, rcond=None)[0]
+    np.testing.assert_allclose(rows @ weights, expected, atol=1e-6)
+
+
+def brute_force(rows, targets, n, forced=(), price=None):
+    """Orthogonal least squares by refitting every candidate at every step."""
+    price = np.ones(rows.shape[1]) if price is None else price
+
+    def residual(columns):
+        if not columns:
+            return targets @ targets
+        fitted = rows[:, columns] @ np.linalg.lstsq(rows[:, columns], targets, rcond=None)[0]
+        return np.sum((fitted - targets) ** 2)
+
+    chosen = list(forced)
+    while len(chosen) < n:
+        before = residual(chosen)
+        gains = {
+            i: (before - residual([*chosen, i])) / price[i] for i in range(rows.shape[1]) if i not in chosen
+        }
+        chosen.append(max(gains, key=gains.get))
+    return chosen
+
+
+@pytest.mark.parametrize("forced", [(), (7,), (3, 9)])
+@pytest.mark.parametrize("priced", [False, True])
+def test_selection_is_greedy_orthogonal_least_squares(forced, priced):
+    price = np.linspace(1.0, 9.0, 12) if priced else None
+    expected = brute_force(ROWS, TARGETS, 7, forced, price)
+    moments = Moments.of(ROWS, TARGETS)
+    found = select(moments, np.zeros(12), 7, forced=np.array(forced, dtype=np.int64), price=price)
+    assert found.tolist() == expected
+
+
+def test_dependent_columns_are_not_chosen():
+    rows = np.hstack([ROWS[:, :3], ROWS[:, :3] @ RNG.normal(size=(3, 4))])
+    assert len(select(Moments.of(rows, TARGETS), np.zeros(7), 7)) == 3
+
+
+def test_nothing_to_select():
+    with pytest.raises(InputError):
+        select(Moments.of(ROWS, TARGETS), np.zeros(12), 0)
