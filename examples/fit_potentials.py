@@ -30,10 +30,10 @@ SETTINGS: dict[str, FitSettings] = {
     "Si": FitSettings(grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4))),
     # The stresses of Mo's AIMD and vacancy frames are about 1 GPa off relative to their energies.
     "Mo": FitSettings(
-        grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4)),
-        sigma_energy=2.5e-3,
+        grid=GridSettings(scales=(0.46, 0.65, 0.92, 1.31), band=5.5, spacing=0.48),
+        sigma_energy=2e-3,
         sigma_force=0.1,
-        sigma_stress=0.5,
+        sigma_stress=0.3,
         sigma_net=4e-4,
         thrift=0.4,
     ),
