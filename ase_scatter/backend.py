@@ -29,8 +29,8 @@ COMPLEX = {"float64": "complex128", "float32": "complex64"}
 class Backend:
     """Array namespace, FFTs and transfers of one kind of device.
 
-    fields_per_fft: how many fields one FFT call takes, None for all that there are. One on the host,
-    where a field fits into the cache and a batch does not; all on a device, which wants much at once.
+    points_per_fft: how many points the fields of one FFT call have about, None for no limit. On the host
+    as many as fit into the cache; on a device all that there are, which wants much at once.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Backend:
     fft: Any
     from_host: Callable[[NDArray[Any]], Array]
     to_host: Callable[[Array], NDArray[Any]]
-    fields_per_fft: int | None = None
+    points_per_fft: int | None = None
 
     def to_device(self, array: NDArray[Any], dtype: str | None = None) -> Array:
         """A host array on this device, cast to dtype on the way if one is given."""
         return self.from_host(np.ascontiguousarray(array, dtype=dtype))
 
 
-_HOST = Backend("cpu", np, scipy.fft, lambda array: array, np.asarray, 1)
+_HOST = Backend("cpu", np, scipy.fft, lambda array: array, np.asarray, 1 << 16)
 
 
 def _cuda() -> Backend:

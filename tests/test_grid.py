@@ -373,7 +373,7 @@ def test_grid_frozen_too_coarse_is_refused():
     system = System.from_atoms(bulk("Si", "diamond", 5.43))
     transform = make(system)
     shapes = transform.grid_shapes(system)
-    larger = replace(system, cell=1.5 * system.cell, positions=1.5 * system.positions)
+    larger = replace(system, cell=2 * system.cell, positions=2 * system.positions)
     with pytest.raises(InputError, match="too coarse"):
         transform.features(larger, shapes=shapes)
     with pytest.raises(InputError, match="grid_shape"):

@@ -438,8 +438,7 @@ class _Sampled:
 
     def _fields(self, level: Level, wavelet: Wavelet, source: Array, path: Path) -> tuple[Array, Array]:
         """f_m (2l+1, n) and x = U² + ε² (n,)."""
-        f = level.convolve(wavelet.p, wavelet.l, source)
-        x = self.xp.einsum("mu,mu->u", f, f)
+        f, x = level.convolve(wavelet.p, wavelet.l, source)
         x *= 1.0 / self._norm(path)
         x += self.epsilon2
         return f, x
@@ -458,7 +457,7 @@ class _Sampled:
         """Plane-wave coefficients of g = (U² + ε²)^{1/2} − ε."""
         g = self.xp.sqrt(x)
         g -= self.epsilon2**0.5
-        return level.coefficients(g[None])[0] / level.n_points
+        return level.spectrum(g) / level.n_points
 
     def mean_squares(self, order: int) -> Iterator[tuple[Path, float]]:
         """∫U² du of every path of an order."""
@@ -496,13 +495,13 @@ class _Sampled:
                     values[index] = value
         return values
 
-    def _pull_back(
-        self, level: Level, wavelet: Wavelet, f: Array, slope: Array, norm: float
-    ) -> tuple[Array, Array]:
-        """Images ŵ_m (2l+1, K) of w_m = ∂E/∂f_m = 2 t f_m / c, and Σ_um w_m f_m (a 0-d array)."""
-        w = f * (slope * (2.0 / norm))
-        total = self.xp.einsum("mu,mu->", w, f)
-        return level.coefficients(w), total
+    def _pull_back(self, level: Level, f: Array, slope: Array, norm: float) -> Array:
+        """Images ŵ_m (2l+1, K) of w_m = ∂E/∂f_m = 2 t f_m / c."""
+        return level.coefficients(f, slope * (2.0 / norm))
+
+    def _spread(self, slope: Array, x: Array) -> Array:
+        """Σ_um w_m f_m = Σ_u 2 t U², a 0-d array."""
+        return 2.0 * (slope * (x - self.epsilon2)).sum()
 
     def evaluate(self, weights: NDArray[np.float64]) -> Evaluation:
         energy = 0.0
@@ -538,12 +537,12 @@ class _Sampled:
                         energy += weights[index] * value
                         t2 += weights[index] * slope
                     second = path.second
-                    images, _ = self._pull_back(level2, second, f2, t2, self._norm(path))
+                    images = self._pull_back(level2, f2, t2, self._norm(path))
                     back[: level2.n_waves] += level2.correlate(second.p, second.l, images)
                     add_overlap(level2, second, inner, images)
                 t += self._from_inner(level, back[None], x)[0]
-            images, total = self._pull_back(level, first, f, t, self._norm(node.path))
-            spread += float(total)
+            images = self._pull_back(level, f, t, self._norm(node.path))
+            spread += float(self._spread(t, x))
             density = self.densities[channel]
             add_overlap(level, first, density, images)
             adjoint = adjoints.setdefault(channel, self.xp.zeros_like(density))
@@ -560,7 +559,7 @@ class _Sampled:
 
     def _from_inner(self, level: Level, back: Array, x: Array) -> Array:
         """du-weighted ∂E/∂U², (n, n_points), through g, from ∂E/∂ĝ in plane waves (n, K)."""
-        return level.fields(back) * (0.5 / level.n_points / self.xp.sqrt(x))
+        return level.fields(back)[0] * (0.5 / level.n_points / self.xp.sqrt(x))
 
     def jacobian(self) -> Jacobian:
         n, n_atoms = self.transform.n_columns, len(self.system)
@@ -573,13 +572,13 @@ class _Sampled:
             density, norm = self.densities[channel], self._norm(node.path)
             indices, adjoints, strains, spreads = [], [], [], []
             for index, value, t, strain in self._slopes(node, level, x):
-                images, spread = self._pull_back(level, first, f, t, norm)
+                images = self._pull_back(level, f, t, norm)
                 values[index] = value
                 indices.append(index)
                 adjoints.append(level.correlate(first.p, first.l, images))
                 overlap = level.overlap(first.p, first.l, density, images)
                 strains.append(strain + level.wave_strain(first.l, *overlap))
-                spreads.append(spread)
+                spreads.append(self._spread(t, x))
             stacked = self.xp.zeros((len(indices), len(density)), dtype=density.dtype)
             stacked[:, : level.n_waves] = self.xp.stack(adjoints).conj()
             gradient = self.structure.gradient(self.charges[channel], stacked) / self.volume
@@ -606,7 +605,7 @@ class _Sampled:
             assert second is not None
             level2, f2, x2 = self._order2(path, inner)
             for index, value, slope in self._rises(level2, x2, exponents):
-                images, _ = self._pull_back(level2, second, f2, slope, self._norm(path))
+                images = self._pull_back(level2, f2, slope, self._norm(path))
                 back = self.xp.zeros_like(inner)
                 back[: level2.n_waves] = level2.correlate(second.p, second.l, images)
                 overlap = level2.overlap(second.p, second.l, inner, images)

@@ -126,21 +126,30 @@ class Level:
     def n_points(self) -> int:
         return int(np.prod(self.shape))
 
-    def fields(self, coefficients: Array) -> Array:
-        """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K)."""
+    def fields(self, coefficients: Array) -> tuple[Array, Array]:
+        """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K); and Σ_m of its square."""
         xp = self.backend.xp
-        values = xp.empty((coefficients.shape[0], *self.shape), dtype=self.dtype)
+        values = xp.empty((coefficients.shape[0], self.n_points), dtype=self.dtype)
+        squares = xp.zeros(self.n_points, dtype=self.dtype)
         for block in self._blocks(coefficients.shape[0]):
-            values[block] = self._synthesis(coefficients[block])
-        return values.reshape(coefficients.shape[0], -1)
+            part = self._synthesis(coefficients[block])
+            values[block] = part
+            squares += xp.einsum("mu,mu->u", part, part)
+        return values, squares
 
-    def coefficients(self, fields: Array) -> Array:
-        """Σ_u f(u) e^{−ik·u}, (m, K), of fields (m, n_points)."""
-        parts = [self._analysis(fields[block]) for block in self._blocks(fields.shape[0])]
+    def coefficients(self, fields: Array, factor: Array) -> Array:
+        """Σ_u factor(u) f(u) e^{−ik·u}, (m, K), of fields (m, n_points) and a factor (n_points,)."""
+        blocks = self._blocks(fields.shape[0])
+        parts = [self._analysis(fields[block] * factor) for block in blocks]
         return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
 
+    def spectrum(self, field: Array) -> Array:
+        """Σ_u f(u) e^{−ik·u}, (K,), of one field (n_points,)."""
+        return self._analysis(field[None])[0]
+
     def _blocks(self, m: int) -> list[slice]:
-        size = self.backend.fields_per_fft or m
+        limit = self.backend.points_per_fft
+        size = m if limit is None else max(1, limit // self.n_points)
         return [slice(start, start + size) for start in range(0, m, size)]
 
     # The transforms go axis by axis, so that lines outside the band are never transformed; `columns`
@@ -157,7 +166,7 @@ class Level:
         wide[:, :, :positive] = lines[:, :, :positive]
         wide[:, :, ny - ky + positive :] = lines[:, :, positive:]
         planes = fft.ifft(wide, axis=2, norm="forward", overwrite_x=True)
-        return fft.irfft(planes, n=nz, axis=3, norm="forward")
+        return fft.irfft(planes, n=nz, axis=3, norm="forward").reshape(m, -1)
 
     def _analysis(self, fields: Array) -> Array:
         xp, fft = self.backend.xp, self.backend.fft
@@ -168,8 +177,8 @@ class Level:
         lines = xp.concatenate([planes[:, :, :positive], planes[:, :, ny - ky + positive :]], axis=2)
         return fft.fft(lines, axis=1, overwrite_x=True).reshape(m, -1)[:, self.flat]
 
-    def convolve(self, p: int, l: int, source: Array) -> Array:
-        """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,)."""
+    def convolve(self, p: int, l: int, source: Array) -> tuple[Array, Array]:
+        """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,); Σ_m of their squares."""
         value, _ = self.radial[p, l]
         scaled = source[: self.n_waves] * value * phase(p, l)
         return self.fields(scaled[None, :] * self.harmonics[degree(l)])
