@@ -4,7 +4,7 @@
     python examples/egg_box.py --model Si-grid --shifts 10
 
 In meV per atom, peak to peak: a crystal, perfect and disturbed (0.1 Å), moved rigidly over the grid; a
-cluster turned rigidly; a slab in a cell with 15 and with 30 Å of vacuum, periodic in three directions and
+cluster turned rigidly; a slab in a cell with 25 and with 50 Å of vacuum, periodic in three directions and
 in two; a 2×2×2 supercell on a grid of 2×2×2 times the points; one of a grid of its own.
 """
 
@@ -84,8 +84,8 @@ def rotation(model: Model, atoms: Atoms, turns: int = 3) -> float:
 
 
 def vacuum(model: Model, pbc: tuple[bool, bool, bool]) -> float:
-    """Change of a slab's energy (meV/atom) from 15 to 30 Å of vacuum."""
-    return energy(model, slab(model, 30.0, pbc=pbc)) - energy(model, slab(model, 15.0, pbc=pbc))
+    """Change of a slab's energy (meV/atom) from 25 to 50 Å of vacuum (the models reach over 23 to 26 Å)."""
+    return energy(model, slab(model, 50.0, pbc=pbc)) - energy(model, slab(model, 25.0, pbc=pbc))
 
 
 def supercell(model: Model, *, same_grid: bool) -> float:
@@ -128,8 +128,8 @@ def main(arguments: list[str] | None = None) -> int:
         ):
             row(label, translation(model, crystal(model, repeat, rattle=rattle), options.shifts))
         row("cluster of 8 atoms turned", rotation(model, cluster(model), options.turns))
-        row("slab, periodic in 3: 30 Å of vacuum - 15 Å", vacuum(model, (True, True, True)))
-        row("slab, periodic in 2: 30 Å of vacuum - 15 Å", vacuum(model, (True, True, False)))
+        row("slab, periodic in 3: 50 Å of vacuum - 25 Å", vacuum(model, (True, True, True)))
+        row("slab, periodic in 2: 50 Å of vacuum - 25 Å", vacuum(model, (True, True, False)))
         row("2×2×2 supercell - cell, grids of their own", supercell(model, same_grid=False))
         row("2×2×2 supercell / cell - 1, same grid (no unit)", supercell(model, same_grid=True), ".1e")
     print(text_table(["meV/atom", *(m.name for m in models)], [[key, *row] for key, row in rows.items()]))
