@@ -212,8 +212,9 @@ class GridTransform(Transform):
     # ---- boxes and grids ------------------------------------------------------------------------
 
     def _reach(self, wavelet: Wavelet) -> float:
-        """Distance (Å) beyond which the wavelet's square is negligible."""
-        return float(self.settings.scales[wavelet.scale] * (2.3 + np.sqrt(2 * wavelet.p + wavelet.l)))
+        """Distance (Å) at which two of the wavelet, that far to either side, no longer overlap."""
+        reach = max(3.5, 2.3 + np.sqrt(2 * wavelet.p + wavelet.l))
+        return float(self.settings.scales[wavelet.scale] * reach)
 
     @cached_property
     def _padding(self) -> float:
