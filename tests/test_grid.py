@@ -182,6 +182,16 @@ def test_forces(case):
 
         assert forces[atom, axis] == pytest.approx(-central(energy, 2e-3), abs=1e-8 * scale)
 
+    # All atoms at once.
+    direction = np.random.default_rng(4).normal(size=system.positions.shape)
+
+    def along(step):
+        moved = replace(system, positions=system.positions + step * direction)
+        return float(transform.features(moved, shapes=shapes) @ weights)
+
+    work = -np.sum(forces * direction)
+    assert work == pytest.approx(central(along, 1e-3), rel=1e-6, abs=1e-9 * scale)
+
 
 def test_strain(case):
     system, transform, weights, shapes = case
@@ -197,6 +207,43 @@ def test_strain(case):
             return float(transform.features(strained, shapes=shapes) @ weights)
 
         assert gradient[a, b] == pytest.approx(central(energy, 1e-3), abs=1e-6 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("name", ["diamond", "bcc", "fcc"])
+def test_curvature_at_perfect_crystals(name):
+    """Elastic constants and phonons are smooth where fields vanish by symmetry."""
+    atoms = SYSTEMS[name]()
+    if name == "fcc":
+        atoms = atoms.repeat((1, 1, 2))  # one atom alone would not move against others
+    system = System.from_atoms(atoms)
+    transform = make(system)
+    weights = np.random.default_rng(0).normal(size=transform.n_columns) / transform.n_columns
+    shapes = transform.grid_shapes(system)
+    shear = np.array([[0.0, 0.5, 0.0], [0.5, 0.0, 0.2], [0.0, 0.2, 0.3]])
+    moves = np.zeros((len(system), 3))
+    moves[0] = [0.3, -0.8, 0.5]
+
+    def strained(step):
+        move = np.eye(3) + step * shear
+        return replace(system, positions=system.positions @ move, cell=system.cell @ move)
+
+    def displaced(step):
+        return replace(system, positions=system.positions + step * moves)
+
+    def slope(at, change, step):
+        values = transform.evaluate(at(step), weights, shapes=shapes)
+        if at is displaced:
+            return -np.sum(values.forces * change)
+        # d/ds of (1 + s·shear): the strain rate in the strained frame.
+        return np.sum(values.strain_gradient * (change @ np.linalg.inv(np.eye(3) + step * change)))
+
+    for at, change in ((strained, shear), (displaced, moves)):
+        fine, coarse = (central(lambda s, at=at, c=change: slope(at, c, s), h) for h in (1e-3, 4e-3))
+        assert abs(fine) > 1e-3
+        assert coarse == pytest.approx(fine, rel=1e-5)
+        energies = [energy_of(transform, at(h), weights, shapes) for h in (-1e-2, -5e-3, 0.0, 5e-3, 1e-2)]
+        by_energy = np.array([-1, 16, -30, 16, -1]) @ energies / (12 * 5e-3**2)
+        assert by_energy == pytest.approx(fine, rel=1e-3)
 
 
 def test_forward_adjoint_and_jacobian_agree(case):
@@ -259,8 +306,7 @@ def test_permutation_and_lattice_shifts(case):
         system, numbers=system.numbers[order], positions=(system.positions + shifts @ system.cell)[order]
     )
     expected = energy_of(transform, system, weights, shapes)
-    if system.pbc.all():
-        assert energy_of(transform, moved, weights, shapes) == pytest.approx(expected, rel=1e-10)
+    assert energy_of(transform, moved, weights, shapes) == pytest.approx(expected, rel=1e-10)
     permuted = replace(system, numbers=system.numbers[order], positions=system.positions[order])
     assert energy_of(transform, permuted, weights, shapes) == pytest.approx(expected, rel=1e-10)
 
@@ -283,8 +329,29 @@ def test_supercell_is_so_many_cells():
     small, large = System.from_atoms(atoms), System.from_atoms(atoms.repeat(2))
     transform = make(small)
     shapes = transform.grid_shapes(small)
-    expected = 8 * transform.features(small, shapes=shapes)
-    np.testing.assert_allclose(transform.features(large, shapes=2 * shapes), expected, rtol=1e-8)
+    weights = np.random.default_rng(0).normal(size=transform.n_columns)
+    one = transform.evaluate(small, weights, shapes=shapes)
+    all_eight = transform.evaluate(large, weights, shapes=2 * shapes)
+    np.testing.assert_allclose(
+        transform.features(large, shapes=2 * shapes), 8 * transform.features(small, shapes=shapes), rtol=1e-8
+    )
+    assert all_eight.energy == pytest.approx(8 * one.energy, rel=1e-8)
+    np.testing.assert_allclose(all_eight.forces, np.tile(one.forces, (8, 1)), atol=1e-9)
+    np.testing.assert_allclose(all_eight.strain_gradient, 8 * one.strain_gradient, rtol=1e-8, atol=1e-8)
+
+
+def test_rigid_translation():
+    """Nothing for q = 2 at order 1, whose integral the grid does exactly; little for the others."""
+    system = System.from_atoms(rattled(bulk("Si", "diamond", 5.43)))
+    settings = replace(SMALL, exponents1=(1.0, 2.0))
+    transform = GridTransform.candidates(settings, Channels.by_species(["Si"])).calibrated([system])
+    exact = np.array([path.second is None and q == 2.0 for path, q in transform.paths])
+    expected = transform.features(system)
+    for seed in range(3):
+        shift = np.random.default_rng(seed).uniform(0.0, 1.0, size=3)
+        values = transform.features(replace(system, positions=system.positions + shift))
+        np.testing.assert_allclose(values[exact], expected[exact], rtol=1e-11)
+        np.testing.assert_allclose(values, expected, rtol=3e-3)
 
 
 def test_given_vacuum_does_not_matter_along_open_directions():
@@ -309,6 +376,53 @@ def test_padding_keeps_images_away():
     np.testing.assert_allclose(
         transform.features(wide, shapes=shapes), transform.features(system), rtol=1e-5, atol=1e-6
     )
+
+
+def test_periodic_vacuum_adds_nothing():
+    """A slab that is periodic along its normal as well, with twice the vacuum."""
+    atoms = rattled(diamond100("Si", (1, 1, 3), a=5.43, vacuum=8.0))
+    atoms.pbc = True
+    system = System.from_atoms(atoms)
+    transform = make(system)
+    shapes = transform.grid_shapes(system)
+    more = replace(system, cell=system.cell * [[1.0], [1.0], [2.0]])
+    twice = transform.features(more, shapes=shapes * [1, 1, 2])
+    np.testing.assert_allclose(twice, transform.features(system, shapes=shapes), rtol=1e-6, atol=1e-7)
+
+
+def test_fewer_columns_in_a_smaller_box():
+    """Columns of short reach alone get less vacuum, and see their images no more for it."""
+    system = System.from_atoms(molecule())
+    transform = make(system)
+    values = transform.features(system)
+    for index in (
+        0,
+        1,
+        2,
+        next(i for i, (p, q) in enumerate(transform.paths) if p.first.scale == 1 and q == 2),
+    ):
+        part = transform.subset([index])
+        assert part._padding < transform._padding
+        assert part.features(system)[0] == pytest.approx(values[index], rel=1e-4)
+
+
+def test_a_box_that_grows_by_a_step():
+    """Energy and forces as a molecule is stretched past the length where its box gets longer."""
+
+    def pair(distance):
+        return System.from_atoms(Atoms("Si2", positions=[[0, 0, 0], [0, 0, distance]]))
+
+    transform = make(pair(2.3))
+    weights = np.random.default_rng(0).normal(size=transform.n_columns)
+    padding, step = transform._padding, transform._step
+    edge = np.ceil((2.3 + padding) / step) * step - padding
+    before, after = pair(edge - 1e-9), pair(edge + 1e-9)
+    assert np.all(transform._box(after).steps >= transform._box(before).steps)
+    assert transform._box(after).volume > transform._box(before).volume
+    one, two = (transform.evaluate(system, weights) for system in (before, after))
+    size = np.abs(transform.features(before) * weights).sum()
+    assert two.energy == pytest.approx(one.energy, abs=1e-7 * size)
+    np.testing.assert_allclose(two.forces, one.forces, atol=1e-7 * size)
 
 
 def test_molecules_far_apart_add():
