@@ -1,0 +1,81 @@
+"""The grid transform on a real GPU, against the CPU."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, diamond100
+
+from ase_scatter.backend import require_device
+from ase_scatter.channels import Channels
+from ase_scatter.errors import DeviceError
+from ase_scatter.system import System
+from ase_scatter.transforms import GridSettings, GridTransform
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+try:
+    GPU = require_device("cuda")
+except DeviceError as missing:
+    pytest.skip(f"no GPU: {missing}", allow_module_level=True)
+
+SETTINGS = GridSettings(scales=(0.7, 1.0), first=(3, 1), inner=(2,), outer=(1, 0))
+
+
+def slab():
+    atoms = diamond100("Si", (1, 1, 3), a=5.43, vacuum=2.0)
+    atoms.pbc = (True, True, False)
+    return atoms
+
+
+SYSTEMS = {
+    "alloy": lambda: bulk("SiC", "zincblende", a=4.36).repeat((2, 1, 1)),
+    "slab": slab,
+    "molecule": lambda: Atoms("SiC2", positions=[[0, 0, 0], [1.5, 0.2, 0.4], [-0.3, 1.6, -0.5]]),
+}
+
+
+@pytest.fixture(params=SYSTEMS, scope="module")
+def case(request):
+    atoms = SYSTEMS[request.param]()
+    atoms.rattle(0.1, seed=1)
+    system = System.from_atoms(atoms)
+    transform = GridTransform.candidates(SETTINGS, Channels.by_species(["C", "Si"])).calibrated([system])
+    return system, transform, np.random.default_rng(0).normal(size=transform.n_columns)
+
+
+def test_the_work_is_done_there(case):
+    """First of all: what the other tests compare has really been on the GPU."""
+    system, transform, weights = case
+    assert isinstance(GPU.to_device(np.ones(3)), cupy.ndarray)
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    before = pool.total_bytes()
+    sampled = transform._sample(system, None, "cuda", "float64")
+    assert isinstance(sampled.densities, cupy.ndarray)
+    assert all(isinstance(level.harmonics, cupy.ndarray) for level in sampled.levels.values())
+    sampled.evaluate(weights)
+    assert pool.total_bytes() > before
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_values_are_those_of_the_cpu(case, dtype, close):
+    system, transform, weights = case
+    here = transform.evaluate(system, weights)
+    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    columns = transform.features(system)
+    size = np.abs(columns * weights).sum()
+    assert there.energy == pytest.approx(here.energy, abs=close * size)
+    np.testing.assert_allclose(there.forces, here.forces, atol=close * size)
+    np.testing.assert_allclose(there.strain_gradient, here.strain_gradient, atol=close * size)
+    for a, b in zip(
+        transform.jacobian(system), transform.jacobian(system, device="cuda", dtype=dtype), strict=True
+    ):
+        np.testing.assert_allclose(b, a, atol=close * np.abs(a).max())
+    on_gpu = transform.features(system, device="cuda", dtype=dtype)
+    np.testing.assert_allclose(on_gpu, columns, atol=close * columns.max())
+
+
+def test_same_bits_twice(case):
+    system, transform, weights = case
+    one, two = (transform.evaluate(system, weights, device="cuda") for _ in range(2))
+    assert one.energy == two.energy
+    assert np.array_equal(one.forces, two.forces)
