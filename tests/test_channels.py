@@ -48,3 +48,15 @@ def test_unknown_element_is_named_with_the_known_ones():
 def test_bad_tables(table):
     with pytest.raises(InputError):
         Channels.from_table(table)
+
+
+@pytest.mark.parametrize("make", [Channels.by_species, Channels.by_charges])
+@pytest.mark.parametrize("symbols", [["Xx"], ["Si", "X"], []])
+def test_what_is_no_element(make, symbols):
+    with pytest.raises(InputError):
+        make(symbols)
+
+
+def test_weights_must_fit_the_names():
+    with pytest.raises(InputError, match="shaped"):
+        Channels(("C", "O"), ("one",), ((1.0,),))

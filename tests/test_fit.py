@@ -8,8 +8,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
+from ase_scatter.conventions import GPA, to_voigt
 from ase_scatter.errors import InputError
-from ase_scatter.fit import FitSettings, default_scales, fit, predict
+from ase_scatter.fit import LARGEST_SHIFT, FitSettings, _folds, _Problem, default_scales, fit, predict
 from ase_scatter.frames import Frame
 from ase_scatter.model import Model
 from ase_scatter.system import System
@@ -115,6 +116,66 @@ def test_free_atom_energies(emt):
         fit(emt, settings=replace(SETTINGS, e0={"Cu": 1.0}), progress=False)
 
 
+def test_free_atom_energies_by_least_squares(emt):
+    """Energies moved by a constant per element move E0 by it, and nothing else."""
+    extra = {29: 0.7, 28: -1.9}
+    moved = [replace(f, energy=f.energy + sum(extra[z] for z in f.system.numbers.tolist())) for f in emt]
+    settings = replace(SETTINGS, ridge=1e-7)
+    before = fit(emt, settings=settings, progress=False).model
+    after = fit(moved, settings=settings, progress=False).model
+    assert before.transform == after.transform
+    assert after.e0["Cu"] - before.e0["Cu"] == pytest.approx(0.7, abs=1e-4)
+    assert after.e0["Ni"] - before.e0["Ni"] == pytest.approx(-1.9, abs=1e-4)
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-3, atol=1e-5)
+
+
+def test_loss_is_the_one_that_is_written_down(emt):
+    """The normal equations against rows made here, from the Jacobian of the same transform."""
+    frames = emt[:3]
+    settings = replace(SETTINGS, dtype="float64", core=False, folds=2)
+    problem = _Problem(settings, ["Cu", "Ni"], frames, 1, False)
+    matrix, target = problem._rows((1, frames[1]))
+    assert matrix.shape == (1 + 3 + 12 + 6, problem.n + 2)
+    weights = np.random.default_rng(0).normal(size=problem.n) / problem.n
+    e0 = np.array([-0.3, 0.4])  # Ni, Cu
+    residual = matrix @ np.append(weights, e0) - target
+    rng = np.random.default_rng(1)
+    system = frames[1].system
+    system = replace(system, positions=system.positions + rng.uniform(0.0, LARGEST_SHIFT, size=3))
+    shapes = problem.transform.varied_shapes(system, rng)
+    values = problem.transform.evaluate(system, weights, shapes=shapes)
+    energy = values.energy + sum({28: -0.3, 29: 0.4}[z] for z in system.numbers.tolist())
+    expected = [
+        [(energy - frames[1].energy) / 4 / settings.sigma_energy],
+        values.forces.sum(axis=0) / 4 / settings.sigma_net,
+        (values.forces - frames[1].forces).ravel() / settings.sigma_force,
+        (to_voigt(values.strain_gradient) / system.volume - frames[1].stress) / settings.sigma_stress / GPA,
+    ]
+    np.testing.assert_allclose(residual, np.concatenate(expected), rtol=1e-7, atol=1e-7)
+
+
+def test_every_frame_is_in_one_fold_and_groups_are_spread():
+    system = System.from_atoms(bulk("Cu"))
+    frames = [Frame(system, 0.0, None, None, group) for group in "aaaaaabbbbbb"]
+    folds = np.array(_folds(frames, 3))
+    for group in (folds[:6], folds[6:]):
+        assert np.bincount(group, minlength=3).tolist() == [2, 2, 2]
+    # Groups of one frame each do not all lie in the first fold.
+    singles = [replace(frame, group=str(i)) for i, frame in enumerate(frames)]
+    assert np.bincount(_folds(singles, 3)).tolist() == [4, 4, 4]
+
+
+def test_test_frames_do_not_change_the_model(result, emt):
+    model = fit(emt[:18], test=emt[20:], settings=SETTINGS, progress=False, name="CuNi", workers=1).model
+    assert np.array_equal(model.weights, result.model.weights)
+
+
+def test_elements_of_the_test_set_are_checked(emt):
+    strange = replace(emt[0], system=replace(emt[0].system, numbers=np.full(4, 79)))
+    with pytest.raises(InputError, match=r"test set.*Au"):
+        fit(emt[:6], test=[strange], settings=SETTINGS, progress=False)
+
+
 def test_frames_may_lack_forces_and_stress(emt):
     bare = [replace(frame, forces=None, stress=None) for frame in emt[::2]] + list(emt[1::2])
     table = fit(bare, settings=SETTINGS, progress=False).errors["train"]["all"]
@@ -154,7 +215,17 @@ def test_too_little_data(emt):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sigma_force": 0.0}, {"sigma_energy": -1}, {"columns": 0}, {"folds": 1}, {"ridge": -1.0}],
+    [
+        {"sigma_force": 0.0},
+        {"sigma_energy": -1},
+        {"sigma_net": float("nan")},
+        {"columns": 0},
+        {"folds": 1},
+        {"ridge": -1.0},
+        {"ridges": ()},
+        {"ridges": (1e-8, -1e-8)},
+        {"dtype": "float16"},
+    ],
 )
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(InputError):
@@ -166,3 +237,19 @@ def test_unknown_channels(emt):
         fit(emt, settings=replace(SETTINGS, channels="spin"), progress=False)
     with pytest.raises(InputError, match="Ni"):
         fit(emt, settings=replace(SETTINGS, channels={"one": {"Cu": 1.0}}), progress=False)
+
+
+def test_labels_that_cannot_be_fitted(emt):
+    nan = float("nan")
+    for bad in (replace(emt[1], energy=nan), replace(emt[1], forces=np.full((4, 3), nan))):
+        with pytest.raises(InputError, match="frame 1 .*not finite"):
+            fit([emt[0], bad, emt[2]], settings=SETTINGS, progress=False)
+    slab = replace(emt[1], system=replace(emt[1].system, pbc=np.array([True, True, False])))
+    with pytest.raises(InputError, match="frame 1 has a stress"):
+        fit([emt[0], slab, emt[2]], settings=SETTINGS, progress=False)
+
+
+def test_no_columns_left(emt):
+    settings = replace(SETTINGS, grid=replace(GRID, first=(), exponents2=()))
+    with pytest.raises(InputError, match="no columns"):
+        fit(emt, settings=settings, progress=False)

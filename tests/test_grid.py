@@ -505,7 +505,10 @@ def test_unknown_element_is_named():
     [
         {"scales": (1.0, 0.5)},
         {"scales": (-1.0,)},
+        {"scales": (float("nan"),)},
         {"epsilon2": 0.0},
+        {"epsilon2": float("nan")},
+        {"band": float("nan")},
         {"spacing": 0.0},
         {"exponents1": (0.0,)},
     ],

@@ -69,9 +69,42 @@ def test_selection_is_greedy_orthogonal_least_squares(forced, priced):
     assert found.tolist() == expected
 
 
+def test_selection_under_a_penalty():
+    """A penalty is rows of its own: √penalty on the diagonal, with target 0."""
+    penalty = np.diag(ROWS.T @ ROWS) * np.linspace(0.0, 2.0, 12)
+    rows = np.vstack([ROWS, np.diag(np.sqrt(penalty))])
+    expected = brute_force(rows, np.append(TARGETS, np.zeros(12)), 7)
+    assert expected != brute_force(ROWS, TARGETS, 7)
+    assert select(Moments.of(ROWS, TARGETS), penalty, 7).tolist() == expected
+
+
 def test_dependent_columns_are_not_chosen():
     rows = np.hstack([ROWS[:, :3], ROWS[:, :3] @ RNG.normal(size=(3, 4))])
-    assert len(select(Moments.of(rows, TARGETS), np.zeros(7), 7)) == 3
+    moments = Moments.of(rows, TARGETS)
+    assert len(select(moments, np.zeros(7), 7)) == 3
+    # Nor when they are forced, or zero.
+    rows = np.hstack([ROWS[:, :3], 2 * ROWS[:, :1], np.zeros((60, 1))])
+    found = select(Moments.of(rows, TARGETS), np.zeros(5), 5, forced=np.array([0, 3, 4]))
+    assert found[0] == 0
+    assert sorted(found) == [0, 1, 2]
+
+
+def test_inputs_stay_as_they_are():
+    moments = Moments.of(ROWS, TARGETS)
+    gram, moment = moments.gram.copy(), moments.moment.copy()
+    select(moments, np.ones(12), 5)
+    solve(moments, np.ones(12))
+    np.testing.assert_array_equal(moments.gram, gram)
+    np.testing.assert_array_equal(moments.moment, moment)
+
+
+def test_columns_of_moments():
+    indices = np.array([4, 1])
+    part = Moments.of(ROWS, TARGETS).columns(indices)
+    expected = Moments.of(ROWS[:, indices], TARGETS)
+    np.testing.assert_allclose(part.gram, expected.gram)
+    np.testing.assert_allclose(part.moment, expected.moment)
+    assert (part.square, part.count) == (expected.square, expected.count)
 
 
 def test_nothing_to_select():
