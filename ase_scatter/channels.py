@@ -33,6 +33,12 @@ def valence_electrons(number: int) -> int:
     return valence
 
 
+def _require_symbols(elements: Iterable[str]) -> None:
+    unknown = [symbol for symbol in elements if atomic_numbers.get(symbol, 0) < 1]
+    if unknown:
+        raise InputError(f"not chemical symbols: {', '.join(unknown)}")
+
+
 @dataclass(frozen=True)
 class Channels:
     """Weights per element.
@@ -45,9 +51,7 @@ class Channels:
     weights: tuple[tuple[float, ...], ...]
 
     def __post_init__(self) -> None:
-        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers]
-        if unknown:
-            raise InputError(f"not chemical symbols: {', '.join(unknown)}")
+        _require_symbols(self.elements)
         table = np.asarray(self.weights, dtype=float)
         if table.shape != (len(self.names), len(self.elements)) or not np.isfinite(table).all():
             raise InputError(
@@ -71,6 +75,7 @@ class Channels:
     def by_charges(cls, elements: Iterable[str]) -> Channels:
         """Nuclear, valence and ionic (core electrons) charges as in Sinz et al. 2020, scaled to mean 1."""
         symbols = tuple(sorted(set(elements), key=lambda symbol: atomic_numbers.get(symbol, 0)))
+        _require_symbols(symbols)
         nuclear = np.array([atomic_numbers[symbol] for symbol in symbols], dtype=float)
         valence = np.array([valence_electrons(int(number)) for number in nuclear], dtype=float)
         table = {"nuclear": nuclear, "valence": valence, "ionic": nuclear - valence}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .backend import require_dtype
 from .channels import Channels
 from .conventions import GPA, to_voigt
 from .core import ZBLCore
@@ -89,8 +91,9 @@ class FitSettings:
             raise InputError("columns must be at least 1")
         if self.folds < 2:
             raise InputError("folds must be at least 2: the ridge is chosen on frames left out")
-        if self.ridge is not None and not self.ridge >= 0:
-            raise InputError(f"ridge must not be negative, not {self.ridge}")
+        if not self.ridges or not all(ridge >= 0 for ridge in (*self.ridges, self.ridge or 0.0)):
+            raise InputError(f"ridges must not be negative, and at least one: {self.ridges}, {self.ridge}")
+        require_dtype(self.dtype)
 
     def make_channels(self, elements: Iterable[str]) -> Channels:
         """The channels that the settings ask for, for these elements."""
@@ -147,7 +150,10 @@ def fit(
     frames: dict[str, Sequence[Frame]] = {"train": _frames(train)}
     if test is not None:
         frames["test"] = _frames(test)
-    elements = sorted({chemical_symbols[z] for f in frames["train"] for z in f.system.numbers.tolist()})
+    elements = _elements(frames["train"])
+    strange = sorted(set(_elements(frames.get("test", ()))) - set(elements))
+    if strange:
+        raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
     problem = _Problem(settings, elements, frames["train"], workers or os.cpu_count() or 1, progress)
     with threadpoolctl.threadpool_limits(1):
         moments = problem.moments()
@@ -376,13 +382,17 @@ def _loss(moments: Moments, weights: NDArray[np.float64]) -> float:
 
 
 def _folds(frames: Sequence[Frame], n_folds: int) -> list[int]:
-    """Fold of each frame: whole frames, every group spread evenly over the folds."""
-    seen: dict[str, int] = {}
+    """Fold of each frame: whole frames, every group spread evenly over the folds.
+
+    Groups with fewer frames than there are folds are dealt out as one, or all would lie in the first.
+    """
+    sizes = Counter(frame.group for frame in frames)
+    seen: Counter[str | None] = Counter()
     folds = []
     for frame in frames:
-        count = seen.get(frame.group, 0)
-        seen[frame.group] = count + 1
-        folds.append(count % n_folds)
+        key = frame.group if sizes[frame.group] >= n_folds else None
+        folds.append(seen[key] % n_folds)
+        seen[key] += 1
     return folds
 
 
@@ -413,7 +423,17 @@ def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:
     frames = read_frames(source) if isinstance(source, str | Path) else list(source)
     if not frames:
         raise InputError("there are no frames to fit")
+    for number, frame in enumerate(frames):
+        labels = [label for label in (frame.energy, frame.forces, frame.stress) if label is not None]
+        if not all(np.isfinite(label).all() for label in labels):
+            raise InputError(f"frame {number} has labels that are not finite; mend or drop it")
+        if frame.stress is not None and not (frame.system.pbc.all() and frame.system.has_volume):
+            raise InputError(f"frame {number} has a stress but is not periodic in three dimensions")
     return frames
+
+
+def _elements(frames: Iterable[Frame]) -> list[str]:
+    return sorted({chemical_symbols[z] for frame in frames for z in frame.system.numbers.tolist()})
 
 
 def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> dict[str, Any]:

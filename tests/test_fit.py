@@ -242,7 +242,7 @@ def test_unknown_channels(emt):
 def test_labels_that_cannot_be_fitted(emt):
     nan = float("nan")
     for bad in (replace(emt[1], energy=nan), replace(emt[1], forces=np.full((4, 3), nan))):
-        with pytest.raises(InputError, match="frame 1 .*not finite"):
+        with pytest.raises(InputError, match=r"frame 1 .*not finite"):
             fit([emt[0], bad, emt[2]], settings=SETTINGS, progress=False)
     slab = replace(emt[1], system=replace(emt[1].system, pbc=np.array([True, True, False])))
     with pytest.raises(InputError, match="frame 1 has a stress"):

@@ -68,11 +68,12 @@ class GridSettings:
     def __post_init__(self) -> None:
         for name in ("scales", "first", "inner", "outer", "exponents1", "exponents2"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if any(beta <= 0 for beta in self.scales) or list(self.scales) != sorted(set(self.scales)):
+        positive = all(beta > 0 for beta in self.scales)
+        if not positive or list(self.scales) != sorted(set(self.scales)):
             raise InputError(f"scales must be positive, distinct and ascending, not {self.scales}")
-        if self.epsilon2 <= 0:
+        if not self.epsilon2 > 0:
             raise InputError("epsilon2 must be positive: at 0 forces and elasticity are not defined")
-        if self.band <= 0 or self.spacing <= 0:
+        if not (self.band > 0 and self.spacing > 0):
             raise InputError("band and spacing must be positive")
         if not all(q > 0 for q in (*self.exponents1, *self.exponents2)):
             raise InputError("exponents must be positive")
@@ -152,6 +153,8 @@ class GridTransform(Transform):
                     if 1.0 <= ratio <= settings.max_ratio * (1 + 1e-9):
                         path = Path(channel, first, second)
                         columns += [Column(path, q) for q in settings.exponents2]
+        if not columns:
+            raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
         return cls(settings, channels, tuple(columns), {})
 
     # ---- what it consists of -------------------------------------------------------------------
