@@ -76,6 +76,17 @@ def test_a_refit_is_the_same_bit_for_bit(result, emt):
     assert again.model.hash == result.model.hash
 
 
+def test_the_ridge_is_the_best_on_frames_left_out(emt):
+    settings = replace(SETTINGS, ridges=(1e-8, 1.0))
+    chosen = fit(emt[:12], settings=settings, progress=False, workers=1)
+    best = min(chosen.ridge_scores, key=chosen.ridge_scores.get)
+    assert max(chosen.ridge_scores.values()) > 2 * chosen.ridge_scores[best]
+    by_hand = fit(emt[:12], settings=replace(SETTINGS, ridge=best), progress=False, workers=1)
+    assert np.array_equal(chosen.model.weights, by_hand.model.weights)
+    assert chosen.column_scores.keys() == by_hand.column_scores.keys()
+    assert max(chosen.column_scores) == chosen.model.transform.n_columns
+
+
 def test_errors_fall_as_columns_are_added(emt):
     errors = []
     for columns in (5, 15, 45):

@@ -43,6 +43,17 @@ def test_what_cannot_be_computed_is_refused(change, message):
         System.from_atoms(wrong(change))
 
 
+@pytest.mark.parametrize("corner", [(1, 0, 0), (0, 1, 1), (1, 1, 1), (3, -2, 1)])
+def test_atoms_that_coincide_across_faces_edges_and_corners(corner):
+    cell = np.array([[4.0, 0.5, 0.0], [0.3, 3.0, 0.7], [-0.4, 0.2, 5.0]])
+    positions = np.array([[0.01, 0.01, 0.01], np.array(corner) @ cell - 0.01, [1.0, 2.0, 3.0]])
+    with pytest.raises(InputError, match="atoms 0 and 1"):
+        System.from_atoms(Atoms("Si3", positions=positions, cell=cell, pbc=True))
+    # Open directions have no images.
+    open_cell = Atoms("Si3", positions=positions, cell=cell, pbc=[not n for n in corner])
+    assert len(System.from_atoms(open_cell)) == 3
+
+
 def test_near_but_distinct_atoms_pass():
     System.from_atoms(Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.06]]))
     System.from_atoms(Atoms("H", positions=[[0, 0, 0]], cell=[1, 1, 1], pbc=True))
