@@ -107,9 +107,7 @@ class FitSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        data = asdict(self)
-        data["grid"]["max_ratio"] = None if np.isinf(self.grid.max_ratio) else self.grid.max_ratio
-        return data
+        return asdict(self) | {"grid": self.grid.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -180,14 +178,7 @@ def fit(
     tables = {key: errors(predictions[key], frames[key]) for key in frames}
     smallest = min(frames["train"], key=lambda f: len(f.system)).system
     golden = model.make_golden(smallest)
-    model = Model(
-        name,
-        transform,
-        weights,
-        e0,
-        problem.core,
-        {**model.metadata, "errors": tables, "golden": golden},
-    )
+    model = replace(model, metadata={**model.metadata, "errors": tables, "golden": golden})
     return FitResult(model, tables, frames, predictions, ridges, columns)
 
 
@@ -242,6 +233,9 @@ class _Problem:
         workers: int,
         progress: bool,
     ) -> None:
+        # Before anything that takes time.
+        if len(frames) < 2:
+            raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.settings = settings
         self.frames = frames
         self.workers = workers
@@ -265,8 +259,6 @@ class _Problem:
         sample = [frame.system for frame in _spread(frames, CALIBRATION_FRAMES)]
         self.transform = candidates.calibrated(sample, dtype=settings.dtype)
         self.n = self.transform.n_columns
-        if len(frames) < 2:
-            raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.n_folds = min(settings.folds, len(frames))
         self.folds = _folds(frames, self.n_folds)
 
@@ -339,15 +331,14 @@ class _Problem:
         everything = np.concatenate([usable, forced])
         price = np.ones(self.n + len(self.elements))
         price[: self.n] = [column.cost**s.thrift for column in self.transform.columns]
-        validation = range(self.n_folds)
+        # Each fold beside the sum of all others.
+        validation = [(fold, total - fold) for fold in folds]
         ridges: dict[float, float] = {}
         for ridge in s.ridges if s.ridge is None else (s.ridge,):
             loss = 0.0
-            for fold in validation:
-                rest = total - folds[fold]
-                part = rest.columns(everything)
-                weights = solve(part, ridge * unit[everything])
-                loss += _loss(folds[fold].columns(everything), weights)
+            for fold, rest in validation:
+                weights = solve(rest.columns(everything), ridge * unit[everything])
+                loss += _loss(fold.columns(everything), weights)
             ridges[ridge] = loss / max(1, total.count)
         ridge = min(ridges, key=lambda key: (ridges[key], -key))
         limit = min(s.columns, len(usable))
@@ -355,13 +346,12 @@ class _Problem:
             {max(1, round(limit * fraction)) for fraction in (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)}
         )
         columns = dict.fromkeys(sizes, 0.0)
-        for fold in _bar(validation, self.progress, "column selection", self.n_folds):
-            rest = total - folds[fold]
+        for fold, rest in _bar(validation, self.progress, "column selection", self.n_folds):
             order = select(rest, ridge * unit, limit + len(forced), forced=forced, price=price)
             for size in sizes:
                 chosen = order[: size + len(forced)]
                 weights = solve(rest.columns(chosen), ridge * unit[chosen])
-                columns[size] += _loss(folds[fold].columns(chosen), weights) / max(1, total.count)
+                columns[size] += _loss(fold.columns(chosen), weights) / max(1, total.count)
         order = select(total, ridge * unit, limit + len(forced), forced=forced, price=price)
         weights = solve(total.columns(order), ridge * unit[order])
         by_index = dict(zip(order.tolist(), weights.tolist(), strict=True))

@@ -78,6 +78,17 @@ class GridSettings:
         if not all(q > 0 for q in (*self.exponents1, *self.exponents2)):
             raise InputError("exponents must be positive")
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it: infinity becomes None."""
+        data = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return data | {"max_ratio": None if np.isinf(self.max_ratio) else self.max_ratio}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GridSettings:
+        """The settings that `to_dict` described."""
+        ratio = data.get("max_ratio")
+        return cls(**{**data, "max_ratio": float("inf") if ratio is None else ratio})
+
     def wavelets(self, which: tuple[int, ...]) -> list[Wavelet]:
         """All wavelets with the (p, l) of a table p → largest l, on every scale."""
         return [
@@ -351,8 +362,7 @@ class GridTransform(Transform):
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
-            "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.settings).items()}
-            | {"max_ratio": None if np.isinf(self.settings.max_ratio) else self.settings.max_ratio},
+            "settings": self.settings.to_dict(),
             "channels": self.channels.to_dict(),
             "columns": [[*_flatten(path), exponent] for path, exponent in self.paths],
             "norms": [[*_flatten(path), c] for path, c in self.norms.items()],
@@ -360,11 +370,8 @@ class GridTransform(Transform):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> GridTransform:
-        settings = dict(data["settings"])
-        if settings.get("max_ratio") is None:
-            settings["max_ratio"] = float("inf")
         return cls(
-            GridSettings(**settings),
+            GridSettings.from_dict(data["settings"]),
             Channels.from_dict(data["channels"]),
             tuple(Column(_unflatten(row[:-1]), float(row[-1])) for row in data["columns"]),
             {_unflatten(row[:-1]): float(row[-1]) for row in data["norms"]},
