@@ -135,16 +135,20 @@ class Evaluation:
     """Energy and its first derivatives.
 
     energy: eV. forces: (N, 3) in eV/Å. strain_gradient: (3, 3) dE/dε in eV, symmetric;
-    divided by the volume it is the stress.
+    divided by the volume it is the stress. energies: (N,) of the atoms in eV, their sum the energy,
+    where it can be divided among them.
     """
 
     energy: float
     forces: NDArray[np.float64]
     strain_gradient: NDArray[np.float64]
+    energies: NDArray[np.float64] | None = None
 
     def __add__(self, other: Evaluation) -> Evaluation:
+        divided = self.energies is not None and other.energies is not None
         return Evaluation(
             self.energy + other.energy,
             self.forces + other.forces,
             self.strain_gradient + other.strain_gradient,
+            self.energies + other.energies if divided else None,  # type: ignore[operator]
         )

@@ -7,10 +7,20 @@ from typing import Any
 from ..errors import ModelFileError
 from .base import Jacobian, Transform
 from .grid import GridSettings, GridTransform
+from .sites import SitesTransform
+from .terms import SitesSettings
 
-__all__ = ["GridSettings", "GridTransform", "Jacobian", "Transform", "transform_from_dict"]
+__all__ = [
+    "GridSettings",
+    "GridTransform",
+    "Jacobian",
+    "SitesSettings",
+    "SitesTransform",
+    "Transform",
+    "transform_from_dict",
+]
 
-_KINDS: dict[str, type[Transform]] = {GridTransform.kind: GridTransform}
+_KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTransform)}
 
 
 def transform_from_dict(data: dict[str, Any]) -> Transform:

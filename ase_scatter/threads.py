@@ -1,0 +1,65 @@
+"""How many threads compiled code uses, and dealing atoms out to them.
+
+The default is OMP_NUM_THREADS, or one per core. Where structures are already evaluated side by side, each
+of them is limited to one (`limited`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+from .errors import InputError
+
+_limit: ContextVar[int | None] = ContextVar("ase_scatter_threads", default=None)
+
+
+def count() -> int:
+    """Threads that one evaluation may use here."""
+    limit = _limit.get()
+    return _default() if limit is None else limit
+
+
+@lru_cache(maxsize=1)
+def _default() -> int:
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def limited(n_threads: int) -> Iterator[None]:
+    """No more than so many threads for evaluations inside, in this thread of Python."""
+    if n_threads < 1:
+        raise InputError(f"at least one thread is needed, not {n_threads}")
+    token = _limit.set(n_threads)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+@lru_cache(maxsize=4)
+def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
+    """One pool per size and process (threads do not survive a fork)."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="ase-scatter")
+
+
+def over_ranges(n: int, least: int, work: Callable[..., Any], *arguments: Any) -> None:
+    """work(start, stop, *arguments) over 0…n in ranges, one per thread, of at least `least`."""
+    n_ranges = max(1, min(count(), n // least))
+    if n_ranges == 1:
+        work(0, n, *arguments)
+        return
+    bounds = [n * k // n_ranges for k in range(n_ranges + 1)]
+    pool = _pool(n_ranges - 1, os.getpid())
+    jobs = [pool.submit(work, a, b, *arguments) for a, b in zip(bounds[1:-1], bounds[2:], strict=True)]
+    work(bounds[0], bounds[1], *arguments)
+    for job in jobs:
+        job.result()

@@ -1,0 +1,298 @@
+"""Scattering coefficients summed over the atoms: the atom-centred measure.
+
+Instead of over all of space, invariants are summed over the atoms, Σ_i δ(u − R_i), and convolutions are
+sums over the neighbours within a cutoff, the atom itself left out:
+
+    A_c,λm(i) = Σ_{j≠i} q_c(Z_j) φ_λm(r_ij),   φ_λm = ψ_λm · f_c(r),
+    g_cλ(i)   = (Σ_m A_cλm(i)²/c + ε²)^{1/2} − ε,
+    B_cλ,λ2m(i) = Σ_{j≠i} g_cλ(j) φ_λ2m(r_ij),
+
+    S[term, Z] = Σ_{i: Z_i = Z} term(A(i), B(i)).
+
+f_c falls from 1 to 0 over the last `switch` Å with two continuous derivatives. Orders 1 and 2 are those
+of Sinz et al., J. Chem. Phys. 153, 084109 (2020) on another measure; products of two and three fields are
+added (`terms`), which are the power spectrum and, integrated over directions, the bispectrum of the
+surroundings (Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013)). Seen as a network this is two
+layers of messages with fixed weights and a linear readout; atom i's energy depends on what is within
+two cutoffs. It costs the same per atom however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from .. import threads
+from ..backend import require_device, require_dtype
+from ..channels import Channels
+from ..errors import InputError
+from ..harmonics import prefactors
+from ..neighbors import CACHE
+from ..system import Evaluation, System
+from ..wavelets import Wavelet
+from . import sites_kernels as kernels
+from .base import Jacobian, Shapes, Transform
+from .sites_arrays import Surroundings
+from .sites_plan import Layout, make_layout
+from .terms import Field, SitesSettings, Term, candidate_terms
+
+LEAST_PER_THREAD = 32
+"""Fewer atoms than this are not worth another thread."""
+
+COST = {"modulus": 0.2, "cross": 0.2, "triple": 1.0, "modulus2": 0.6, "cross2": 0.5}
+"""What a term costs beyond its fields, in arbitrary units (measured)."""
+
+
+class SiteColumn(NamedTuple):
+    """A term, summed over the atoms of one element (its place in the elements)."""
+
+    term: Term
+    element: int
+
+
+@dataclass(frozen=True)
+class LabelledColumn:
+    """A column as a person reads it."""
+
+    label: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class SitesTransform(Transform):
+    """Scattering coefficients of orders 1 and 2 at the atoms.
+
+    settings: hyperparameters. channels: weights per element. terms: the columns. norms: c of each
+    Field and each (Field, second wavelet) used (1 where not calibrated).
+    """
+
+    settings: SitesSettings
+    channels: Channels
+    terms: tuple[SiteColumn, ...]
+    norms: dict[Any, float]
+
+    kind = "sites"
+
+    @classmethod
+    def candidates(cls, settings: SitesSettings, channels: Channels) -> SitesTransform:
+        """All columns that the settings allow, not yet calibrated."""
+        if not settings.scales or settings.cutoff is None:
+            raise InputError("the settings must name at least one scale β and the cutoff (Å)")
+        terms = candidate_terms(settings, len(channels.names))
+        if not terms:
+            raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
+        columns = [SiteColumn(t, k) for t in terms for k in range(len(channels.elements))]
+        return cls(settings, channels, tuple(columns), {})
+
+    # ---- what it consists of --------------------------------------------------------------------
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return self.channels.elements
+
+    @property
+    def cutoff(self) -> float:
+        """How far (Å) an atom sees its neighbours."""
+        assert self.settings.cutoff is not None
+        return self.settings.cutoff
+
+    @cached_property
+    def columns(self) -> Sequence[LabelledColumn]:
+        return tuple(LabelledColumn(self._label(c), COST[c.term.kind]) for c in self.terms)
+
+    def _label(self, column: SiteColumn) -> str:
+        term, element = column
+        names = [self._name(f) for f in term.fields]
+        if term.second is not None:
+            names[0] += f" → {self._wavelet(term.second)}"
+        q = "" if term.exponent is None else f"; q={term.exponent:.3g}"
+        order = 1 if term.second is None else 2
+        return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {self.elements[element]}"
+
+    def _name(self, field: Field) -> str:
+        return f"{self.channels.names[field.channel]} {self._wavelet(field.wavelet)}"
+
+    def _wavelet(self, wavelet: Wavelet) -> str:
+        return f"β={self.settings.scales[wavelet.scale]:.3g} p={wavelet.p} l={wavelet.l}"
+
+    def subset(self, indices: Iterable[int]) -> SitesTransform:
+        terms = tuple(self.terms[i] for i in indices)
+        needed: set[Any] = {f for c in terms for f in c.term.fields}
+        needed |= {(c.term.fields[0], c.term.second) for c in terms if c.term.second is not None}
+        return replace(self, terms=terms, norms={k: c for k, c in self.norms.items() if k in needed})
+
+    @cached_property
+    def _layout(self) -> Layout:
+        distinct = list(dict.fromkeys(c.term for c in self.terms))
+        return make_layout(self.settings, np.asarray(self.channels.weights), distinct, self.norms)
+
+    @cached_property
+    def _index(self) -> dict[Term, NDArray[np.int64]]:
+        """Per term the column of each element, −1 where there is none."""
+        index = {c.term: np.full(len(self.elements), -1, dtype=np.int64) for c in self.terms}
+        for k, (term, element) in enumerate(self.terms):
+            index[term][element] = k
+        return index
+
+    def _kinds(self, system: System) -> NDArray[np.int64]:
+        """Which of the elements each atom is."""
+        self.channels.charges(system.numbers)  # refuses unknown elements
+        place = {atomic_numbers[symbol]: k for k, symbol in enumerate(self.elements)}
+        return np.array([place[z] for z in system.numbers.tolist()], dtype=np.int64)
+
+    def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
+        """Weights per term and element, 0 where there is no column."""
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (self.n_columns,):
+            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
+        padded = np.append(weights, 0.0)
+        return {term: padded[index] for term, index in self._index.items()}
+
+    # ---- calibration ----------------------------------------------------------------------------
+
+    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> SitesTransform:
+        """The transform with every c set to the mean of U² over the atoms of these structures."""
+        calibrated = replace(self, norms={})
+        n_atoms = sum(len(system) for system in systems)
+        for order in (1, 2):
+            layout = calibrated._layout
+            tables = layout.fields if order == 1 else layout.pairs
+            sums = dict.fromkeys(tables, 0.0)
+            for system in systems:
+                around = calibrated._around(system, "cpu", dtype)
+                phi, a, g = around.fields()
+                values = a if order == 1 else around.second(phi, g)
+                squares = (values.astype(np.float64) ** 2).sum(axis=0)
+                for key, (at, size) in tables.items():
+                    sums[key] += float(squares[at : at + size].sum())
+            # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
+            least = 1e-6 * max(sums.values(), default=1.0) or 1.0
+            norms = {key: max(total, least) / n_atoms for key, total in sums.items()}
+            calibrated = replace(self, norms=calibrated.norms | norms)
+        return calibrated
+
+    # ---- forward, adjoint, Jacobian -------------------------------------------------------------
+
+    def _around(self, system: System, device: str, dtype: str) -> Surroundings:
+        neighbors = CACHE.neighbors(system, self.cutoff)
+        backend = require_device(device)
+        return Surroundings(
+            self._layout, system, neighbors, self._kinds(system), backend, require_dtype(dtype)
+        )
+
+    def features(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> NDArray[np.float64]:
+        values = np.zeros(self.n_columns)
+        kind = self._kinds(system)
+        for term, at_atoms in self._around(system, device, dtype).features():
+            for element, column in enumerate(self._index[term].tolist()):
+                if column >= 0:
+                    values[column] = at_atoms[kind == element].sum(dtype=np.float64)
+        return values
+
+    def evaluate(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Evaluation:
+        by_term = self._weights(weights)
+        if device == "cpu" and require_dtype(dtype) == "float64":
+            energies, forces, strain = self._compiled(system, by_term)
+        else:
+            energies, forces, strain = self._around(system, device, dtype).evaluate(by_term)
+        return Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
+
+    def _compiled(
+        self, system: System, weights: dict[Term, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes."""
+        layout = self._layout
+        plan = layout.plan
+        near = CACHE.neighbors(system, self.cutoff)
+        kind = self._kinds(system)
+        n, n_sources = len(system), len(plan.source)
+        tables = tuple(
+            np.array([weights[t] for t in layout.terms[name]]).reshape(-1, len(self.elements))
+            for name in ("modulus", "cross", "triple", "modulus2", "cross2")
+        )
+        where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
+        # All that each atom or pair keeps between the passes.
+        a, g = np.empty((n, plan.charges.shape[0] * plan.n_phi)), np.empty((n, n_sources))
+        kept = np.empty((n, int(plan.moduli[plan.source, 1].sum())))
+        back, force = np.empty((near.n_pairs, n_sources)), np.empty((near.n_pairs, 3))
+        energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 6))
+        factors = prefactors(plan.l_max)
+
+        threads.over_ranges(n, LEAST_PER_THREAD, kernels.fields, plan, factors, *where, a, g)
+        threads.over_ranges(
+            n, LEAST_PER_THREAD, kernels.terms, plan, factors, tables, *where,
+            a, g, kept, energies, back, force,
+        )  # fmt: skip
+        threads.over_ranges(
+            n, LEAST_PER_THREAD, kernels.adjoint, plan, factors, *where, near.reverse,
+            a, g, kept, back, force, virial,
+        )  # fmt: skip
+        threads.over_ranges(
+            n, LEAST_PER_THREAD, kernels.collect, plan.cutoff, *where[1:], near.reverse, force, forces
+        )
+        xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
+        return energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+    def jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Jacobian:
+        return self._around(system, device, dtype).jacobian(self._index, self.n_columns)
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "settings": self.settings.to_dict(),
+            "channels": self.channels.to_dict(),
+            "columns": [[*term.flat(), element] for term, element in self.terms],
+            "norms": [[_flat(key), c] for key, c in self.norms.items()],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SitesTransform:
+        return cls(
+            SitesSettings.from_dict(data["settings"]),
+            Channels.from_dict(data["channels"]),
+            tuple(SiteColumn(Term.of_flat(row[:-1]), int(row[-1])) for row in data["columns"]),
+            {_key(row[0]): float(row[1]) for row in data["norms"]},
+        )
+
+
+def _flat(key: Any) -> list[int]:
+    field, second = (key, None) if isinstance(key, Field) else key
+    numbers = [field.channel, field.wavelet.scale, field.wavelet.p, field.wavelet.l]
+    return numbers if second is None else [*numbers, second.scale, second.p, second.l]
+
+
+def _key(numbers: Sequence[int]) -> Any:
+    field = Field(int(numbers[0]), Wavelet(*map(int, numbers[1:4])))
+    return field if len(numbers) == 4 else (field, Wavelet(*map(int, numbers[4:])))
+
+

@@ -1,0 +1,498 @@
+"""Compiled passes over atoms for the atom-centred transform, on the CPU.
+
+Three passes, each over a range of atoms, so that ranges can run on several threads; every atom writes
+only what is its own, so the result does not depend on how the atoms are dealt out:
+
+    1. `fields`   A, and g of the fields that are convolved again;
+    2. `terms`    B; the atom's energy; ∂E/∂A, ∂E/∂B, and from it ∂E/∂g of the neighbours and a part of
+                  the pair forces;
+    3. `adjoint`  collects ∂E/∂g over the neighbours, completes ∂E/∂A, and with it the pair forces.
+
+Pair functions are evaluated anew in each pass, which costs less than keeping them. Inner loops run
+over the neighbours of an atom (or over directions), contiguously, for the sake of vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_fast = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def _compiled(function: Any) -> Any:
+    return njit(cache=True, nogil=True, fastmath=_fast, error_model="numpy")(function)
+
+
+# Without liberties: r_ij must be exactly −r_ji, so that a pair is within the cutoff both ways or neither.
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
+    """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are."""
+    n = 0
+    square = cutoff * cutoff
+    for p in range(first[i], first[i + 1]):
+        j = second[p]
+        a, b, c = shifts[p, 0], shifts[p, 1], shifts[p, 2]
+        x = positions[j, 0] - positions[i, 0] + (a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0])
+        y = positions[j, 1] - positions[i, 1] + (a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1])
+        z = positions[j, 2] - positions[i, 2] + (a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2])
+        s = x * x + y * y + z * z
+        if s < square:
+            near[0, n], near[1, n], near[2, n], near[3, n] = x, y, z, math.sqrt(s)
+            pair[n] = p
+            n += 1
+    return n
+
+
+@_compiled
+def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
+    """Radial functions of the first wavelets (n_wavelets, n), and their derivatives over r."""
+    on = plan.cutoff - plan.switch
+    r = near[3]
+    last = -1
+    for w in range(n_wavelets):
+        k = plan.scale[w]
+        inverse = 1.0 / (plan.betas[k] * plan.betas[k])
+        if k != last:
+            last = k
+            for v in range(n):
+                t = max(0.0, (r[v] - on) / plan.switch)
+                rest = 1.0 - t
+                e = math.exp(-0.5 * r[v] * r[v] * inverse)
+                envelope[0, v] = r[v] * r[v] * inverse
+                envelope[1, v] = e * rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t)
+                # over r: r times this is the derivative of the cutoff's factor
+                envelope[2, v] = e * -30.0 * t * t * rest * rest / (plan.switch * r[v])
+        c = plan.polynomial[w]
+        top = len(c) - 1
+        while top > 0 and c[top] == 0.0:
+            top -= 1
+        if with_slope:
+            for v in range(n):
+                s = envelope[0, v]
+                value, rise = c[top], 0.0
+                for m in range(top - 1, -1, -1):
+                    rise = rise * s + value
+                    value = value * s + c[m]
+                rho[w, v] = envelope[1, v] * value
+                slope[w, v] = envelope[1, v] * (2.0 * rise - value) * inverse + envelope[2, v] * value
+        else:
+            for v in range(n):
+                s = envelope[0, v]
+                value = c[top]
+                for m in range(top - 1, -1, -1):
+                    value = value * s + c[m]
+                rho[w, v] = envelope[1, v] * value
+
+
+@_compiled
+def _harmonics(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
+    """Solid harmonics ((l_max+1)², n); leaves q and cs for `_gradients`."""
+    x, y, z = near[0], near[1], near[2]
+    for v in range(n):
+        cs[0, 0, v], cs[1, 0, v] = 1.0, 0.0
+    for m in range(1, l_max + 1):
+        for v in range(n):
+            cs[0, m, v] = x[v] * cs[0, m - 1, v] - y[v] * cs[1, m - 1, v]
+            cs[1, m, v] = x[v] * cs[1, m - 1, v] + y[v] * cs[0, m - 1, v]
+    start = 1.0
+    for m in range(l_max + 1):
+        if m > 0:
+            start *= 2 * m - 1
+        for l in range(m, l_max + 1):
+            if l == m:
+                for v in range(n):
+                    q[l, m, v] = start
+            elif l == m + 1:
+                for v in range(n):
+                    q[l, m, v] = (2 * m + 1) * z[v] * start
+            else:
+                one, two = (2 * l - 1) / (l - m), (l + m - 1) / (l - m)
+                for v in range(n):
+                    q[l, m, v] = one * z[v] * q[l - 1, m, v] - two * near[3, v] * near[3, v] * q[l - 2, m, v]
+            f = prefactor[l, m]
+            here = l * l + l
+            for v in range(n):
+                values[here + m, v] = f * q[l, m, v] * cs[0, m, v]
+            if m > 0:
+                for v in range(n):
+                    values[here - m, v] = f * q[l, m, v] * cs[1, m, v]
+
+
+@_compiled
+def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-untyped-def]
+    """Adds Σ_lm weight_lm ∇Y_lm to force (3, n)."""
+    x, y = near[0], near[1]
+    for l in range(1, l_max + 1):
+        here = l * l + l
+        for m in range(l + 1):
+            f = prefactor[l, m]
+            if m < l:
+                for v in range(n):
+                    radial = weight[here + m, v] * cs[0, m, v]
+                    if m > 0:
+                        radial += weight[here - m, v] * cs[1, m, v]
+                    radial *= f
+                    lower = radial * q[l - 1, m + 1, v] if m + 1 < l else 0.0
+                    force[0, v] -= x[v] * lower
+                    force[1, v] -= y[v] * lower
+                    force[2, v] += (l + m) * radial * q[l - 1, m, v]
+            if m > 0:
+                for v in range(n):
+                    turn = f * m * q[l, m, v]
+                    up, down = weight[here + m, v], weight[here - m, v]
+                    force[0, v] += turn * (up * cs[0, m - 1, v] + down * cs[1, m - 1, v])
+                    force[1, v] += turn * (down * cs[0, m - 1, v] - up * cs[1, m - 1, v])
+
+
+@_compiled
+def _rise(x, q, epsilon2):  # type: ignore[no-untyped-def]
+    """h_q and its derivative at x = U² + ε²."""
+    if q == 1.0:
+        root = math.sqrt(x)
+        return root - math.sqrt(epsilon2), 0.5 / root
+    if q == 2.0:
+        return x - epsilon2, 1.0
+    if q == 1.5:
+        root = math.sqrt(x)
+        fourth = math.sqrt(root)
+        return root * fourth - epsilon2**0.75, 0.75 / fourth
+    return x ** (0.5 * q) - epsilon2 ** (0.5 * q), 0.5 * q * x ** (0.5 * q - 1.0)
+
+
+@_compiled
+def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, a, g):  # type: ignore[no-untyped-def]
+    """Pass 1: a (N, channels·n_phi), normalised, and g (N, n_sources)."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
+    q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
+    y = np.empty(((plan.l_max + 1) ** 2, room))
+    charged = np.empty(room)
+    n_channels = len(plan.charges)
+    for i in range(start, stop):
+        n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
+        _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
+        for c in range(n_channels):
+            for v in range(n):
+                charged[v] = plan.charges[c, kind[second[pair[v]]]]
+            for w in range(len(plan.l)):
+                l = plan.l[w]
+                at = c * plan.n_phi + plan.offset[w]
+                if plan.scale_a[c, plan.offset[w]] == 0.0:
+                    for m in range(2 * l + 1):
+                        a[i, at + m] = 0.0
+                    continue
+                for m in range(2 * l + 1):
+                    total = 0.0
+                    for v in range(n):
+                        total += charged[v] * rho[w, v] * y[l * l + m, v]
+                    a[i, at + m] = total * plan.scale_a[c, plan.offset[w] + m]
+        for s in range(len(plan.source)):
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            total = plan.epsilon2
+            for m in range(size):
+                total += a[i, at + m] * a[i, at + m]
+            g[i, s] = math.sqrt(total) - math.sqrt(plan.epsilon2)
+
+
+@_compiled
+def _room(first, start, stop):  # type: ignore[no-untyped-def]
+    most = 1
+    for i in range(start, stop):
+        most = max(most, first[i + 1] - first[i])
+    return (most + 7) // 8 * 8
+
+
+@_compiled
+def terms(  # type: ignore[no-untyped-def]
+    start, stop, plan, prefactor, weights, kind, positions, cell, first, second, shifts,
+    a, g, kept, energy, back, force,
+):  # fmt: skip
+    """Pass 2: energy (N,); a becomes ∂E/∂a but for what comes through g; kept (N, n) holds a of the
+    sources; back (P, n_sources) ∂E/∂g of each pair's neighbour; force (P, 3) begins."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    n_outer, n_sources = plan.n_outer, len(plan.source)
+    n_inner = plan.n_outer_wavelets
+    outer_l = 0
+    for w in range(n_inner):
+        outer_l = max(outer_l, plan.l[w])
+    envelope, rho, slope = np.empty((3, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
+    q, cs = np.empty((outer_l + 1, outer_l + 1, room)), np.empty((2, outer_l + 1, room))
+    y = np.empty(((outer_l + 1) ** 2, room))
+    phi, sent, got = np.empty((n_outer, room)), np.empty((n_sources, room)), np.empty(room)
+    weight, pull, radial = np.empty(((outer_l + 1) ** 2, room)), np.empty((3, room)), np.empty(room)
+    b, db = np.empty(n_sources * n_outer), np.empty(n_sources * n_outer)
+    da = np.empty(a.shape[1])
+    slopes, slopes2 = np.empty(len(plan.moduli)), np.empty(len(plan.moduli2))
+    squares, squares2 = np.empty(len(plan.moduli)), np.empty(len(plan.moduli2))
+    n_directions = len(plan.areas)
+    sphere = np.empty((len(plan.sphere), n_directions))
+    d_sphere = np.empty((len(plan.sphere), n_directions))
+    weights1, weights_c, weights_t, weights2, weights_c2 = weights
+    for i in range(start, stop):
+        species = kind[i]
+        total = 0.0
+        here = a[i]
+        da[:] = 0.0
+
+        # Moduli of order 1.
+        for k in range(len(plan.moduli)):
+            at, size = plan.moduli[k, 0], plan.moduli[k, 1]
+            square = plan.epsilon2
+            for m in range(size):
+                square += here[at + m] * here[at + m]
+            squares[k] = square
+            slopes[k] = 0.0
+        for t in range(len(plan.modulus)):
+            k = plan.modulus[t]
+            value, rise = _rise(squares[k], plan.exponent1[t], plan.epsilon2)
+            total += weights1[t, species] * value
+            slopes[k] += weights1[t, species] * rise
+        for k in range(len(plan.moduli)):
+            at, size = plan.moduli[k, 0], plan.moduli[k, 1]
+            for m in range(size):
+                da[at + m] += 2.0 * slopes[k] * here[at + m]
+
+        # Products of two fields.
+        for t in range(len(plan.cross)):
+            one, two, size = plan.cross[t, 0], plan.cross[t, 1], plan.cross[t, 2]
+            w = weights_c[t, species]
+            value = 0.0
+            for m in range(size):
+                value += here[one + m] * here[two + m]
+                da[one + m] += w * here[two + m]
+                da[two + m] += w * here[one + m]
+            total += w * value
+
+        # Products of three, integrated over directions.
+        for f in range(len(plan.sphere)):
+            at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+            for d in range(n_directions):
+                sphere[f, d] = here[at] * plan.directions[harmonic, d]
+                d_sphere[f, d] = 0.0
+            for m in range(1, size):
+                for d in range(n_directions):
+                    sphere[f, d] += here[at + m] * plan.directions[harmonic + m, d]
+        for t in range(len(plan.triple)):
+            one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
+            w = weights_t[t, species]
+            value = 0.0
+            for d in range(n_directions):
+                x, y_d, z = sphere[one, d], sphere[two, d], sphere[three, d]
+                area = w * plan.areas[d]
+                value += area * x * y_d * z
+                d_sphere[one, d] += area * y_d * z
+                d_sphere[two, d] += area * x * z
+                d_sphere[three, d] += area * x * y_d
+            total += value
+        for f in range(len(plan.sphere)):
+            at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+            for m in range(size):
+                value = 0.0
+                for d in range(n_directions):
+                    value += d_sphere[f, d] * plan.directions[harmonic + m, d]
+                da[at + m] += value
+
+        # Order 2.
+        if n_sources > 0:
+            n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            _radial(n, n_inner, plan, near, envelope, rho, slope, True)
+            _harmonics(n, outer_l, prefactor, near, q, cs, y)
+            for w in range(n_inner):
+                l, at = plan.l[w], plan.offset[w]
+                for m in range(2 * l + 1):
+                    for v in range(n):
+                        phi[at + m, v] = rho[w, v] * y[l * l + m, v]
+            for v in range(n):
+                j = second[pair[v]]
+                for s in range(n_sources):
+                    sent[s, v] = g[j, s]
+            for s in range(n_sources):
+                for k in range(n_outer):
+                    value = 0.0
+                    for v in range(n):
+                        value += sent[s, v] * phi[k, v]
+                    b[s * n_outer + k] = value * plan.scale_b[s, k]
+                    db[s * n_outer + k] = 0.0
+            for k in range(len(plan.moduli2)):
+                at, size = plan.moduli2[k, 0], plan.moduli2[k, 1]
+                square = plan.epsilon2
+                for m in range(size):
+                    square += b[at + m] * b[at + m]
+                squares2[k] = square
+                slopes2[k] = 0.0
+            for t in range(len(plan.modulus2)):
+                k = plan.modulus2[t]
+                value, rise = _rise(squares2[k], plan.exponent2[t], plan.epsilon2)
+                total += weights2[t, species] * value
+                slopes2[k] += weights2[t, species] * rise
+            for k in range(len(plan.moduli2)):
+                at, size = plan.moduli2[k, 0], plan.moduli2[k, 1]
+                for m in range(size):
+                    db[at + m] += 2.0 * slopes2[k] * b[at + m]
+            for t in range(len(plan.cross2)):
+                one, two, size = plan.cross2[t, 0], plan.cross2[t, 1], plan.cross2[t, 2]
+                w = weights_c2[t, species]
+                value = 0.0
+                for m in range(size):
+                    value += b[one + m] * here[two + m]
+                    db[one + m] += w * here[two + m]
+                    da[two + m] += w * b[one + m]
+                total += w * value
+            for s in range(n_sources):
+                for k in range(n_outer):
+                    db[s * n_outer + k] *= plan.scale_b[s, k]
+
+            # Back to the neighbours' g, and to their places.
+            for s in range(n_sources):
+                for v in range(n):
+                    got[v] = 0.0
+                for k in range(n_outer):
+                    w_k = db[s * n_outer + k]
+                    for v in range(n):
+                        got[v] += w_k * phi[k, v]
+                for v in range(n):
+                    back[pair[v], s] = got[v]
+            _begin(n, outer_l, weight, radial, pull)
+            for w in range(n_inner):
+                l, at = plan.l[w], plan.offset[w]
+                for m in range(2 * l + 1):
+                    for v in range(n):
+                        got[v] = 0.0
+                    for s in range(n_sources):
+                        w_k = db[s * n_outer + at + m]
+                        for v in range(n):
+                            got[v] += w_k * sent[s, v]
+                    for v in range(n):
+                        radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
+                        weight[l * l + m, v] += rho[w, v] * got[v]
+            _finish(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
+            for v in range(n):
+                for x_ in range(3):
+                    force[pair[v], x_] = pull[x_, v]
+
+        at_kept = 0
+        for s in range(n_sources):
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            for m in range(size):
+                kept[i, at_kept] = here[at + m]
+                at_kept += 1
+        for k in range(len(da)):
+            here[k] = da[k]
+        energy[i] = total
+
+
+@_compiled
+def _begin(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
+    for k in range((l_max + 1) ** 2):
+        for v in range(n):
+            weight[k, v] = 0.0
+    for v in range(n):
+        radial[v] = 0.0
+        pull[0, v], pull[1, v], pull[2, v] = 0.0, 0.0, 0.0
+
+
+@_compiled
+def _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
+    _pull(n, l_max, prefactor, near, q, cs, weight, pull)
+    for v in range(n):
+        pull[0, v] += radial[v] * near[0, v]
+        pull[1, v] += radial[v] * near[1, v]
+        pull[2, v] += radial[v] * near[2, v]
+
+
+@_compiled
+def adjoint(  # type: ignore[no-untyped-def]
+    start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, reverse,
+    a, g, kept, back, force, virial,
+):  # fmt: skip
+    """Pass 3: force (P, 3) = ∂E/∂r_ij of every pair, and virial (N, 6) = Σ_j r_ij ⊗ ∂E/∂r_ij."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
+    envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
+    q, cs = np.empty((l_max + 1, l_max + 1, room)), np.empty((2, l_max + 1, room))
+    y = np.empty(((l_max + 1) ** 2, room))
+    weight, pull, radial = np.empty(((l_max + 1) ** 2, room)), np.empty((3, room)), np.empty(room)
+    charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
+    root = math.sqrt(plan.epsilon2)
+    for i in range(start, stop):
+        n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        at_kept = 0
+        for s in range(n_sources):
+            total = 0.0
+            for v in range(n):
+                total += back[reverse[pair[v]], s]
+            total /= g[i, s] + root
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            for m in range(size):
+                a[i, at + m] += total * kept[i, at_kept]
+                at_kept += 1
+        _radial(n, len(plan.l), plan, near, envelope, rho, slope, True)
+        _harmonics(n, l_max, prefactor, near, q, cs, y)
+        _begin(n, l_max, weight, radial, pull)
+        for c in range(n_channels):
+            for v in range(n):
+                charged[c, v] = plan.charges[c, kind[second[pair[v]]]]
+        for w in range(len(plan.l)):
+            l, at = plan.l[w], plan.offset[w]
+            for v in range(n):
+                along[v] = 0.0
+            used = False
+            for m in range(2 * l + 1):
+                for v in range(n):
+                    got[v] = 0.0
+                for c in range(n_channels):
+                    if plan.scale_a[c, at] == 0.0:
+                        continue
+                    used = True
+                    w_k = a[i, c * plan.n_phi + at + m] * plan.scale_a[c, at + m]
+                    for v in range(n):
+                        got[v] += w_k * charged[c, v]
+                if used:
+                    for v in range(n):
+                        along[v] += y[l * l + m, v] * got[v]
+                        weight[l * l + m, v] += rho[w, v] * got[v]
+            if used:
+                for v in range(n):
+                    radial[v] += slope[w, v] * along[v]
+        _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull)
+        for k in range(6):
+            virial[i, k] = 0.0
+        for v in range(n):
+            p = pair[v]
+            for x_ in range(3):
+                if n_sources > 0:
+                    force[p, x_] += pull[x_, v]
+                else:
+                    force[p, x_] = pull[x_, v]
+            fx, fy, fz = force[p, 0], force[p, 1], force[p, 2]
+            virial[i, 0] += near[0, v] * fx
+            virial[i, 1] += near[1, v] * fy
+            virial[i, 2] += near[2, v] * fz
+            virial[i, 3] += 0.5 * (near[1, v] * fz + near[2, v] * fy)
+            virial[i, 4] += 0.5 * (near[0, v] * fz + near[2, v] * fx)
+            virial[i, 5] += 0.5 * (near[0, v] * fy + near[1, v] * fx)
+
+
+@_compiled
+def collect(start, stop, cutoff, positions, cell, first, second, shifts, reverse, force, forces):  # type: ignore[no-untyped-def]
+    """Forces (N, 3): of every atom Σ_j (∂E/∂r_ij − ∂E/∂r_ji)."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    for i in range(start, stop):
+        n = _gather(i, positions, cell, first, second, shifts, cutoff, near, pair)
+        x, y, z = 0.0, 0.0, 0.0
+        for v in range(n):
+            p = pair[v]
+            r = reverse[p]
+            x += force[p, 0] - force[r, 0]
+            y += force[p, 1] - force[r, 1]
+            z += force[p, 2] - force[r, 2]
+        forces[i, 0], forces[i, 1], forces[i, 2] = x, y, z
