@@ -10,7 +10,7 @@ from .errors import DeviceError, InputError, ModelFileError, UnknownElementError
 from .fit import FitResult, FitSettings, fit
 from .frames import Frame, read_frames
 from .model import Model, shipped_models
-from .transforms import GridSettings, GridTransform
+from .transforms import GridSettings, GridTransform, SitesSettings, SitesTransform
 
 try:
     __version__ = version("ase-scatter")
@@ -29,6 +29,8 @@ __all__ = [
     "Model",
     "ModelFileError",
     "ScatteringCalculator",
+    "SitesSettings",
+    "SitesTransform",
     "UnknownElementError",
     "__version__",
     "fit",

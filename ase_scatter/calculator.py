@@ -26,7 +26,8 @@ class ScatteringCalculator(Calculator):
     default they follow the cell. Settings are fixed for the calculator's life, but for the grid
     (`freeze_grid`). Raises ModelFileError, DeviceError or InputError for what cannot be used.
 
-    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order.
+    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order. Models whose energy is
+    a sum over atoms also give `energies`, eV.
     """
 
     # New objects, where ASE keeps them: its base classes hold lists that all calculators share.
@@ -44,6 +45,8 @@ class ScatteringCalculator(Calculator):
         super().__init__()
         require_device(device)
         self.model = model if isinstance(model, Model) else Model.load(model)
+        if self.model.transform.per_atom:
+            self.implemented_properties = [*self.implemented_properties, "energies"]
         # The model itself stays out of the parameters: trajectories could not be written.
         self.parameters.update(
             model=self.model.name,
@@ -102,6 +105,8 @@ class ScatteringCalculator(Calculator):
             "free_energy": values.energy,
             "forces": values.forces,
         }
+        if values.energies is not None:
+            results["energies"] = values.energies
         if system.has_volume:
             results["stress"] = to_voigt(values.strain_gradient) / system.volume
         self.results = results

@@ -75,7 +75,8 @@ class ZBLCore:
         object.__setattr__(self, "r_outer", outer)
 
     def evaluate(self, system: System) -> Evaluation:
-        """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion."""
+        """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion; half of each pair's energy
+        is each atom's."""
         kinds = np.full(max(atomic_numbers.values()) + 1, -1)
         kinds[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
         kinds_i = kinds[system.numbers]
@@ -101,7 +102,9 @@ class ZBLCore:
             gradient_p = gradient_pc[:, axis]
             forces[:, axis] = np.bincount(i, gradient_p, len(system))
             forces[:, axis] -= np.bincount(j, gradient_p, len(system))
-        return Evaluation(float(energy_p @ switch_p), forces, gradient_pc.T @ vectors_pc)
+        energy_p = energy_p * switch_p
+        energies = 0.5 * (np.bincount(i, energy_p, len(system)) + np.bincount(j, energy_p, len(system)))
+        return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""

@@ -7,8 +7,9 @@ The loss is
 The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
 on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
 are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
-too sit anywhere on the grid, and gets grids of its own. Only normal equations are kept, one set per
-validation fold, so memory does not grow with the number of frames.
+too sit anywhere on the grid, and gets grids of its own. (Atom-centred columns have no net force, and
+need none of this.) Only normal equations are kept, one set per validation fold, so memory does not grow
+with the number of frames.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from . import threads
 from .backend import require_dtype
 from .channels import Channels
 from .conventions import GPA, to_voigt
@@ -41,12 +43,17 @@ from .metrics import ErrorTable, Prediction, errors
 from .model import Model
 from .regression import Moments, select, solve
 from .system import System, completed_cell
-from .transforms import GridSettings, GridTransform, Transform
+from .transforms import (
+    GridSettings,
+    GridTransform,
+    SitesSettings,
+    SitesTransform,
+    StackedTransform,
+    Transform,
+)
 
 CALIBRATION_FRAMES = 24
-COARSENING = 10 / 9
-"""The design matrix is made on grids with this much more spacing than the model's, varied downwards:
-the integrals are the same but for discretisation errors, which the net-force rows see the better."""
+TRANSFORMS = ("sites", "grid", "both")
 LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
 
@@ -57,7 +64,8 @@ T = TypeVar("T")
 class FitSettings:
     """How a potential is fitted.
 
-    grid: hyperparameters of the transform. channels: "species", "charges", or a table
+    transform: "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns
+    are stacked. sites, grid: their hyperparameters. channels: "species", "charges", or a table
     {channel: {element: weight}}. columns: so many in the model (fewer where there are not as many
     independent ones). sigma_energy (eV/atom),
     sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å): what counts as an
@@ -67,6 +75,8 @@ class FitSettings:
     subtracted. dtype: of the design matrix (the sums over it, and the model, are float64).
     """
 
+    transform: str = "sites"
+    sites: SitesSettings = field(default_factory=SitesSettings)
     grid: GridSettings = field(default_factory=GridSettings)
     channels: str | Mapping[str, Mapping[str, float]] = "species"
     columns: int = 600
@@ -84,6 +94,8 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ridges", tuple(self.ridges))
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, not {self.transform!r}")
         for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_net"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")
@@ -107,7 +119,21 @@ class FitSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        return asdict(self) | {"grid": self.grid.to_dict()}
+        data = asdict(self) | {"grid": self.grid.to_dict(), "sites": self.sites.to_dict()}
+        unused = {"sites": "grid", "grid": "sites"}.get(self.transform)
+        return {key: value for key, value in data.items() if key != unused}
+
+    def candidates(self, channels: Channels, systems: Sequence[System]) -> Transform:
+        """All columns to choose from, what the settings leave open chosen from these structures."""
+        parts: list[Transform] = []
+        if self.transform in ("sites", "both"):
+            parts.append(SitesTransform.candidates(complete_sites(self.sites, systems), channels))
+        if self.transform in ("grid", "both"):
+            grid = self.grid
+            if not grid.scales:
+                grid = replace(grid, scales=default_scales(systems))
+            parts.append(GridTransform.candidates(grid, channels))
+        return parts[0] if len(parts) == 1 else StackedTransform(tuple(parts))
 
 
 @dataclass(frozen=True)
@@ -194,17 +220,38 @@ def predict(
 ) -> list[Prediction]:
     """Energy, forces and stress of many structures, on all cores."""
 
-    def one(system: System) -> Prediction:
-        return Prediction.from_evaluation(model.evaluate(system, device=device, dtype=dtype), system)
+    workers = workers or os.cpu_count() or 1
+    alone = workers == 1
 
-    return list(_in_order(one, systems, workers or os.cpu_count() or 1, progress, f"predict {label}"))
+    def one(system: System) -> Prediction:
+        with threads.limited(threads.count() if alone else 1):
+            return Prediction.from_evaluation(model.evaluate(system, device=device, dtype=dtype), system)
+
+    return list(_in_order(one, systems, workers, progress, f"predict {label}"))
 
 
 def default_scales(systems: Sequence[System]) -> tuple[float, ...]:
-    """Four scales β (Å), √2 apart, the smallest 1/4.7 of the typical nearest-neighbour distance."""
-    nearest = np.concatenate([_nearest_distances(system) for system in _spread(systems, CALIBRATION_FRAMES)])
-    smallest = float(np.median(nearest)) / 4.7 if len(nearest) else 0.5
+    """Four scales β (Å) for a grid, √2 apart, the smallest 1/4.7 of the typical bond."""
+    smallest = _typical_bond(systems) / 4.7
     return tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4))
+
+
+def complete_sites(settings: SitesSettings, systems: Sequence[System]) -> SitesSettings:
+    """The settings with what they leave open: a cutoff of twice the typical bond, and four scales, √2
+    apart, the smallest a sixth of the cutoff."""
+    if settings.cutoff is None:
+        settings = replace(settings, cutoff=round(max(2.0 * _typical_bond(systems), settings.switch + 1), 1))
+    if not settings.scales:
+        assert settings.cutoff is not None
+        smallest = settings.cutoff / 6.0
+        settings = replace(settings, scales=tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4)))
+    return settings
+
+
+def _typical_bond(systems: Sequence[System]) -> float:
+    """Median distance (Å) between nearest neighbours, 2.35 where there are none."""
+    nearest = np.concatenate([_nearest_distances(system) for system in _spread(systems, CALIBRATION_FRAMES)])
+    return float(np.median(nearest)) if len(nearest) else 2.35
 
 
 def _nearest_distances(system: System) -> NDArray[np.float64]:
@@ -250,14 +297,10 @@ class _Problem:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
-        grid = settings.grid
-        if not grid.scales:
-            grid = replace(grid, scales=default_scales([frame.system for frame in frames]))
-        self.grid = grid
-        coarse = replace(grid, spacing=grid.spacing * COARSENING)
-        candidates = GridTransform.candidates(coarse, self.channels)
-        sample = [frame.system for frame in _spread(frames, CALIBRATION_FRAMES)]
-        self.transform = candidates.calibrated(sample, dtype=settings.dtype)
+        systems = [frame.system for frame in frames]
+        self.candidates = settings.candidates(self.channels, systems)
+        sample = _spread(systems, CALIBRATION_FRAMES)
+        self.transform = self.candidates.for_training().calibrated(sample, dtype=settings.dtype)
         self.n = self.transform.n_columns
         self.n_folds = min(settings.folds, len(frames))
         self.folds = _folds(frames, self.n_folds)
@@ -285,10 +328,12 @@ class _Problem:
         s = self.settings
         number, frame = job
         rng = np.random.default_rng(number)
-        shift = rng.uniform(0.0, LARGEST_SHIFT, size=3)
-        system = replace(frame.system, positions=frame.system.positions + shift)
+        system = frame.system
+        if not self.transform.invariant:
+            shift = rng.uniform(0.0, LARGEST_SHIFT, size=3)
+            system = replace(system, positions=system.positions + shift)
         n_atoms = len(system)
-        shapes = self.transform.varied_shapes(system, rng)
+        shapes = self.transform.training_shapes(system, rng)
         values, d_positions, d_strain = self.transform.jacobian(system, shapes=shapes, dtype=s.dtype)
         composition = self._composition(system)
         core = None if self.core is None else self.core.evaluate(system)
@@ -298,9 +343,10 @@ class _Problem:
             composition = np.zeros_like(composition)
         rows = [np.concatenate([values / n_atoms, composition])[None] / s.sigma_energy]
         targets = [np.array([energy]) / s.sigma_energy]
-        net = -d_positions.sum(axis=1).T / n_atoms
-        rows.append(self._padded(net) / s.sigma_net)
-        targets.append(np.zeros(3))
+        if not self.transform.invariant:
+            net = -d_positions.sum(axis=1).T / n_atoms
+            rows.append(self._padded(net) / s.sigma_net)
+            targets.append(np.zeros(3))
         if frame.forces is not None:
             rows.append(self._padded(-d_positions.reshape(self.n, -1).T) / s.sigma_force)
             targets.append((frame.forces - (core.forces if core else 0.0)).ravel() / s.sigma_force)
@@ -362,7 +408,7 @@ class _Problem:
         # In the transform's own order, so that what shares work stands together.
         chosen_columns = sorted(i for i in by_index if i < self.n)
         coefficients = np.array([by_index[i] for i in chosen_columns])
-        chosen_transform = replace(self.transform.subset(chosen_columns), settings=self.grid)
+        chosen_transform = self.candidates.deployed(self.transform).subset(chosen_columns)
         return chosen_transform, e0, coefficients, ridges, columns
 
 

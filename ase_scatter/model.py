@@ -108,7 +108,8 @@ class Model:
         total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
         if self.core is not None:
             total = total + self.core.evaluate(system)
-        return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient)
+        energies = None if total.energies is None else total.energies + atomic
+        return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
 
     # ---- a check that travels with the model -----------------------------------------------------
 

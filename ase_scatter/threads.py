@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from .errors import InputError
@@ -59,7 +60,7 @@ def over_ranges(n: int, least: int, work: Callable[..., Any], *arguments: Any) -
         return
     bounds = [n * k // n_ranges for k in range(n_ranges + 1)]
     pool = _pool(n_ranges - 1, os.getpid())
-    jobs = [pool.submit(work, a, b, *arguments) for a, b in zip(bounds[1:-1], bounds[2:], strict=True)]
+    jobs = [pool.submit(work, a, b, *arguments) for a, b in pairwise(bounds[1:])]
     work(bounds[0], bounds[1], *arguments)
     for job in jobs:
         job.result()

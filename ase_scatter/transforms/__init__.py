@@ -8,6 +8,7 @@ from ..errors import ModelFileError
 from .base import Jacobian, Transform
 from .grid import GridSettings, GridTransform
 from .sites import SitesTransform
+from .stacked import StackedTransform
 from .terms import SitesSettings
 
 __all__ = [
@@ -16,11 +17,12 @@ __all__ = [
     "Jacobian",
     "SitesSettings",
     "SitesTransform",
+    "StackedTransform",
     "Transform",
     "transform_from_dict",
 ]
 
-_KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTransform)}
+_KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTransform, StackedTransform)}
 
 
 def transform_from_dict(data: dict[str, Any]) -> Transform:

@@ -33,9 +33,15 @@ class Jacobian(NamedTuple):
 
 
 class Transform(ABC):
-    """Common face of the grid and the atom-centred transforms. Instances are immutable."""
+    """Common face of the grid and the atom-centred transforms. Instances are immutable.
+
+    per_atom: whether the energy is a sum over atoms. invariant: whether moving all atoms alike changes
+    nothing (on a grid it changes a little).
+    """
 
     kind: str
+    per_atom: bool = False
+    invariant: bool = True
 
     @property
     @abstractmethod
@@ -88,6 +94,22 @@ class Transform(ABC):
     @abstractmethod
     def subset(self, indices: Iterable[int]) -> Self:
         """The transform with these columns only; whatever they do not need is never computed."""
+
+    @abstractmethod
+    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> Self:
+        """The transform with its normalisation set from these structures."""
+
+    def for_training(self) -> Self:
+        """The transform whose columns make the design matrix; itself, where nothing can be saved."""
+        return self
+
+    def deployed(self, trained: Self) -> Self:
+        """Columns and normalisation of `trained`, which came from `self.for_training()`, for use."""
+        return trained
+
+    def training_shapes(self, system: System, rng: np.random.Generator) -> Shapes | None:
+        """Grids for one structure of the design matrix; None without a grid."""
+        return None
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:

@@ -41,6 +41,9 @@ DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
 
 VARIATION = 0.15
+COARSENING = 10 / 9
+"""The design matrix is made on grids with this much more spacing than the model's, varied downwards:
+the integrals are the same but for discretisation errors, which the net-force rows see the better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +148,7 @@ class GridTransform(Transform):
     norms: dict[Path, float]
 
     kind = "grid"
+    invariant = False
 
     @classmethod
     def candidates(cls, settings: GridSettings, channels: Channels) -> GridTransform:
@@ -253,7 +257,14 @@ class GridTransform(Transform):
         """Grid points per direction of each scale, (n_scales, 3), for the cell as it is now."""
         return self._shapes(self._box(system))
 
-    def varied_shapes(self, system: System, rng: np.random.Generator) -> Shapes:
+    def for_training(self) -> GridTransform:
+        """The transform on coarser grids, which `training_shapes` vary."""
+        return replace(self, settings=replace(self.settings, spacing=self.settings.spacing * COARSENING))
+
+    def deployed(self, trained: GridTransform) -> GridTransform:
+        return replace(trained, settings=self.settings)
+
+    def training_shapes(self, system: System, rng: np.random.Generator) -> Shapes:
         """Grids finer than the default ones by up to VARIATION, at random, scale by scale.
 
         A fit that sees each structure on another grid cannot play the discretisation errors of the

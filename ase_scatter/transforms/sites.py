@@ -78,6 +78,7 @@ class SitesTransform(Transform):
     norms: dict[Any, float]
 
     kind = "sites"
+    per_atom = True
 
     @classmethod
     def candidates(cls, settings: SitesSettings, channels: Channels) -> SitesTransform:
@@ -294,5 +295,3 @@ def _flat(key: Any) -> list[int]:
 def _key(numbers: Sequence[int]) -> Any:
     field = Field(int(numbers[0]), Wavelet(*map(int, numbers[1:4])))
     return field if len(numbers) == 4 else (field, Wavelet(*map(int, numbers[4:])))
-
-

@@ -69,7 +69,13 @@ class Surroundings:
     """One structure under one plan: forward, adjoint and Jacobian."""
 
     def __init__(
-        self, layout: Layout, system: System, neighbors: Neighbors, kind: NDArray[Any], backend: Backend, dtype: str
+        self,
+        layout: Layout,
+        system: System,
+        neighbors: Neighbors,
+        kind: NDArray[Any],
+        backend: Backend,
+        dtype: str,
     ) -> None:
         self.layout = layout
         self.plan = plan = layout.plan
@@ -113,9 +119,7 @@ class Surroundings:
                 rise = rise * s + value
                 value = value * s + float(coefficient)
             values.append(fade * envelope * value)
-            slopes.append(
-                fade * envelope * ((2.0 * rise - value) * inverse) + fade_slope * envelope * value
-            )
+            slopes.append(fade * envelope * ((2.0 * rise - value) * inverse) + fade_slope * envelope * value)
         harmonics, gradients = solid_harmonics_of(vectors, plan.l_max, xp)
         return xp.stack(values, axis=1), xp.stack(slopes, axis=1), harmonics, gradients
 
@@ -374,7 +378,9 @@ class _Selector:
         table[np.arange(len(place)), place] = real
         return self.around.backend.to_device(table, self.around.dtype)
 
-    def to_neighbors(self, target: Array, centres: NDArray[np.int64], rows: NDArray[Any], part: Array) -> None:
+    def to_neighbors(
+        self, target: Array, centres: NDArray[np.int64], rows: NDArray[Any], part: Array
+    ) -> None:
         """target[rows, neighbour] += part (n, rows, n_most)."""
         around = self.around
         flat = part[around._index(centres)].transpose(1, 0, 2).reshape(len(rows), -1)
@@ -393,7 +399,9 @@ class _Table:
         self.d_positions = np.zeros((n_columns, 3, around.n), dtype=around.dtype)
         self.d_strain = np.zeros((n_columns, 3, 3), dtype=around.dtype)
 
-    def add(self, selector: _Selector, centres: NDArray[np.int64], columns: NDArray[Any], moved: Array) -> None:
+    def add(
+        self, selector: _Selector, centres: NDArray[np.int64], columns: NDArray[Any], moved: Array
+    ) -> None:
         """moved: (n, columns, 3, n_most), ∂/∂r_ij of the pairs of the block; of these centres only."""
         if not len(columns) or not len(centres):
             return
@@ -407,8 +415,9 @@ class _Table:
         ends = to_host(around.xp.matmul(flat, selector.one_hot(centres))).reshape(len(columns), 3, -1)
         starts = to_host(flat.reshape(3 * len(columns), n, -1).sum(axis=2)).reshape(len(columns), 3, n)
         strain = to_host(around.xp.matmul(flat, vectors)).reshape(len(columns), 3, 3)
-        self.d_positions[np.ix_(columns, range(3), selector.atoms)] += ends
-        self.d_positions[np.ix_(columns, range(3), centres + selector.which.start)] -= starts
+        rows, axes = columns[:, None, None], np.arange(3)[:, None]
+        self.d_positions[rows, axes, selector.atoms] += ends
+        self.d_positions[rows, axes, centres + selector.which.start] -= starts
         self.d_strain[columns] += strain
 
     def result(self, values: NDArray[np.float64]) -> Jacobian:

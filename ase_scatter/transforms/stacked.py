@@ -1,0 +1,128 @@
+"""Columns of several transforms side by side: one model on more than one measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..system import Evaluation, System
+from .base import Jacobian, Shapes, Transform
+from .grid import GridTransform
+from .sites import SitesTransform
+
+_KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTransform)}
+
+
+@dataclass(frozen=True)
+class StackedTransform(Transform):
+    """The columns of each part, one part after the other."""
+
+    parts: tuple[Transform, ...]
+
+    kind = "both"
+
+    def __post_init__(self) -> None:
+        if len({part.elements for part in self.parts}) != 1:
+            raise InputError("the parts of a stacked transform must know the same elements")
+        object.__setattr__(self, "per_atom", all(part.per_atom for part in self.parts))
+        object.__setattr__(self, "invariant", all(part.invariant for part in self.parts))
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return self.parts[0].elements
+
+    @cached_property
+    def columns(self) -> Sequence[Any]:
+        return tuple(column for part in self.parts for column in part.columns)
+
+    @cached_property
+    def _bounds(self) -> list[slice]:
+        ends = np.cumsum([0, *(part.n_columns for part in self.parts)]).tolist()
+        return [slice(a, b) for a, b in pairwise(ends)]
+
+    def grid_shapes(self, system: System) -> Shapes | None:
+        """The grids of the part that has any."""
+        for part in self.parts:
+            if isinstance(part, GridTransform):
+                return part.grid_shapes(system)
+        return None
+
+    def features(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> NDArray[np.float64]:
+        values = [part.features(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts]
+        return np.concatenate(values)
+
+    def evaluate(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Evaluation:
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (self.n_columns,):
+            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
+        values = [
+            part.evaluate(system, weights[which], shapes=shapes, device=device, dtype=dtype)
+            for part, which in zip(self.parts, self._bounds, strict=True)
+        ]
+        return sum(values[1:], start=values[0])
+
+    def jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Jacobian:
+        parts = [part.jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts]
+        return Jacobian(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def subset(self, indices: Iterable[int]) -> Transform:  # type: ignore[override]
+        """In the order of the parts; a part that is left alone stands for itself."""
+        wanted = list(indices)
+        if wanted != sorted(wanted):
+            raise InputError("columns of a stacked transform are chosen in their own order")
+        kept = [
+            part.subset([i - which.start for i in wanted if which.start <= i < which.stop])
+            for part, which in zip(self.parts, self._bounds, strict=True)
+        ]
+        kept = [part for part in kept if part.n_columns]
+        return kept[0] if len(kept) == 1 else StackedTransform(tuple(kept))
+
+    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> StackedTransform:
+        return StackedTransform(tuple(part.calibrated(systems, dtype=dtype) for part in self.parts))
+
+    def for_training(self) -> StackedTransform:
+        return StackedTransform(tuple(part.for_training() for part in self.parts))
+
+    def deployed(self, trained: StackedTransform) -> StackedTransform:
+        pairs = zip(self.parts, trained.parts, strict=True)
+        return replace(self, parts=tuple(mine.deployed(theirs) for mine, theirs in pairs))
+
+    def training_shapes(self, system: System, rng: np.random.Generator) -> Shapes | None:
+        shapes = [part.training_shapes(system, rng) for part in self.parts]
+        return next((s for s in shapes if s is not None), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "parts": [part.to_dict() for part in self.parts]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StackedTransform:
+        return cls(tuple(_KINDS[part["kind"]].from_dict(part) for part in data["parts"]))
