@@ -102,8 +102,10 @@ class ZBLCore:
             gradient_p = gradient_pc[:, axis]
             forces[:, axis] = np.bincount(i, gradient_p, len(system))
             forces[:, axis] -= np.bincount(j, gradient_p, len(system))
-        energy_p = energy_p * switch_p
-        energies = 0.5 * (np.bincount(i, energy_p, len(system)) + np.bincount(j, energy_p, len(system)))
+        energy_p = np.asarray(energy_p * switch_p, dtype=np.float64)
+        energies = np.zeros(len(system))
+        for end in (i, j):
+            energies += 0.5 * np.bincount(end, energy_p, len(system))
         return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies)
 
     def to_dict(self) -> dict[str, Any]:

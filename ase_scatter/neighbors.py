@@ -85,7 +85,8 @@ def find_neighbors(system: System, reach: float) -> Neighbors:
 
 
 def _code(shifts: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (shifts[:, 0] * width[1] + shifts[:, 1]) * width[2] + shifts[:, 2]
+    code: NDArray[np.int64] = (shifts[:, 0] * width[1] + shifts[:, 1]) * width[2] + shifts[:, 2]
+    return code
 
 
 @dataclass(frozen=True, eq=False)

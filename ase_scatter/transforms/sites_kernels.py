@@ -28,7 +28,7 @@ def _compiled(function: Any) -> Any:
 
 
 # Without liberties: r_ij must be exactly −r_ji, so that a pair is within the cutoff both ways or neither.
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
     """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are."""
     n = 0

@@ -130,11 +130,10 @@ def make_layout(
         scale_b.reshape(-1)[start : start + size] = norms.get(pair, 1.0) ** -0.5
 
     squared = list(dict.fromkeys([t.fields[0] for t in by_kind["modulus"]] + sources))
-    squared2 = list(dict.fromkeys((t.fields[0], t.second) for t in by_kind["modulus2"]))
+    squared2 = list(dict.fromkeys((t.fields[0], t.second) for t in by_kind["modulus2"] if t.second))
     turned = list(dict.fromkeys(f for t in by_kind["triple"] for f in t.fields))
-    directions, areas = _sphere(
-        required_degree(by_kind["triple"]), max((f.wavelet.l for f in turned), default=0)
-    )
+    widest = max((f.wavelet.l for f in turned), default=0)
+    directions, areas = _sphere(required_degree(by_kind["triple"]), widest)
     assert settings.cutoff is not None
     plan = Plan(
         cutoff=float(settings.cutoff),
@@ -161,9 +160,10 @@ def make_layout(
         directions=directions,
         areas=areas,
         source=np.array([squared.index(f) for f in sources], dtype=np.int64),
-        moduli2=_table([pairs[pair] for pair in squared2 if pair[1] is not None], 2),  # type: ignore[index]
+        moduli2=_table([pairs[pair] for pair in squared2], 2),
         modulus2=np.array(
-            [squared2.index((t.fields[0], t.second)) for t in by_kind["modulus2"]], dtype=np.int64
+            [squared2.index((t.fields[0], t.second)) for t in by_kind["modulus2"] if t.second],
+            dtype=np.int64,
         ),
         exponent2=np.array([t.exponent for t in by_kind["modulus2"]], dtype=np.float64),
         cross2=_table(
