@@ -13,29 +13,33 @@ from typing import Any
 from . import __version__
 from .errors import DeviceError, InputError
 
-DEFAULT_MODEL = "Si-grid"
+DEFAULT_MODEL = "Si"
+
+SITES_OPTIONS = ("cutoff", "switch", "triple")
+GRID_OPTIONS = ("band", "spacing", "max_ratio")
 
 TOUR_EXAMPLES = """examples:
-  ase-scatter tour                               the shipped silicon model, into tour-Si-grid/
-  ase-scatter tour --model Mo-grid --out mo      another shipped model
+  ase-scatter tour                               the shipped silicon model, into tour-Si/
+  ase-scatter tour --model Mo --out mo           another shipped model
   ase-scatter tour --model mine.json --element W --images 5
 """
 FIT_EXAMPLES = """examples:
   ase-scatter fit train.extxyz -o mine.json
   ase-scatter fit train.extxyz --test test.extxyz -o mine.json --columns 300 --workers 2
-  ase-scatter fit train.extxyz -o small.json --scales 0.7,1,1.4 --first 4,3 --order 1
+  ase-scatter fit train.extxyz -o small.json --cutoff 4.5 --first 4,3 --order 1
+  ase-scatter fit train.extxyz -o grid.json --transform grid --spacing 0.5
 
 The files are what ASE reads: energies (eV), and where there are any forces (eV/Å) and stresses
 (eV/Å³); info["group"] splits the table of errors. The parity plot is written beside the model.
 """
 EVALUATE_EXAMPLES = """examples:
-  ase-scatter evaluate Si-grid test.extxyz
+  ase-scatter evaluate Si test.extxyz
   ase-scatter evaluate mine.json test.extxyz --json out.json --plot parity.png
-  ase-scatter evaluate Si-grid structure.cif --json out.json      without labels: only values
+  ase-scatter evaluate Si structure.cif --json out.json      without labels: only values
 """
 INFO_EXAMPLES = """examples:
   ase-scatter info                 the models that are shipped
-  ase-scatter info Si-grid         what one is
+  ase-scatter info Si              what one is
   ase-scatter info mine.json --check
 """
 
@@ -127,13 +131,26 @@ def _fit(options: argparse.Namespace) -> None:
     if plot:
         require_format(plot)
 
-    grid = _given(options, "scales", "band", "spacing", "epsilon2", "first", "inner", "outer", "max_ratio")
+    shared = _given(options, "scales", "epsilon2", "first", "inner", "outer")
     if options.order == 1:
-        grid["exponents2"] = ()
+        shared["exponents2"] = ()
+    own = {"sites": _given(options, *SITES_OPTIONS), "grid": _given(options, *GRID_OPTIONS)}
+    strange = [
+        name for kind, given in own.items() if options.transform not in (kind, "both") for name in given
+    ]
+    if strange:
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
+        raise InputError(f"{listed} does not go with --transform {options.transform}")
     main_settings = _given(
         options, "channels", "columns", "sigma_energy", "sigma_force", "sigma_stress", "ridge", "folds"
     )
-    settings = FitSettings(grid=GridSettings(**grid), core=not options.no_core, **main_settings)
+    settings = FitSettings(
+        transform=options.transform,
+        sites={**shared, **own["sites"]},
+        grid=GridSettings(**shared, **own["grid"]),
+        core=not options.no_core,
+        **main_settings,
+    )
     result = fit(
         _frames(options.train, options),
         test=None if options.test is None else _frames(options.test, options),
@@ -352,10 +369,11 @@ def _add_tour(commands: Any) -> None:
 
 
 def _add_fit(commands: Any) -> None:
-    from .fit import FitSettings
+    from .fit import TRANSFORMS, FitSettings
+    from .transforms import SitesSettings
 
     default = FitSettings()
-    grid = default.grid
+    grid, sites = default.grid, SitesSettings.recommended(1, 2.35)
     text = "fit a potential to energies, forces and stresses"
     command = _command(commands, "fit", _fit, text, FIT_EXAMPLES)
     command.add_argument("train", metavar="TRAIN", help="labelled structures to fit")
@@ -366,17 +384,36 @@ def _add_fit(commands: Any) -> None:
     command.add_argument("--no-plot", action="store_true", help="write no parity plot")
 
     columns = command.add_argument_group("columns")
+    columns.add_argument(
+        "--transform",
+        choices=TRANSFORMS,
+        default=default.transform,
+        help="sums over atoms (fast), integrals over space, or the columns of both (default: %(default)s)",
+    )
     for name, kind, value, meaning in (
         ("columns", _positive, default.columns, "largest number of columns in the model"),
         ("channels", str, default.channels, "densities: species or charges"),
-        ("scales", _numbers(float), grid.scales, "ladder of wavelet scales, Å"),
-        ("spacing", float, grid.spacing, "grid spacing over the scale"),
-        ("band", float, grid.band, "waves up to this number over the scale are kept"),
-        ("epsilon2", float, grid.epsilon2, "smoothing of the modulus"),
-        ("first", _numbers(int), grid.first, "order 1: largest l for p = 0, 1, …"),
-        ("inner", _numbers(int), grid.inner, "order 2, first wavelet: largest l for p = 0, 1, …"),
-        ("outer", _numbers(int), grid.outer, "order 2, second wavelet: largest l for p = 0, 1, …"),
-        ("max-ratio", float, grid.max_ratio, "order 2: largest ratio of the two scales"),
+        ("scales", _numbers(float), "four, from the data", "ladder of wavelet scales, Å"),
+        ("epsilon2", float, _two(sites.epsilon2, grid.epsilon2), "smoothing of the modulus"),
+        ("first", _numbers(int), sites.first, "order 1: largest l for p = 0, 1, …"),
+        (
+            "inner",
+            _numbers(int),
+            _two(sites.inner, grid.inner),
+            "order 2, first wavelet: largest l for p = 0, 1, …",
+        ),
+        (
+            "outer",
+            _numbers(int),
+            _two(sites.outer, grid.outer),
+            "order 2, second wavelet: largest l for p = 0, 1, …",
+        ),
+        ("cutoff", float, "twice a bond", "sites: how far neighbours count, Å"),
+        ("switch", float, sites.switch, "sites: over so many Å before the cutoff they fade out"),
+        ("triple", int, sites.triple, "sites: largest l of products of three fields, 0 for none"),
+        ("spacing", float, grid.spacing, "grid: spacing over the scale"),
+        ("band", float, grid.band, "grid: waves up to this number over the scale are kept"),
+        ("max-ratio", float, grid.max_ratio, "grid, order 2: largest ratio of the two scales"),
     ):
         columns.add_argument(f"--{name}", type=kind, help=_with_default(meaning, value))
     columns.add_argument("--order", type=int, choices=(1, 2), default=2, help="highest order (default: 2)")
@@ -433,6 +470,15 @@ def _add_common(command: argparse.ArgumentParser, *, workers: str, default: int 
     command.add_argument("--workers", type=_positive, default=default, help=_with_default(workers, shown))
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _two(sites: Any, grid: Any) -> str:
+    """The defaults of the two transforms, as one text."""
+
+    def text(value: Any) -> str:
+        return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
+
+    return f"{text(sites)} for sites, {text(grid)} for grid"
 
 
 def _with_default(meaning: str, value: Any) -> str:

@@ -41,7 +41,7 @@ from .errors import InputError
 from .frames import Frame, read_frames
 from .metrics import ErrorTable, Prediction, errors
 from .model import Model
-from .regression import Moments, select, solve
+from .regression import Moments, Stream, select, solve
 from .system import System, completed_cell
 from .transforms import (
     GridSettings,
@@ -65,7 +65,8 @@ class FitSettings:
     """How a potential is fitted.
 
     transform: "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns
-    are stacked. sites, grid: their hyperparameters. channels: "species", "charges", or a table
+    are stacked. sites: its hyperparameters, or those that differ from the recommended ones
+    (`SitesSettings.recommended`). grid: those of the grid. channels: "species", "charges", or a table
     {channel: {element: weight}}. columns: so many in the model (fewer where there are not as many
     independent ones). sigma_energy (eV/atom),
     sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å): what counts as an
@@ -76,7 +77,7 @@ class FitSettings:
     """
 
     transform: str = "sites"
-    sites: SitesSettings = field(default_factory=SitesSettings)
+    sites: SitesSettings | Mapping[str, Any] = field(default_factory=dict)
     grid: GridSettings = field(default_factory=GridSettings)
     channels: str | Mapping[str, Mapping[str, float]] = "species"
     columns: int = 600
@@ -119,7 +120,8 @@ class FitSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        data = asdict(self) | {"grid": self.grid.to_dict(), "sites": self.sites.to_dict()}
+        sites = self.sites.to_dict() if isinstance(self.sites, SitesSettings) else dict(self.sites)
+        data = asdict(replace(self, sites={})) | {"grid": self.grid.to_dict(), "sites": sites}
         unused = {"sites": "grid", "grid": "sites"}.get(self.transform)
         return {key: value for key, value in data.items() if key != unused}
 
@@ -127,7 +129,10 @@ class FitSettings:
         """All columns to choose from, what the settings leave open chosen from these structures."""
         parts: list[Transform] = []
         if self.transform in ("sites", "both"):
-            parts.append(SitesTransform.candidates(complete_sites(self.sites, systems), channels))
+            sites = self.sites
+            if not isinstance(sites, SitesSettings):
+                sites = SitesSettings.recommended(len(channels.elements), _typical_bond(systems), **sites)
+            parts.append(SitesTransform.candidates(sites, channels))
         if self.transform in ("grid", "both"):
             grid = self.grid
             if not grid.scales:
@@ -236,18 +241,6 @@ def default_scales(systems: Sequence[System]) -> tuple[float, ...]:
     return tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4))
 
 
-def complete_sites(settings: SitesSettings, systems: Sequence[System]) -> SitesSettings:
-    """The settings with what they leave open: a cutoff of twice the typical bond, and four scales, √2
-    apart, the smallest a sixth of the cutoff."""
-    if settings.cutoff is None:
-        settings = replace(settings, cutoff=round(max(2.0 * _typical_bond(systems), settings.switch + 1), 1))
-    if not settings.scales:
-        assert settings.cutoff is not None
-        smallest = settings.cutoff / 6.0
-        settings = replace(settings, scales=tuple(round(smallest * 2.0 ** (i / 2), 2) for i in range(4)))
-    return settings
-
-
 def _typical_bond(systems: Sequence[System]) -> float:
     """Median distance (Å) between nearest neighbours, 2.35 where there are none."""
     nearest = np.concatenate([_nearest_distances(system) for system in _spread(systems, CALIBRATION_FRAMES)])
@@ -310,13 +303,13 @@ class _Problem:
     def moments(self) -> list[Moments]:
         """Normal equations of each fold."""
         width = self.n + len(self.elements)
-        totals = [Moments.empty(width) for _ in range(self.n_folds)]
+        streams = [Stream(width) for _ in range(self.n_folds)]
         rows = _in_order(
             self._rows, list(enumerate(self.frames)), self.workers, self.progress, "design matrix"
         )
         for fold, (matrix, target) in zip(self.folds, rows, strict=True):
-            totals[fold] += Moments.of(matrix, target)
-        return totals
+            streams[fold].add(matrix, target)
+        return [stream.moments() for stream in streams]
 
     def _composition(self, system: System) -> NDArray[np.float64]:
         """Fraction of each element, (n_elements,)."""
@@ -368,7 +361,7 @@ class _Problem:
     ) -> tuple[Transform, dict[str, float], NDArray[np.float64], dict[float, float], dict[int, float]]:
         """Ridge strength, columns and weights from the normal equations."""
         s = self.settings
-        total = sum(folds[1:], start=folds[0])
+        total = Moments.summed(folds)
         # Columns are penalised in units of their own size in the weighted rows, E0 is not.
         unit = np.diag(total.gram).copy()
         unit[self.n :] = 0.0
@@ -377,22 +370,20 @@ class _Problem:
         everything = np.concatenate([usable, forced])
         price = np.ones(self.n + len(self.elements))
         price[: self.n] = [column.cost**s.thrift for column in self.transform.columns]
-        # Each fold beside the sum of all others.
-        validation = [(fold, total - fold) for fold in folds]
-        ridges: dict[float, float] = {}
-        for ridge in s.ridges if s.ridge is None else (s.ridge,):
-            loss = 0.0
-            for fold, rest in validation:
-                weights = solve(rest.columns(everything), ridge * unit[everything])
-                loss += _loss(fold.columns(everything), weights)
-            ridges[ridge] = loss / max(1, total.count)
+        ridges = dict.fromkeys(s.ridges if s.ridge is None else (s.ridge,), 0.0)
+        for fold in _bar(folds, self.progress, "ridge", self.n_folds):
+            part, rest = fold.columns(everything), (total - fold).columns(everything)
+            for strength in ridges:
+                weights = solve(rest, strength * unit[everything])
+                ridges[strength] += _loss(part, weights) / max(1, total.count)
         ridge = min(ridges, key=lambda key: (ridges[key], -key))
         limit = min(s.columns, len(usable))
         sizes = sorted(
             {max(1, round(limit * fraction)) for fraction in (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)}
         )
         columns = dict.fromkeys(sizes, 0.0)
-        for fold, rest in _bar(validation, self.progress, "column selection", self.n_folds):
+        for fold in _bar(folds, self.progress, "column selection", self.n_folds):
+            rest = total - fold
             order = select(rest, ridge * unit, limit + len(forced), forced=forced, price=price)
             for size in sizes:
                 chosen = order[: size + len(forced)]

@@ -6,12 +6,14 @@ kept apart - is algebra on moments: ‖Aw − b‖² = wᵀGw − 2wᵀh + bᵀb
 
 Selection is orthogonal least squares (Chen, Billings, Luo, Int. J. Control 50, 1873 (1989); used for
 scattering by Hirn, Mallat, Poilvert, Multiscale Model. Simul. 15, 827 (2017)): at each step the column
-joins that lowers the penalised residual most, and the others are orthogonalised against it, which on the
-Gram matrix is one rank-one update.
+joins that lowers the penalised residual most, and the others are orthogonalised against it. On the Gram
+matrix that is a Cholesky factorisation with pivots chosen by gain, row by row: k columns out of n cost
+n k² operations, and the Gram matrix stays as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +45,15 @@ class Moments:
         a = np.asarray(rows, dtype=np.float64)
         return cls(a.T @ a, a.T @ targets, float(targets @ targets), len(targets))
 
+    @classmethod
+    def summed(cls, parts: Sequence[Moments]) -> Moments:
+        """The sum of several, with no more memory than for one."""
+        gram, moment = np.zeros_like(parts[0].gram), np.zeros_like(parts[0].moment)
+        for part in parts:
+            gram += part.gram
+            moment += part.moment
+        return cls(gram, moment, sum(p.square for p in parts), sum(p.count for p in parts))
+
     def __add__(self, other: Moments) -> Moments:
         return Moments(
             self.gram + other.gram,
@@ -70,6 +81,40 @@ class Moments:
             return float("nan")
         residual = weights @ self.gram @ weights - 2.0 * weights @ self.moment + self.square
         return float(np.sqrt(max(float(residual), 0.0) / self.count))
+
+
+class Stream:
+    """Adds up the moments of rows that come in small pieces, many at a time."""
+
+    def __init__(self, n: int, chunk: int = 2048) -> None:
+        self._gram, self._moment = np.zeros((n, n)), np.zeros(n)
+        self._square, self._count = 0.0, 0
+        self._rows: list[NDArray[np.floating]] = []
+        self._targets: list[Vector] = []
+        self._chunk = chunk
+
+    def add(self, rows: NDArray[np.floating], targets: Vector) -> None:
+        """Rows (r, n) and targets (r,)."""
+        self._rows.append(rows)
+        self._targets.append(targets)
+        if sum(map(len, self._targets)) >= self._chunk:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        a = np.concatenate(self._rows).astype(np.float64, copy=False)
+        b = np.concatenate(self._targets)
+        self._rows, self._targets = [], []
+        self._gram += a.T @ a
+        self._moment += a.T @ b
+        self._square += float(b @ b)
+        self._count += len(b)
+
+    def moments(self) -> Moments:
+        """Of all rows so far."""
+        self._flush()
+        return Moments(self._gram, self._moment, self._square, self._count)
 
 
 def solve(moments: Moments, penalty: Vector) -> Vector:
@@ -109,15 +154,15 @@ def select(
     """
     if n_select < 1:
         raise InputError("at least one column must be selected")
-    gram = moments.gram + np.diag(penalty)
     target = moments.moment.copy()
-    size = np.diag(gram).copy()
+    size = np.diag(moments.gram) + penalty
+    diagonal = size.copy()  # of the Gram matrix of what is left of the columns
     active = size > 0
     cost = np.ones(len(size)) if price is None else price
     chosen: list[int] = []
+    rows = np.empty((min(n_select, len(size)), len(size)))  # the Cholesky factor's
     queue = [] if forced is None else [int(i) for i in forced]
     while len(chosen) < n_select:
-        diagonal = np.diag(gram)
         # A column whose remainder is rounding error has nothing left to say.
         usable = active & (diagonal > 1e-12 * size)
         if queue:
@@ -129,9 +174,13 @@ def select(
             best = int(np.argmax(gain))
         else:
             break
-        row = gram[best] / np.sqrt(gram[best, best])
-        step = target[best] / np.sqrt(gram[best, best])
-        gram -= np.outer(row, row)
+        k = len(chosen)
+        row = moments.gram[best] - rows[:k, best] @ rows[:k]
+        row[best] += penalty[best]
+        row /= np.sqrt(row[best])
+        rows[k] = row
+        step = target[best] / row[best]
+        diagonal -= row * row
         target -= step * row
         active[best] = False
         chosen.append(best)

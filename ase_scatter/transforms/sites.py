@@ -83,8 +83,6 @@ class SitesTransform(Transform):
     @classmethod
     def candidates(cls, settings: SitesSettings, channels: Channels) -> SitesTransform:
         """All columns that the settings allow, not yet calibrated."""
-        if not settings.scales or settings.cutoff is None:
-            raise InputError("the settings must name at least one scale β and the cutoff (Å)")
         terms = candidate_terms(settings, len(channels.names))
         if not terms:
             raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
@@ -100,7 +98,6 @@ class SitesTransform(Transform):
     @property
     def cutoff(self) -> float:
         """How far (Å) an atom sees its neighbours."""
-        assert self.settings.cutoff is not None
         return self.settings.cutoff
 
     @cached_property

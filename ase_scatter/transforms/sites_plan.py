@@ -134,7 +134,6 @@ def make_layout(
     turned = list(dict.fromkeys(f for t in by_kind["triple"] for f in t.fields))
     widest = max((f.wavelet.l for f in turned), default=0)
     directions, areas = _sphere(required_degree(by_kind["triple"]), widest)
-    assert settings.cutoff is not None
     plan = Plan(
         cutoff=float(settings.cutoff),
         switch=float(settings.switch),

@@ -23,6 +23,9 @@ from typing import Any, NamedTuple
 from ..errors import InputError
 from ..wavelets import Wavelet
 
+MOST_MIXED = 3
+"""With more channels than this, fields of different channels are not multiplied."""
+
 KINDS = ("modulus", "cross", "triple", "modulus2", "cross2")
 
 
@@ -66,23 +69,36 @@ def _numbers(wavelet: Wavelet) -> list[int]:
     return [wavelet.scale, wavelet.p, wavelet.l]
 
 
+RICHNESS: dict[int, dict[str, Any]] = {
+    1: {"n_scales": 4, "ratio": 2**0.5},
+    2: {
+        "n_scales": 3, "ratio": 1.5, "first": (6, 4), "inner": (3,), "outer": (3,), "triple": 3,
+        "exponents1": (1.0, 2.0),
+    },
+    3: {
+        "n_scales": 3, "ratio": 1.5, "first": (4, 2), "inner": (2,), "outer": (2,), "triple": 3,
+        "exponents1": (1.0, 2.0), "exponents2": (1.0,),
+    },
+}  # fmt: skip
+"""Number of elements (or more) → what differs from the defaults of `SitesSettings`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SitesSettings:
-    """Hyperparameters of the candidate columns.
+    """Hyperparameters of the candidate columns; `recommended` chooses them from what the data are.
 
-    scales: the ladder of β in Å, ascending; empty for `fit` to choose it from the data. cutoff:
-    neighbours up to this distance (Å) count, None for `fit` to choose it. switch: over so many Å
-    before the cutoff they fade out. epsilon2: ε². first: largest l of each radial order p, for order
-    1. inner, outer: the same for the first and the second wavelet of order 2, which leaves out the
+    scales: the ladder of β in Å, ascending. cutoff: neighbours up to this distance (Å) count.
+    switch: over so many Å before the cutoff they fade out. epsilon2: ε², in units of the mean of U².
+    first: largest l of each radial order p, for order 1. inner, outer: the same for the first and the second wavelet of order 2, which leaves out the
     `skipped` smallest scales. triple: largest l of triple products (of p = 0 fields; 0 leaves them
     out). exponents1, exponents2: the q of the moduli of order 1 and 2 (an empty exponents2 leaves
     order 2 out).
     """
 
-    scales: tuple[float, ...] = ()
-    cutoff: float | None = None
+    scales: tuple[float, ...]
+    cutoff: float
     switch: float = 2.0
-    epsilon2: float = 0.3
+    epsilon2: float = 1.0
     first: tuple[int, ...] = (6, 4, 2)
     inner: tuple[int, ...] = (3,)
     outer: tuple[int, ...] = (3,)
@@ -95,14 +111,30 @@ class SitesSettings:
         for name in ("scales", "first", "inner", "outer", "exponents1", "exponents2"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         positive = all(beta > 0 for beta in self.scales)
-        if not positive or list(self.scales) != sorted(set(self.scales)):
+        if not positive or not self.scales or list(self.scales) != sorted(set(self.scales)):
             raise InputError(f"scales must be positive, distinct and ascending, not {self.scales}")
         if not self.epsilon2 > 0:
             raise InputError("epsilon2 must be positive: at 0 forces and elasticity are not defined")
-        if not self.switch > 0 or (self.cutoff is not None and not self.cutoff > self.switch):
+        if not 0 < self.switch < self.cutoff:
             raise InputError("cutoff and switch must be positive, and the cutoff larger than the switch")
         if not all(q > 0 for q in (*self.exponents1, *self.exponents2)):
             raise InputError("exponents must be positive")
+
+    @classmethod
+    def recommended(cls, n_elements: int, bond: float, **given: Any) -> SitesSettings:
+        """Settings for so many elements with this typical bond (Å); what is given stays as it is.
+
+        The cutoff is twice the bond, the largest scale half of the cutoff. The number of columns grows
+        with elements and channels, so that with more elements each gets fewer (measured).
+        """
+        settings = {**RICHNESS[min(n_elements, max(RICHNESS))], **given}
+        n_scales, ratio = settings.pop("n_scales"), settings.pop("ratio")
+        switch = settings.get("switch", cls.switch)
+        settings.setdefault("cutoff", round(max(2.0 * bond, switch + 1.0), 1))
+        if not settings.get("scales"):
+            largest = 0.48 * settings["cutoff"] if n_scales > 3 else 0.36 * settings["cutoff"]
+            settings["scales"] = [round(largest * ratio ** (i + 1 - n_scales), 2) for i in range(n_scales)]
+        return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
@@ -126,7 +158,8 @@ class SitesSettings:
 def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
     """All terms that the settings allow, for so many channels.
 
-    Fields of different channels meet in cross and cross2 where both have p = 0, and never in triple.
+    Fields of different channels meet in cross only, where both have p = 0, and where there are no more
+    than three channels.
     """
     first = settings.wavelets(settings.first)
     plain = [w for w in first if w.p == 0]
@@ -142,7 +175,7 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
         ]
         terms += [
             Term("cross", (Field(channel, a), Field(other, b)))
-            for other in range(channel + 1, n_channels)
+            for other in range(channel + 1, n_channels if n_channels <= MOST_MIXED else 0)
             for a in plain
             for b in plain
             if a.l == b.l
@@ -160,8 +193,7 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
             for second in outer:
                 terms += [Term("modulus2", (source,), second, q) for q in settings.exponents2]
                 terms += [
-                    Term("cross2", (source, Field(channel, w)), second)
-                    for channel in range(n_channels)
+                    Term("cross2", (source, Field(source.channel, w)), second)
                     for w in plain
                     if w.l == second.l
                 ]
