@@ -16,11 +16,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ase_scatter import FitSettings, GridSettings, Model
+from ase_scatter import FitSettings, GridSettings, Model, SitesSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-ELEMENTS = ("Li", "Si", "Mo")
+ELEMENTS = ("Li", "Si", "Mo", "NbMoTaW")
 
+SITES_OPTIONS = {
+    "scales": "wavelet scales β, Å, ascending; if not given, after the data's bond lengths",
+    "cutoff": "neighbours up to this distance count, Å; if not given, twice the data's bond length",
+    "switch": "over so many Å before the cutoff they fade out",
+    "epsilon2": "ε², in units of the mean of U²: how smooth the modulus is at 0",
+    "first": "order 1: largest l for p = 0, 1, …",
+    "inner": "order 2, first wavelet: largest l for p = 0, 1, …",
+    "outer": "order 2, second wavelet: largest l for p = 0, 1, …",
+    "skipped": "order 2 leaves out so many of the smallest scales",
+    "triple": "largest l of products of three fields, 0 for none",
+    "exponents1": "exponents q of order 1",
+    "exponents2": "exponents q of order 2; none leave order 2 out (`--order 1`)",
+}
 GRID_OPTIONS = {
     "scales": "wavelet scales β, Å, ascending; if not given, four, √2 apart, after the data's bond lengths",
     "band": "waves up to k = band/β are kept",
@@ -34,6 +47,7 @@ GRID_OPTIONS = {
     "max_ratio": "largest β2/β1 of order 2",
 }
 FIT_OPTIONS = {
+    "transform": "`sites` (sums over atoms), `grid` (integrals over space) or `both`",
     "channels": "densities: `species`, `charges`, or in Python a table {channel: {element: weight}}",
     "columns": "largest number of columns in the model",
     "sigma_energy": "what counts as an error of 1: energies, eV/atom",
@@ -48,17 +62,18 @@ FIT_OPTIONS = {
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }
-PYTHON_ONLY = {"exponents1", "exponents2", "sigma_net", "thrift", "ridges", "e0", "dtype"}
+PYTHON_ONLY = {"skipped", "exponents1", "exponents2", "sigma_net", "thrift", "ridges", "e0", "dtype"}
 
 
 def options_table() -> str:
     """Every setting of a fit with its default."""
     lines = ["| option | Python | default | meaning |", "|---|---|---|---|"]
     for settings, holder, options in (
+        (SitesSettings.recommended(1, 2.35), "SitesSettings", SITES_OPTIONS),
         (GridSettings(), "GridSettings", GRID_OPTIONS),
         (FitSettings(), "FitSettings", FIT_OPTIONS),
     ):
-        known = {field.name for field in fields(settings)} - {"grid"}
+        known = {field.name for field in fields(settings)} - {"grid", "sites"}
         if known != set(options):
             raise ValueError(f"options and {holder} differ: {sorted(known ^ set(options))}")
         for name, meaning in options.items():
@@ -66,7 +81,8 @@ def options_table() -> str:
             if name == "core":
                 command = "`--no-core`"
                 meaning = meaning.replace(" (`--no-core`)", "")
-            default = _shown(getattr(settings, name))
+            chosen = holder == "SitesSettings" and name in ("scales", "cutoff")
+            default = "–" if chosen else _shown(getattr(settings, name))
             lines.append(f"| {command} | `{holder}({name}=…)` | {default} | {meaning} |")
     return "\n".join(lines)
 
@@ -76,14 +92,17 @@ def errors_table() -> str:
     heads = ("", "potential", "columns", "energy MAE / RMSE (meV/atom)", "force MAE / RMSE (eV/Å)")
     lines = ["| " + " | ".join((*heads, "stress RMSE (GPa)")) + " |", "|---" * (len(heads) + 1) + "|"]
     for element in ELEMENTS:
-        path = ROOT / "potentials" / f"{element}-grid.json"
-        if not path.exists():
-            continue
-        model = Model.load(path)
-        ours = model.metadata["errors"]["test"]["all"]
-        lines.append(_row(f"**{element}**", f"**{model.name}**", str(model.transform.n_columns), ours))
-        for name, errors in model.metadata["reference"]["test_errors"].items():
-            lines.append(_row("", name, "", errors))
+        peers: dict[str, dict[str, float]] = {}
+        for name in (element, f"{element}-grid"):
+            path = ROOT / "potentials" / f"{name}.json"
+            if not path.exists():
+                continue
+            model = Model.load(path)
+            ours = model.metadata["errors"]["test"]["all"]
+            first = f"**{element}**" if not peers else ""
+            lines.append(_row(first, f"**{model.name}**", str(model.transform.n_columns), ours))
+            peers = model.metadata["reference"].get("test_errors", {"": {}})
+        lines += [_row("", name, "", errors) for name, errors in peers.items() if errors]
     return "\n".join(lines)
 
 

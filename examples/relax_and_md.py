@@ -1,7 +1,7 @@
 """Attach a shipped potential and run: relax a disturbed crystal with its cell, then a few steps of MD.
 
 python examples/relax_and_md.py
-python examples/relax_and_md.py --model Si-grid --repeat 2 --steps 200 --temperature 600
+python examples/relax_and_md.py --model Si --repeat 2 --steps 200 --temperature 600
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ase_scatter import InputError, Model, ScatteringCalculator
 def main(arguments: list[str] | None = None) -> int:
     """Relax, run, print; the exit code."""
     parser = argparse.ArgumentParser(description="Relax a crystal and run molecular dynamics on it.")
-    parser.add_argument("--model", default="Si-grid", help="a shipped name or a file (%(default)s)")
+    parser.add_argument("--model", default="Si", help="a shipped name or a file (%(default)s)")
     parser.add_argument("--repeat", type=int, default=1, help="conventional cells per edge (%(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="steps of MD, 2 fs each (%(default)s)")
     parser.add_argument("--temperature", type=float, default=300.0, help="at the start, K (%(default)s)")

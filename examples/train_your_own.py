@@ -20,13 +20,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import iread, write
 
-from ase_scatter import FitSettings, GridSettings, InputError, ScatteringCalculator, fit
+from ase_scatter import FitSettings, InputError, ScatteringCalculator, fit
 from ase_scatter.report import error_table
 
-SMALL = FitSettings(
-    grid=GridSettings(first=(4, 2), inner=(3,), outer=(2,)),
-    columns=150,
-)
+SMALL = FitSettings(sites={"first": (4, 2), "inner": (2,), "outer": (2,), "exponents2": (1.0,)}, columns=150)
 
 
 def alloys(n: int, seed: int) -> list[Atoms]:

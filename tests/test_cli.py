@@ -110,7 +110,7 @@ def test_fit_writes_a_model_and_a_plot_and_tells_the_errors(folder, capsys):
     assert model.core is None
     assert model.hash in text
     assert model.transform.n_columns <= 20
-    assert model.metadata["fit"]["settings"]["grid"]["scales"] == [0.9, 1.3]
+    assert model.metadata["fit"]["settings"]["sites"]["scales"] == [0.9, 1.3]
     assert model.metadata["fit"]["data"]["train"]["file"] == "train.extxyz"
     assert (folder / "again.png").read_bytes().startswith(b"\x89PNG")
 

@@ -27,7 +27,10 @@ from ase_scatter import (
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 TINY = FitSettings(
-    grid=GridSettings(scales=(0.8, 1.2), first=(2,), inner=(1,), outer=(1,)), columns=20, folds=2
+    transform="grid",
+    grid=GridSettings(scales=(0.8, 1.2), first=(2,), inner=(1,), outer=(1,)),
+    columns=20,
+    folds=2,
 )
 
 
@@ -91,7 +94,7 @@ def test_relax_and_md(alloy, capsys):
     assert load("relax_and_md").main(["--model", "nothing.json"]) == 2
 
 
-@pytest.mark.skipif("Si-grid" not in shipped_models(), reason="Si-grid is not there yet")
+@pytest.mark.skipif("Si" not in shipped_models(), reason="Si is not there yet")
 def test_relax_and_md_of_silicon(capsys):
     assert load("relax_and_md").main([]) == 0
     assert "cell 5.4" in capsys.readouterr().out
@@ -99,8 +102,8 @@ def test_relax_and_md_of_silicon(capsys):
 
 def test_fit_potentials(folder, capsys):
     example = load("fit_potentials")
-    example.SETTINGS["Si"] = TINY
-    command = ["Si", "--data", str(folder), "--out", str(folder / "out"), "--quiet", "--workers", "1"]
+    example.SETTINGS["Si-grid"] = TINY
+    command = ["Si-grid", "--data", str(folder), "--out", str(folder / "out"), "--quiet", "--workers", "1"]
     assert example.main(command) == 0
     model = Model.load(folder / "out" / "Si-grid.json")
     assert model.name == "Si-grid"

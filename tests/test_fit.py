@@ -17,7 +17,7 @@ from ase_scatter.system import System
 from ase_scatter.transforms import GridSettings
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(3, 1), inner=(2,), outer=(1,))
-SETTINGS = FitSettings(grid=GRID, columns=40, folds=3)
+SETTINGS = FitSettings(transform="grid", grid=GRID, columns=40, folds=3)
 
 
 def frames_of(make, calculator, count, group=""):
@@ -153,7 +153,7 @@ def test_loss_is_the_one_that_is_written_down(emt):
     rng = np.random.default_rng(1)
     system = frames[1].system
     system = replace(system, positions=system.positions + rng.uniform(0.0, LARGEST_SHIFT, size=3))
-    shapes = problem.transform.varied_shapes(system, rng)
+    shapes = problem.transform.training_shapes(system, rng)
     values = problem.transform.evaluate(system, weights, shapes=shapes)
     energy = values.energy + sum({28: -0.3, 29: 0.4}[z] for z in system.numbers.tolist())
     expected = [
@@ -210,7 +210,7 @@ def test_lennard_jones_with_default_scales():
     scales = default_scales([frame.system for frame in frames])
     assert len(scales) == 4
     assert scales[0] == pytest.approx(1.7 / np.sqrt(2) / 4.7, rel=0.15)
-    settings = FitSettings(grid=replace(GRID, scales=()), columns=30, core=False)
+    settings = FitSettings(transform="grid", grid=replace(GRID, scales=()), columns=30, core=False)
     result = fit(frames, settings=settings, progress=False)
     assert result.model.transform.settings.scales == scales
     spread = 1000 * np.std([frame.energy / 4 for frame in frames])

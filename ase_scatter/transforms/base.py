@@ -95,9 +95,9 @@ class Transform(ABC):
     def subset(self, indices: Iterable[int]) -> Self:
         """The transform with these columns only; whatever they do not need is never computed."""
 
-    @abstractmethod
     def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> Self:
-        """The transform with its normalisation set from these structures."""
+        """The transform with its normalisation set from these structures, where it has any."""
+        return self
 
     def for_training(self) -> Self:
         """The transform whose columns make the design matrix; itself, where nothing can be saved."""

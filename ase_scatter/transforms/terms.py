@@ -89,10 +89,10 @@ class SitesSettings:
 
     scales: the ladder of β in Å, ascending. cutoff: neighbours up to this distance (Å) count.
     switch: over so many Å before the cutoff they fade out. epsilon2: ε², in units of the mean of U².
-    first: largest l of each radial order p, for order 1. inner, outer: the same for the first and the second wavelet of order 2, which leaves out the
-    `skipped` smallest scales. triple: largest l of triple products (of p = 0 fields; 0 leaves them
-    out). exponents1, exponents2: the q of the moduli of order 1 and 2 (an empty exponents2 leaves
-    order 2 out).
+    first: largest l of each radial order p, for order 1. inner, outer: the same for the first and the
+    second wavelet of order 2, which leaves out the `skipped` smallest scales. triple: largest l of
+    triple products (of p = 0 fields; 0 leaves them out). exponents1, exponents2: the q of the moduli of
+    order 1 and 2 (an empty exponents2 leaves order 2 out).
     """
 
     scales: tuple[float, ...]
