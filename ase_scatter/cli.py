@@ -362,7 +362,7 @@ def _add_tour(commands: Any) -> None:
     command.add_argument("--out", metavar="DIR", help="folder for plots and data (default: tour-MODEL)")
     command.add_argument("--element", help="which of the model's elements (default: its only one)")
     command.add_argument(
-        "--images", type=_positive, default=3, help="moving images of the band (default: %(default)s)"
+        "--images", type=_positive, default=5, help="moving images of the band (default: %(default)s)"
     )
     _add_device(command)
     _add_common(command, workers="images of the band that are evaluated at once")

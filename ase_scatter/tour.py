@@ -157,7 +157,7 @@ def tour(
     element: str | None = None,
     device: str = "cpu",
     dtype: str = "float64",
-    images: int = 3,
+    images: int = 5,
     workers: int = 1,
     progress: Progress = False,
 ) -> Tour:

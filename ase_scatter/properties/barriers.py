@@ -19,6 +19,7 @@ from ase.optimize import BFGS
 from ase.optimize.optimize import Optimizer
 from numpy.typing import NDArray
 
+from .. import threads
 from ..errors import InputError
 from .common import Progress, Result, minimise, reporting, require_crystal
 from .relax import relax_positions
@@ -68,9 +69,16 @@ class BatchedNEB(NEB):
     def get_forces(self) -> NDArray[np.float64]:
         """Forces on the band's inner images, ((n − 2) N, 3) in eV/Å."""
         stale = [image for image in self.images if _is_stale(image)]
+        # Images side by side, or one after the other with all the threads that there are.
+        each = 1 if self._threads > 1 else threads.count()
+
+        def evaluate(image: Atoms) -> None:
+            with threads.limited(each):
+                self._evaluate(image)
+
         with ThreadPoolExecutor(self._threads) as pool:
             # list() re-raises what went wrong in a thread.
-            list(pool.map(self._evaluate, stale))
+            list(pool.map(evaluate, stale))
         return np.asarray(super().get_forces())
 
     def _evaluate(self, image: Atoms) -> None:
