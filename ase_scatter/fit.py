@@ -183,7 +183,7 @@ def fit(
     strange = sorted(set(_elements(frames.get("test", ()))) - set(elements))
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
-    problem = _Problem(settings, elements, frames["train"], workers or os.cpu_count() or 1, progress)
+    problem = Problem(settings, elements, frames["train"], workers or os.cpu_count() or 1, progress)
     with threadpoolctl.threadpool_limits(1):
         moments = problem.moments()
     transform, e0, weights, ridges, columns = problem.solve(moments)
@@ -262,7 +262,7 @@ def _nearest_distances(system: System) -> NDArray[np.float64]:
     return found
 
 
-class _Problem:
+class Problem:
     """One regression: candidate columns, targets, folds."""
 
     def __init__(

@@ -115,6 +115,24 @@ def test_fit_writes_a_model_and_a_plot_and_tells_the_errors(folder, capsys):
     assert (folder / "again.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_fit_on_a_grid_and_on_both(folder, capsys):
+    for kind, columns in (("grid", 12), ("both", 20)):
+        target = folder / f"on-{kind}.json"
+        command = ["fit", f"{folder}/train.extxyz", "-o", str(target), "--no-plot", "--transform", kind]
+        assert cli.main([*command, *OPTIONS, "--spacing", "0.6", "--columns", str(columns)]) == 0
+        assert Model.load(target).transform.kind == kind
+    capsys.readouterr()
+
+
+def test_options_of_the_other_transform_are_refused(folder, capsys):
+    command = ["fit", folder / "train.extxyz", "-o", folder / "no.json", "--quiet"]
+    assert "--spacing does not go with --transform sites" in refused(capsys, *command, "--spacing", "0.4")
+    grid = ["--transform", "grid", "--cutoff", "4", "--triple", "2"]
+    assert "--cutoff, --triple does not go with" in refused(capsys, *command, *grid)
+    assert "switch" in refused(capsys, *command, "--cutoff", "1")
+    assert not (folder / "no.json").exists()
+
+
 def test_fit_without_a_plot(folder, capsys):
     target = folder / "plain.json"
     assert cli.main(["fit", f"{folder}/train.extxyz", "-o", str(target), *OPTIONS, "--no-plot"]) == 0

@@ -10,11 +10,11 @@ from ase.calculators.lj import LennardJones
 
 from ase_scatter.conventions import GPA, to_voigt
 from ase_scatter.errors import InputError
-from ase_scatter.fit import LARGEST_SHIFT, FitSettings, _folds, _Problem, default_scales, fit, predict
+from ase_scatter.fit import LARGEST_SHIFT, FitSettings, Problem, _folds, default_scales, fit, predict
 from ase_scatter.frames import Frame
 from ase_scatter.model import Model
 from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings
+from ase_scatter.transforms import GridSettings, SitesSettings, SitesTransform, StackedTransform
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(3, 1), inner=(2,), outer=(1,))
 SETTINGS = FitSettings(transform="grid", grid=GRID, columns=40, folds=3)
@@ -74,6 +74,53 @@ def test_a_refit_is_the_same_bit_for_bit(result, emt):
     again = fit(emt[:18], settings=SETTINGS, progress=False, name="CuNi", workers=2)
     assert np.array_equal(again.model.weights, result.model.weights)
     assert again.model.hash == result.model.hash
+
+
+SITES = {"first": (3, 1), "inner": (1,), "outer": (1,), "triple": 2, "exponents2": (1.0,)}
+ON_SITES = FitSettings(sites=SITES, columns=80, folds=3)
+
+
+@pytest.fixture(scope="module")
+def on_sites(emt):
+    return fit(emt[:18], test=emt[18:], settings=ON_SITES, progress=False, name="CuNi", workers=2)
+
+
+def test_a_fit_on_sites(on_sites, result, emt):
+    model = on_sites.model
+    assert isinstance(model.transform, SitesTransform)
+    assert model.transform.n_columns == 80
+    # About as good as the grid: EMT is short-ranged.
+    assert on_sites.errors["test"]["all"]["force_mae"] < 1.4 * result.errors["test"]["all"]["force_mae"]
+    again = fit(emt[:18], settings=ON_SITES, progress=False, name="CuNi", workers=1)
+    assert again.model.hash == model.hash
+    settings = FitSettings(**model.metadata["fit"]["settings"])
+    assert settings == replace(ON_SITES, sites=settings.sites)
+    assert settings.sites == SITES
+    model.check_golden()
+
+
+def test_sites_settings_are_recommended_from_the_data(on_sites, emt):
+    settings = on_sites.model.transform.settings
+    bond = 3.6 / np.sqrt(2)
+    assert settings.cutoff == pytest.approx(2 * bond, abs=0.5)
+    assert len(settings.scales) == 3
+    assert settings.first == (3, 1)
+    own = SitesSettings(cutoff=4.0, scales=(0.8, 1.4), first=(2,), inner=(), outer=(), triple=0)
+    model = fit(emt[:8], settings=replace(ON_SITES, sites=own), progress=False).model
+    assert model.transform.settings == own
+    assert SitesSettings.recommended(1, 2.0).first != SitesSettings.recommended(5, 2.0).first
+
+
+def test_a_fit_on_both_measures(result, on_sites, emt):
+    settings = replace(ON_SITES, transform="both", grid=GRID, columns=60)
+    both = fit(emt[:18], test=emt[18:], settings=settings, progress=False, workers=2)
+    transform = both.model.transform
+    assert isinstance(transform, StackedTransform)
+    assert {part.kind for part in transform.parts} == {"sites", "grid"}
+    assert transform.n_columns == 60
+    least = min(r.errors["test"]["all"]["force_mae"] for r in (result, on_sites))
+    assert both.errors["test"]["all"]["force_mae"] < 1.4 * least
+    both.model.check_golden()
 
 
 def test_the_ridge_is_the_best_on_frames_left_out(emt):
@@ -144,7 +191,7 @@ def test_loss_is_the_one_that_is_written_down(emt):
     """The normal equations against rows made here, from the Jacobian of the same transform."""
     frames = emt[:3]
     settings = replace(SETTINGS, dtype="float64", core=False, folds=2)
-    problem = _Problem(settings, ["Cu", "Ni"], frames, 1, False)
+    problem = Problem(settings, ["Cu", "Ni"], frames, 1, False)
     matrix, target = problem._rows((1, frames[1]))
     assert matrix.shape == (1 + 3 + 12 + 6, problem.n + 2)
     weights = np.random.default_rng(0).normal(size=problem.n) / problem.n
@@ -236,6 +283,7 @@ def test_too_little_data(emt):
         {"ridges": ()},
         {"ridges": (1e-8, -1e-8)},
         {"dtype": "float16"},
+        {"transform": "waves"},
     ],
 )
 def test_settings_that_make_no_sense(wrong):
