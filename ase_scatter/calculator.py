@@ -67,8 +67,7 @@ class ScatteringCalculator(Calculator):
 
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
         """Grid points (grids, 3) that these atoms' cell asks for; None without a grid."""
-        shapes_of = getattr(self.model.transform, "grid_shapes", None)
-        return None if shapes_of is None else np.asarray(shapes_of(System.from_atoms(atoms)))
+        return self.model.transform.grid_shapes(System.from_atoms(atoms))
 
     def freeze_grid(self, atoms: Atoms | None) -> None:
         """Keep the grids that these atoms' cell asks for, whatever cell comes; None sets them free.

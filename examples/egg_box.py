@@ -95,8 +95,8 @@ def supercell(model: Model, *, same_grid: bool) -> float:
     one = energy(model, unit)
     if not same_grid:
         return energy(model, double) - one
-    shapes = model.transform.grid_shapes(System.from_atoms(unit))  # type: ignore[attr-defined]
-    return energy(model, double, 2 * shapes) / one - 1.0
+    shapes = model.transform.grid_shapes(System.from_atoms(unit))
+    return energy(model, double, None if shapes is None else 2 * shapes) / one - 1.0
 
 
 def main(arguments: list[str] | None = None) -> int:

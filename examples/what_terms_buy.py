@@ -63,9 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     name = options.potential
     try:
-        train, test = (
-            read_frames(options.data / f"{name}_{part}.extxyz") for part in ("train", "test")
-        )
+        train, test = (read_frames(options.data / f"{name}_{part}.extxyz") for part in ("train", "test"))
         problem = Problem(SETTINGS[name], [name], train, options.workers, not options.quiet)
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)

@@ -19,17 +19,25 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import egg_box  # noqa: E402
 import elastic_clamped  # noqa: E402
+import md_stability  # noqa: E402
 
-DATA = ROOT.parent / "shared" / "data" / "mlearn"
+DATA = ROOT.parent / "shared" / "data"
 MODELS = shipped_models()
 
 # Largest errors on the test files: energy MAE (meV/atom), force MAE (eV/Å), stress RMSE (GPa).
 TARGETS = {
+    "Li": {"energy_mae": 0.42, "force_mae": 0.0058, "stress_rmse": 0.08},
+    "Si": {"energy_mae": 2.6, "force_mae": 0.060, "stress_rmse": 0.45},
+    "Mo": {"energy_mae": 2.8, "force_mae": 0.089},
+    "NbMoTaW": {"energy_mae": 6.0, "force_mae": 0.12},
     "Li-grid": {"energy_mae": 0.50, "force_mae": 0.0065, "stress_rmse": 0.08},
     "Si-grid": {"energy_mae": 3.0, "force_mae": 0.058, "stress_rmse": 0.45},
     "Mo-grid": {"energy_mae": 3.2, "force_mae": 0.098},
 }
-# meV/atom, aimed at 0.1 for the egg box and 0.01 for the vacuum; what a model misses has the bound it keeps.
+# On sites nothing depends on where atoms are in the cell, how they are turned, or on vacuum: rounding.
+EXACT = 1e-6
+# On grids, in meV/atom, aimed at 0.1 for the egg box and 0.01 for the vacuum; what a model misses has the
+# bound it keeps.
 EGG_BOX = {"Li-grid": 0.1, "Si-grid": 0.1, "Mo-grid": 2.0}
 """Peak to peak when a crystal is moved rigidly; Mo-grid is worst in cells of two atoms."""
 EGG_BOX_CLUSTER = {"Li-grid": 0.1, "Si-grid": 0.4, "Mo-grid": 3.0}
@@ -66,16 +74,17 @@ def test_it_gives_the_values_it_was_saved_with(model):
 
 
 def test_it_says_where_it_comes_from(model):
-    assert "731" in model.metadata["citation"]
+    assert ("npj" if model.name == "NbMoTaW" else "731") in model.metadata["citation"]
     assert model.metadata["fit"]["data"]["train"]["sha256"]
     assert model.metadata["fit"]["data"]["test"]["sha256"]
-    assert model.metadata["reference"]["test_errors"]["MTP"]["energy_mae"] > 0
-    assert model.metadata["reference"]["properties"]["a"] > 0
+    if len(model.elements) == 1:
+        assert model.metadata["reference"]["test_errors"]["MTP"]["energy_mae"] > 0
+        assert model.metadata["reference"]["properties"]["a"] > 0
     assert model.core is not None
 
 
 def test_its_size_and_errors(model):
-    assert model.transform.n_columns <= 600
+    assert model.transform.n_columns <= (600 if len(model.elements) == 1 else 1000)
     table = model.metadata["errors"]["test"]["all"]
     for name, largest in TARGETS[model.name].items():
         assert table[name] <= largest, name
@@ -83,7 +92,9 @@ def test_its_size_and_errors(model):
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
 def test_the_errors_are_those_of_the_data(model):
-    frames = read_frames(DATA / f"{model.elements[0]}_test.extxyz")
+    element = model.elements[0]
+    alloy = len(model.elements) > 1
+    frames = read_frames(DATA / ("nbmotaw/test.extxyz" if alloy else f"mlearn/{element}_test.extxyz"))
     committed = model.metadata["errors"]["test"]
     assert committed["all"]["n_frames"] == len(frames)
     # The group that takes least time stands for all.
@@ -100,11 +111,11 @@ def test_the_errors_are_those_of_the_data(model):
 @pytest.mark.parametrize("rattle", [0.0, 0.1], ids=["perfect", "disturbed"])
 def test_rigid_translations(model, large, size, rattle):
     atoms = egg_box.crystal(model, large if size == "large" else 1, rattle=rattle)
-    assert egg_box.translation(model, atoms, shifts=4) < EGG_BOX[model.name]
+    assert egg_box.translation(model, atoms, shifts=4) < EGG_BOX.get(model.name, EXACT)
 
 
 def test_rotations_of_a_cluster(model):
-    assert egg_box.rotation(model, egg_box.cluster(model), turns=1) < EGG_BOX_CLUSTER[model.name]
+    assert egg_box.rotation(model, egg_box.cluster(model), turns=1) < EGG_BOX_CLUSTER.get(model.name, EXACT)
 
 
 def test_rotations_of_a_crystal(model):
@@ -116,12 +127,12 @@ def test_rotations_of_a_crystal(model):
 
 def test_the_vacuum_of_a_slab(model):
     assert abs(egg_box.vacuum(model, (True, True, False))) < 1e-6
-    assert abs(egg_box.vacuum(model, (True, True, True))) < VACUUM_PERIODIC[model.name]
+    assert abs(egg_box.vacuum(model, (True, True, True))) < VACUUM_PERIODIC.get(model.name, EXACT)
 
 
 def test_supercells(model):
     assert abs(egg_box.supercell(model, same_grid=True)) < 1e-8
-    assert abs(egg_box.supercell(model, same_grid=False)) < EGG_BOX[model.name]
+    assert abs(egg_box.supercell(model, same_grid=False)) < EGG_BOX.get(model.name, EXACT)
 
 
 def test_permutations_and_lattice_shifts(model):
@@ -197,16 +208,35 @@ def test_single_precision_is_close(model):
 
 
 def test_the_lattice_parameter(model):
-    found = elastic_clamped.clamped_constants(model)["a"]
-    assert found == pytest.approx(model.metadata["reference"]["properties"]["a"], rel=0.01)
+    known = model.metadata["reference"].get("properties", {"a": 3.32})["a"]  # of Nb, PBE
+    assert elastic_clamped.clamped_constants(model)["a"] == pytest.approx(known, rel=0.01)
 
 
-@pytest.mark.skipif("Si-grid" not in MODELS, reason="Si-grid is not there yet")
-def test_elastic_constants_of_silicon_with_clamped_ions():
-    model = Model.load("Si-grid")
+@pytest.mark.parametrize("name", sorted({"Si", "Si-grid", "Mo"} & set(MODELS)))
+def test_elastic_constants_with_clamped_ions(name):
+    model = Model.load(name)
     found, known = elastic_clamped.clamped_constants(model), elastic_clamped.reference_constants(model)
-    for name in ("C11", "C12", "C44_clamped"):
-        assert found[name] == pytest.approx(known[name], rel=0.08), name
+    for constant in ("C11", "C12", "C44_clamped"):
+        assert found[constant] == pytest.approx(known[constant], rel=0.08), constant
+
+
+def test_energies_of_atoms(model):
+    values = model.evaluate(System.from_atoms(egg_box.crystal(model, rattle=0.1)))
+    if not model.transform.per_atom:
+        assert values.energies is None
+    else:
+        assert values.energies.sum() == pytest.approx(values.energy, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted({"Li", "Si", "Mo"} & set(MODELS)))
+def test_hot_crystals_stay_in_one_piece(name):
+    """A short run of what examples/md_stability.py does at length."""
+    found = md_stability.simulate(
+        Model.load(name), n_atoms=54, temperature=1000.0, picoseconds=0.3, step=1.0, progress=False
+    )
+    assert found["whole"]
+    assert found["scatter_meV_per_atom"] < 0.5
+    assert abs(found["drift_meV_per_atom_per_ps"]) < 2.0  # of so short a run; 20 ps: < 0.02
 
 
 def test_atoms_do_not_collapse(model):

@@ -57,6 +57,10 @@ class Transform(ABC):
     def n_columns(self) -> int:
         return len(self.columns)
 
+    def grid_shapes(self, system: System) -> Shapes | None:
+        """Grid points per direction of each grid, (n_grids, 3), for the cell as it is; None without any."""
+        return None
+
     @abstractmethod
     def features(
         self,

@@ -49,10 +49,8 @@ class StackedTransform(Transform):
 
     def grid_shapes(self, system: System) -> Shapes | None:
         """The grids of the part that has any."""
-        for part in self.parts:
-            if isinstance(part, GridTransform):
-                return part.grid_shapes(system)
-        return None
+        found = (part.grid_shapes(system) for part in self.parts)
+        return next((shapes for shapes in found if shapes is not None), None)
 
     def features(
         self,
