@@ -94,14 +94,15 @@ class Channels:
     def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Weights q_c(Z_k), shaped (n_channels, N), of atoms with these atomic numbers."""
         known = {atomic_numbers[symbol]: i for i, symbol in enumerate(self.elements)}
-        unknown = sorted({int(z) for z in numbers} - set(known))
+        present, inverse = np.unique(numbers, return_inverse=True)
+        unknown = sorted(set(present.tolist()) - set(known))
         if unknown:
             names = ", ".join(chemical_symbols[z] for z in unknown)
             raise UnknownElementError(
                 f"the model does not know {names}; it was trained for {', '.join(self.elements)}"
             )
-        columns = [known[int(z)] for z in numbers]
-        return np.asarray(self.weights, dtype=float)[:, columns]
+        columns = np.array([known[z] for z in present.tolist()], dtype=np.int64)
+        return np.asarray(self.weights, dtype=float)[:, columns[inverse]]
 
     def to_dict(self) -> dict[str, Any]:
         return {

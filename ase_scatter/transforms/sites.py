@@ -40,7 +40,7 @@ from . import sites_kernels as kernels
 from .base import Jacobian, Shapes, Transform
 from .sites_arrays import Surroundings
 from .sites_plan import Layout, make_layout
-from .terms import Field, SitesSettings, Term, candidate_terms
+from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
 
 LEAST_PER_THREAD = 32
 """Fewer atoms than this are not worth another thread."""
@@ -141,15 +141,29 @@ class SitesTransform(Transform):
     def _kinds(self, system: System) -> NDArray[np.int64]:
         """Which of the elements each atom is."""
         self.channels.charges(system.numbers)  # refuses unknown elements
-        place = {atomic_numbers[symbol]: k for k, symbol in enumerate(self.elements)}
-        return np.array([place[z] for z in system.numbers.tolist()], dtype=np.int64)
+        place = np.zeros(1 + max(atomic_numbers.values()), dtype=np.int64)
+        place[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
+        return place[system.numbers]
 
-    def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
-        """Weights per term and element, 0 where there is no column."""
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], ...]:
+        """Per kind of term where in the weights those of each term and element stand, −1 for none."""
+        n = len(self.elements)
+        return tuple(
+            np.array([self._index[term] for term in self._layout.terms[kind]], dtype=np.int64).reshape(-1, n)
+            for kind in KINDS
+        )
+
+    def _padded(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The weights, and a 0 for columns that there are not."""
         weights = np.asarray(weights, dtype=np.float64)
         if weights.shape != (self.n_columns,):
             raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
-        padded = np.append(weights, 0.0)
+        return np.append(weights, 0.0)
+
+    def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
+        """Weights per term and element, 0 where there is no column."""
+        padded = self._padded(weights)
         return {term: padded[index] for term, index in self._index.items()}
 
     # ---- calibration ----------------------------------------------------------------------------
@@ -209,15 +223,15 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Evaluation:
-        by_term = self._weights(weights)
         if device == "cpu" and require_dtype(dtype) == "float64":
-            energies, forces, strain = self._compiled(system, by_term)
+            energies, forces, strain = self._compiled(system, self._padded(weights))
         else:
-            energies, forces, strain = self._around(system, device, dtype).evaluate(by_term)
+            around = self._around(system, device, dtype)
+            energies, forces, strain = around.evaluate(self._weights(weights))
         return Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
 
     def _compiled(
-        self, system: System, weights: dict[Term, NDArray[np.float64]]
+        self, system: System, padded: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes."""
         layout = self._layout
@@ -225,10 +239,7 @@ class SitesTransform(Transform):
         near = CACHE.neighbors(system, self.cutoff)
         kind = self._kinds(system)
         n, n_sources = len(system), len(plan.source)
-        tables = tuple(
-            np.array([weights[t] for t in layout.terms[name]]).reshape(-1, len(self.elements))
-            for name in ("modulus", "cross", "triple", "modulus2", "cross2")
-        )
+        tables = tuple(padded[places] for places in self._places)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.
         a, g = np.empty((n, plan.charges.shape[0] * plan.n_phi)), np.empty((n, n_sources))

@@ -27,10 +27,19 @@ def _compiled(function: Any) -> Any:
     return njit(cache=True, nogil=True, fastmath=_fast, error_model="numpy")(function)
 
 
+@njit(cache=True, nogil=True)
+def _padded(n):  # type: ignore[no-untyped-def]
+    return (n + 7) // 8 * 8
+
+
 # Without liberties: r_ij must be exactly −r_ji, so that a pair is within the cutoff both ways or neither.
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
-    """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are."""
+    """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are.
+
+    Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
+    whose pair functions are zero.
+    """
     n = 0
     square = cutoff * cutoff
     for p in range(first[i], first[i + 1]):
@@ -44,6 +53,8 @@ def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # t
             near[0, n], near[1, n], near[2, n], near[3, n] = x, y, z, math.sqrt(s)
             pair[n] = p
             n += 1
+    for v in range(n, _padded(n)):
+        near[0, v], near[1, v], near[2, v], near[3, v] = 0.0, 0.0, 0.0, cutoff
     return n
 
 
@@ -174,11 +185,13 @@ def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, s
     charged = np.empty(room)
     n_channels = len(plan.charges)
     for i in range(start, stop):
-        n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = _padded(n_real)
         _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
         _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
         for c in range(n_channels):
-            for v in range(n):
+            charged[n_real:n] = 0.0
+            for v in range(n_real):
                 charged[v] = plan.charges[c, kind[second[pair[v]]]]
             for w in range(len(plan.l)):
                 l = plan.l[w]
@@ -205,7 +218,7 @@ def _room(first, start, stop):  # type: ignore[no-untyped-def]
     most = 1
     for i in range(start, stop):
         most = max(most, first[i + 1] - first[i])
-    return (most + 7) // 8 * 8
+    return _padded(most)
 
 
 @_compiled
@@ -301,7 +314,8 @@ def terms(  # type: ignore[no-untyped-def]
 
         # Order 2.
         if n_sources > 0:
-            n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            n = _padded(n_real)
             _radial(n, n_inner, plan, near, envelope, rho, slope, True)
             _harmonics(n, outer_l, prefactor, near, q, cs, y)
             for w in range(n_inner):
@@ -309,7 +323,8 @@ def terms(  # type: ignore[no-untyped-def]
                 for m in range(2 * l + 1):
                     for v in range(n):
                         phi[at + m, v] = rho[w, v] * y[l * l + m, v]
-            for v in range(n):
+            sent[:, n_real:n] = 0.0
+            for v in range(n_real):
                 j = second[pair[v]]
                 for s in range(n_sources):
                     sent[s, v] = g[j, s]
@@ -357,7 +372,7 @@ def terms(  # type: ignore[no-untyped-def]
                     w_k = db[s * n_outer + k]
                     for v in range(n):
                         got[v] += w_k * phi[k, v]
-                for v in range(n):
+                for v in range(n_real):
                     back[pair[v], s] = got[v]
             _begin(n, outer_l, weight, radial, pull)
             for w in range(n_inner):
@@ -373,7 +388,7 @@ def terms(  # type: ignore[no-untyped-def]
                         radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
                         weight[l * l + m, v] += rho[w, v] * got[v]
             _finish(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
-            for v in range(n):
+            for v in range(n_real):
                 for x_ in range(3):
                     force[pair[v], x_] = pull[x_, v]
 
@@ -423,11 +438,12 @@ def adjoint(  # type: ignore[no-untyped-def]
     charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
     root = math.sqrt(plan.epsilon2)
     for i in range(start, stop):
-        n = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = _padded(n_real)
         at_kept = 0
         for s in range(n_sources):
             total = 0.0
-            for v in range(n):
+            for v in range(n_real):
                 total += back[reverse[pair[v]], s]
             total /= g[i, s] + root
             at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
@@ -438,7 +454,8 @@ def adjoint(  # type: ignore[no-untyped-def]
         _harmonics(n, l_max, prefactor, near, q, cs, y)
         _begin(n, l_max, weight, radial, pull)
         for c in range(n_channels):
-            for v in range(n):
+            charged[c, n_real:n] = 0.0
+            for v in range(n_real):
                 charged[c, v] = plan.charges[c, kind[second[pair[v]]]]
         for w in range(len(plan.l)):
             l, at = plan.l[w], plan.offset[w]
@@ -465,7 +482,7 @@ def adjoint(  # type: ignore[no-untyped-def]
         _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull)
         for k in range(6):
             virial[i, k] = 0.0
-        for v in range(n):
+        for v in range(n_real):
             p = pair[v]
             for x_ in range(3):
                 if n_sources > 0:

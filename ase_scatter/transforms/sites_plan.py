@@ -17,7 +17,7 @@ from scipy.special import binom, gammaln
 
 from ..harmonics import degree, solid_harmonics
 from ..wavelets import Wavelet, normalisation
-from .terms import Field, SitesSettings, Term, required_degree
+from .terms import KINDS, Field, SitesSettings, Term, required_degree
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -97,10 +97,7 @@ def make_layout(
     charges: (n_channels, n_elements). norms: c of each field and of each (field, second wavelet); 1
     where there is none.
     """
-    by_kind: dict[str, list[Term]] = {
-        kind: [t for t in terms if t.kind == kind]
-        for kind in ("modulus", "cross", "triple", "modulus2", "cross2")
-    }
+    by_kind: dict[str, list[Term]] = {kind: [t for t in terms if t.kind == kind] for kind in KINDS}
     outer = sorted({t.second for t in terms if t.second is not None})
     used = {f.wavelet for t in terms for f in t.fields}
     wavelets = outer + sorted(used - set(outer))
@@ -197,6 +194,9 @@ def _sphere(exact: int, l_max: int) -> tuple[Floats, Floats]:
     if exact == 0:
         return np.zeros((0, 0)), np.zeros(0)
     points, areas = lebedev_rule(next(d for d in LEBEDEV_DEGREES if d >= exact))
+    # Padded with directions of no area to a multiple of 8, for the sake of vector instructions.
+    points = np.pad(points, ((0, 0), (0, -points.shape[1] % 8)), mode="edge")
     harmonics, _ = solid_harmonics(np.ascontiguousarray(points.T), l_max)
     assert degree(l_max).stop == len(harmonics)
-    return np.ascontiguousarray(harmonics), np.asarray(areas, dtype=np.float64)
+    padded = np.pad(np.asarray(areas, dtype=np.float64), (0, points.shape[1] - len(areas)))
+    return np.ascontiguousarray(harmonics), padded
