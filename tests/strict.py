@@ -68,6 +68,9 @@ class StrictArray:
     def conj(self):
         return StrictArray(self._values.conj())
 
+    def transpose(self, *axes):
+        return StrictArray(self._values.transpose(*axes))
+
     def reshape(self, *shape):
         return StrictArray(self._values.reshape(*shape))
 
@@ -150,6 +153,8 @@ XP = _Namespace(
         "concatenate",
         "matmul",
         "swapaxes",
+        "exp",
+        "maximum",
     ],
 )
 FFT = _Namespace(scipy.fft, ["fft", "ifft", "rfft", "irfft"])
