@@ -276,7 +276,7 @@ def test_atoms_cross_the_cutoff_smoothly(transform):
     assert abs(near.forces[0, 0]) > 3.6 * abs(nearer.forces[0, 0]) > 0
 
 
-# ---- what pairs and triplets cannot tell apart 
+# ---- what pairs and triplets cannot tell apart
 
 
 def test_degenerate_environments_are_told_apart(transform):
