@@ -49,15 +49,8 @@ COST = {"modulus": 0.2, "cross": 0.2, "triple": 1.0, "modulus2": 0.6, "cross2": 
 """What a term costs beyond its fields, in arbitrary units (measured)."""
 
 
-EVERY = -1
-"""In the place of an element: atoms of every element."""
-
-
 class SiteColumn(NamedTuple):
-    """A term, summed over the atoms of one element (its place in the elements), or of EVERY element.
-
-    What elements share is then learnt from all of them, and said by one column.
-    """
+    """A term, summed over the atoms of one element (its place in the elements)."""
 
     term: Term
     element: int
@@ -93,8 +86,7 @@ class SitesTransform(Transform):
         terms = candidate_terms(settings, len(channels.names))
         if not terms:
             raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
-        n = len(channels.elements)
-        columns = [SiteColumn(t, k) for t in terms for k in ([0] if n == 1 else [EVERY, *range(n)])]
+        columns = [SiteColumn(t, k) for t in terms for k in range(len(channels.elements))]
         return cls(settings, channels, tuple(columns), {})
 
     # ---- what it consists of --------------------------------------------------------------------
@@ -119,8 +111,7 @@ class SitesTransform(Transform):
             names[0] += f" → {self._wavelet(term.second)}"
         q = "" if term.exponent is None else f"; q={term.exponent:.3g}"
         order = 1 if term.second is None else 2
-        centre = "any" if element == EVERY else self.elements[element]
-        return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {centre}"
+        return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {self.elements[element]}"
 
     def _name(self, field: Field) -> str:
         return f"{self.channels.names[field.channel]} {self._wavelet(field.wavelet)}"
@@ -141,8 +132,8 @@ class SitesTransform(Transform):
 
     @cached_property
     def _index(self) -> dict[Term, NDArray[np.int64]]:
-        """Per term the column of each element and, last, of every element; −1 where there is none."""
-        index = {c.term: np.full(len(self.elements) + 1, -1, dtype=np.int64) for c in self.terms}
+        """Per term the column of each element, −1 where there is none."""
+        index = {c.term: np.full(len(self.elements), -1, dtype=np.int64) for c in self.terms}
         for k, (term, element) in enumerate(self.terms):
             index[term][element] = k
         return index
@@ -157,7 +148,7 @@ class SitesTransform(Transform):
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], ...]:
         """Per kind of term where in the weights those of each term and element stand, −1 for none."""
-        n = len(self.elements) + 1
+        n = len(self.elements)
         return tuple(
             np.array([self._index[term] for term in self._layout.terms[kind]], dtype=np.int64).reshape(-1, n)
             for kind in KINDS
@@ -173,7 +164,7 @@ class SitesTransform(Transform):
     def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
         """Weights per term and element, 0 where there is no column."""
         padded = self._padded(weights)
-        return {term: padded[k[:-1]] + padded[k[-1]] for term, k in self._index.items()}
+        return {term: padded[index] for term, index in self._index.items()}
 
     # ---- calibration ----------------------------------------------------------------------------
 
@@ -218,12 +209,9 @@ class SitesTransform(Transform):
         values = np.zeros(self.n_columns)
         kind = self._kinds(system)
         for term, at_atoms in self._around(system, device, dtype).features():
-            *own, shared = self._index[term].tolist()
-            for element, column in enumerate(own):
+            for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
                     values[column] = at_atoms[kind == element].sum(dtype=np.float64)
-            if shared >= 0:
-                values[shared] = at_atoms.sum(dtype=np.float64)
         return values
 
     def evaluate(
@@ -251,7 +239,7 @@ class SitesTransform(Transform):
         near = CACHE.neighbors(system, self.cutoff)
         kind = self._kinds(system)
         n, n_sources = len(system), len(plan.source)
-        tables = tuple(padded[places[:, :-1]] + padded[places[:, -1:]] for places in self._places)
+        tables = tuple(padded[places] for places in self._places)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.
         a, g = np.empty((n, plan.charges.shape[0] * plan.n_phi)), np.empty((n, n_sources))

@@ -273,19 +273,16 @@ class Surroundings:
     # ---- training -------------------------------------------------------------------------------
 
     def jacobian(self, columns: dict[Term, NDArray[np.int64]], n_columns: int) -> Jacobian:
-        """Every column with its derivatives; columns: per term that of each element, and of all; or −1."""
+        """Every column with its derivatives; columns: per term the column of each element, or −1."""
         phi, a, g = self.fields()
         b = self.second(phi, g)
         values = np.zeros(n_columns)
         slopes: dict[Any, dict[Term, Array]] = {}
         for term, value, parts in self.invariants(a, b):
             host = self.backend.to_host(value).astype(np.float64)
-            *own, shared = columns[term].tolist()
-            for element, column in enumerate(own):
+            for element, column in enumerate(columns[term].tolist()):
                 if column >= 0:
                     values[column] = host[self.kind == element].sum()
-            if shared >= 0:
-                values[shared] = host.sum()
             for key, slope in parts:
                 of_key = slopes.setdefault(key, {})
                 of_key[term] = of_key[term] + slope if term in of_key else slope
@@ -305,10 +302,8 @@ class Surroundings:
                 moved = self.xp.matmul(slope, moved.reshape(n, size, -1)).reshape(n, n_terms, 3, -1)
                 for element, centres in self._by_element(which):
                     kept = np.flatnonzero(index[:, element] >= 0)
-                    if not len(kept):
-                        continue
                     table.add(selector, centres, index[kept, element], moved[:, self._index(kept)])
-                    if functions is not None:
+                    if functions is not None and len(kept):
                         part = self.xp.matmul(slope[:, self._index(kept)], functions)
                         selector.to_neighbors(d_g, centres, index[kept, element], part)
         if self.layout.sources:
@@ -336,11 +331,10 @@ class Surroundings:
         return functions, gradient[:, inside : inside + size] * coupling[:, None, None]
 
     def _by_element(self, which: slice) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Elements, each with its atoms among these, counted from the first of these; and, as −1, all."""
+        """Elements, each with its atoms among these, counted from the first of these."""
         kind = self.kind[which]
         for element in np.unique(kind).tolist():
             yield element, np.flatnonzero(kind == element)
-        yield -1, np.arange(len(kind))
 
     def _add_messages(
         self, slopes: Any, columns: Any, d_g: Array, a: Array, g: Array, blocks: list[slice], table: _Table
