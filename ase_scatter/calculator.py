@@ -91,7 +91,7 @@ class ScatteringCalculator(Calculator):
         super().calculate(atoms)
         if self.atoms is None:
             raise InputError("there are no atoms to compute; attach the calculator to some")
-        system = System.from_atoms(self.atoms)
+        system = System.from_atoms(self.atoms, apart=self.model.core is None)
         shapes = self.parameters["grid_shape"]
         values = self.model.evaluate(
             system,

@@ -20,7 +20,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
-from .system import Evaluation, System
+from .system import SHORTEST_DISTANCE, Evaluation, System, coincidence
 
 COULOMB = float(units.Hartree * units.Bohr)
 """e²/4πε₀ in eV Å."""
@@ -90,6 +90,9 @@ class ZBLCore:
             periodic=system.pbc,
             quantities="ijdD",
         )
+        if len(r_p) and r_p.min() < SHORTEST_DISTANCE:
+            nearest = int(r_p.argmin())
+            raise coincidence(int(i[nearest]), int(j[nearest]))
         i, j = i.astype(np.int64), j.astype(np.int64)  # older NumPy does not count unsigned ones
         inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
         outer_p = self.r_outer[kinds_i[i], kinds_i[j]]

@@ -105,9 +105,11 @@ class Model:
                 f"model {self.name!r} does not know {', '.join(unknown)}; "
                 f"it was trained for {', '.join(self.elements)}"
             )
+        # The core first: it refuses atoms at the same place.
+        core = None if self.core is None else self.core.evaluate(system)
         total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
-        if self.core is not None:
-            total = total + self.core.evaluate(system)
+        if core is not None:
+            total = total + core
         energies = None if total.energies is None else total.energies + atomic
         return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
 

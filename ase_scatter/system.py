@@ -31,15 +31,18 @@ class System:
     pbc: NDArray[np.bool_]
 
     @classmethod
-    def from_atoms(cls, atoms: Atoms) -> System:
-        """Copy what matters out of ASE's Atoms, refusing what cannot be computed."""
+    def from_atoms(cls, atoms: Atoms, *, apart: bool = True) -> System:
+        """Copy what matters out of ASE's Atoms, refusing what cannot be computed.
+
+        apart: whether to look for atoms at the same place, too (a core looks for them anyway).
+        """
         system = cls(
             numbers=np.array(atoms.numbers, dtype=np.int64),
             positions=np.array(atoms.positions, dtype=np.float64),
             cell=np.array(atoms.cell[:], dtype=np.float64),
             pbc=np.array(atoms.pbc, dtype=bool),
         )
-        system.validate()
+        system.validate(apart=apart)
         return system
 
     def __len__(self) -> int:
@@ -56,7 +59,7 @@ class System:
         lengths = np.linalg.norm(self.cell, axis=1)
         return bool(np.all(lengths > 0) and self.volume > 1e-9 * np.prod(lengths))
 
-    def validate(self) -> None:
+    def validate(self, *, apart: bool = True) -> None:
         """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
         if len(self) == 0:
             raise InputError("the structure holds no atoms")
@@ -74,7 +77,8 @@ class System:
                 "the cell vectors of the periodic directions are zero or parallel; set a cell with "
                 "atoms.set_cell(...) or make these directions non-periodic with atoms.pbc"
             )
-        self._refuse_coinciding_atoms()
+        if apart:
+            self._refuse_coinciding_atoms()
 
     def _refuse_coinciding_atoms(self) -> None:
         from scipy.spatial import cKDTree
@@ -86,10 +90,7 @@ class System:
         pairs = cKDTree(positions).query_pairs(SHORTEST_DISTANCE, output_type="ndarray")
         if len(pairs):
             i, j = (int(k) % len(self) for k in pairs[0])
-            raise InputError(
-                f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
-                f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
-            )
+            raise coincidence(i, j)
 
     def _with_images(self, skin: float) -> NDArray[np.float64]:
         """Positions wrapped into the cell, followed by the images of atoms within skin of a face."""
@@ -114,6 +115,14 @@ class System:
         span = 10.0 + np.abs(cartesian).max()
         cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
         return np.asarray(cartesian)
+
+
+def coincidence(i: int, j: int) -> InputError:
+    """What to raise for two atoms nearer to each other than SHORTEST_DISTANCE."""
+    return InputError(
+        f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
+        f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
+    )
 
 
 def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -128,10 +128,7 @@ def by_hand(transform: SitesTransform, atoms: Atoms) -> np.ndarray:
 
     symbols = np.array(atoms.get_chemical_symbols())
     return np.array(
-        [
-            value(c.term)[(symbols == transform.elements[c.element]) | (c.element < 0)].sum()
-            for c in transform.terms
-        ]
+        [value(c.term)[(symbols == transform.elements[c.element])].sum() for c in transform.terms]
     )
 
 
@@ -141,7 +138,7 @@ def test_columns_are_what_they_are_defined_as(transform, name):
     found = transform.features(System.from_atoms(SYSTEMS[name]))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     assert {c.term.kind for c in transform.terms} == {"modulus", "cross", "triple", "modulus2", "cross2"}
-    assert (np.abs(expected) > 1e-8).mean() > 0.9
+    assert (np.abs(expected) > 1e-8).mean() > 0.8  # few are zero, for want of neighbours of one element
 
 
 # ---- the ways of computing agree ----------------------------------------------------------------------
@@ -231,7 +228,7 @@ def test_second_derivatives_exist_at_perfect_crystals(transform, weights, name):
         copy.positions[0] += [h, 0.3 * h, -0.2 * h]
         return transform.evaluate(System.from_atoms(copy), weights).forces[0, 0]
 
-    constants = [(force(h) - force(-h)) / (2 * h) for h in (1e-4, 1e-3)]
+    constants = [(force(h) - force(-h)) / (2 * h) for h in (1e-5, 1e-4)]
     assert constants[0] == pytest.approx(constants[1], rel=1e-3)
 
 
@@ -345,7 +342,7 @@ def test_files(transform, weights):
     labels = [c.label for c in transform.columns]
     assert len(set(labels)) == len(labels)
     assert "sites S1 modulus[C β=0.7 p=0 l=0; q=1] at C" in labels
-    assert any("→" in label and label.endswith("at any") for label in labels)
+    assert any("→" in label and label.endswith("at Si") for label in labels)
 
 
 def test_refusals(transform, weights):

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,34 @@ LEAST_PER_THREAD = 32
 
 COST = {"modulus": 0.2, "cross": 0.2, "triple": 1.0, "modulus2": 0.6, "cross2": 0.5}
 """What a term costs beyond its fields, in arbitrary units (measured)."""
+
+
+class _Buffers:
+    """Work space of the last evaluation, for the next: fresh memory costs time (page faults)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._shapes: _Shapes | None = None
+        self._arrays: list[NDArray[np.float64]] = []
+
+    def take(self, shapes: _Shapes) -> list[NDArray[np.float64]]:
+        """Arrays of these shapes, their values left over from anything."""
+        with self._lock:
+            arrays, known = self._arrays, self._shapes
+            self._arrays, self._shapes = [], None
+        if known == shapes:
+            return arrays
+        del arrays  # before the new ones are made
+        return [np.empty(shape) for shape in shapes]
+
+    def give_back(self, shapes: _Shapes, arrays: list[NDArray[np.float64]]) -> None:
+        """Keep these for the next that wants the like."""
+        with self._lock:
+            self._shapes, self._arrays = shapes, arrays
+
+
+_Shapes = tuple[tuple[int, int], ...]
+_BUFFERS = _Buffers()
 
 
 class SiteColumn(NamedTuple):
@@ -242,9 +271,14 @@ class SitesTransform(Transform):
         tables = tuple(padded[places] for places in self._places)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.
-        a, g = np.empty((n, plan.charges.shape[0] * plan.n_phi)), np.empty((n, n_sources))
-        kept = np.empty((n, int(plan.moduli[plan.source, 1].sum())))
-        back, force = np.empty((near.n_pairs, n_sources)), np.empty((near.n_pairs, 3))
+        shapes = (
+            (n, plan.charges.shape[0] * plan.n_phi),
+            (n, n_sources),
+            (n, int(plan.moduli[plan.source, 1].sum())),
+            (near.n_pairs, n_sources),
+            (near.n_pairs, 3),
+        )
+        a, g, kept, back, force = buffers = _BUFFERS.take(shapes)
         energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 6))
         factors = prefactors(plan.l_max)
 
@@ -260,6 +294,7 @@ class SitesTransform(Transform):
         threads.over_ranges(
             n, LEAST_PER_THREAD, kernels.collect, plan.cutoff, *where[1:], near.reverse, force, forces
         )
+        _BUFFERS.give_back(shapes, buffers)
         xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
         return energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
 
