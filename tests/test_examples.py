@@ -129,6 +129,29 @@ def test_egg_box(folder, capsys):
     assert "cluster of 8 atoms turned" in capsys.readouterr().out
 
 
+def test_sites_speed(capsys):
+    example = load("sites_speed")
+    assert example.main(["steps", "--sizes", "64", "--calls", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["atoms"] == 64
+    assert 0 < found["median"] < 10_000
+    # The moment tensors of the peer: M_1 · M_1 and M_2 : M_2 by components, with their multiplicities.
+    vector, tensor = [0, 1, 1], [0, 2, 2]
+    contractions = [[vector, vector, 0, [[0], [0]]], [tensor, tensor, 0, [[0, 1], [0, 1]]]]
+    tables = example.mtp_tables(contractions)
+    assert tables["alpha_index_basic_count"] == 3 + 6
+    assert tables["alpha_scalar_moments"] == 2
+    assert sorted(tables["alpha_index_times"][:, 2].tolist()) == [1, 1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_md_stability(capsys, tmp_path):
+    example, out = load("md_stability"), tmp_path / "md.json"
+    command = ["--model", "Si", "--atoms", "8", "--picoseconds", "0.02", "--quiet", "--json", str(out)]
+    assert example.main(command) == 0
+    assert json.loads(out.read_text())["whole"]
+    assert example.main(["--model", "nothing.json"]) == 2
+
+
 def test_grid_speed(folder, capsys):
     out = folder / "speed.json"
     command = ["--model", str(folder / "tiny.json"), "--atoms", "8", "--calls", "1", "--json", str(out)]
