@@ -39,7 +39,7 @@ class Neighbors:
 
     first: NDArray[np.int64]
     second: NDArray[np.int32]
-    shifts: NDArray[np.int16]
+    shifts: NDArray[np.int32]
     reverse: NDArray[np.int32]
     reach: float
 
@@ -56,10 +56,13 @@ def find_neighbors(system: System, reach: float) -> Neighbors:
     n = len(system)
     # One thread: others are busy with other structures or other atoms.
     finder = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
+    # Of atoms wrapped into the cell, so that shifts are small, however far atoms have wandered.
+    cell = completed_cell(system.cell, system.pbc)
+    away = np.floor(system.positions @ np.linalg.inv(cell)) * system.pbc
     try:
         i, j, found = finder.compute(
-            points=system.positions,
-            box=completed_cell(system.cell, system.pbc),
+            points=system.positions - away @ cell,
+            box=cell,
             periodic=system.pbc,
             quantities="ijS",
         )
@@ -74,11 +77,13 @@ def find_neighbors(system: System, reach: float) -> Neighbors:
     there = _code(shifts - low, width) + np.prod(width) * (i * n + j)
     back = _code(-shifts - low, width) + np.prod(width) * (j * n + i)
     order = np.argsort(there)
+    turns = away.astype(np.int64)
+    shifts += turns[i] - turns[j]
     reverse = np.searchsorted(there, back[order], sorter=order)
     return Neighbors(
         first=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
         second=j[order].astype(np.int32),
-        shifts=np.ascontiguousarray(shifts[order], dtype=np.int16),
+        shifts=np.ascontiguousarray(shifts[order], dtype=np.int32),
         reverse=reverse.astype(np.int32),
         reach=reach,
     )

@@ -45,6 +45,18 @@ def test_pairs_are_those_of_ase(cell, pbc):
     assert np.array_equal(found.reverse[found.reverse], np.arange(found.n_pairs))
 
 
+def test_atoms_that_have_wandered_far():
+    atoms = structure("skewed", (True, True, True))
+    expected = find_neighbors(System.from_atoms(atoms), 5.0)
+    atoms.positions += np.random.default_rng(1).integers(-90_000, 90_000, (5, 3)) @ atoms.cell[:]
+    system = System.from_atoms(atoms)
+    found = find_neighbors(system, 5.0)
+    assert np.array_equal(found.second, expected.second)
+    i = np.repeat(np.arange(5), np.diff(found.first))
+    vectors = system.positions[found.second] - system.positions[i] + found.shifts @ system.cell
+    assert (np.linalg.norm(vectors, axis=1) < 5.0 + 1e-6).all()
+
+
 def test_an_atom_alone():
     found = find_neighbors(System.from_atoms(Atoms("Si")), 5.0)
     assert found.n_pairs == 0

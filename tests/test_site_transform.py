@@ -178,7 +178,9 @@ def test_arrays_that_are_not_numpys(transform, weights, name):
 
 def test_single_precision(transform, weights):
     system = System.from_atoms(SYSTEMS["alloy"])
-    double, single = (transform.evaluate(system, weights, dtype=d) for d in ("float64", "float32"))
+    double, single = (
+        transform.evaluate(system, weights, device="strict", dtype=d) for d in ("float64", "float32")
+    )
     assert single.energy == pytest.approx(double.energy, rel=1e-4)
     np.testing.assert_allclose(single.forces, double.forces, atol=1e-4 * np.abs(double.forces).max())
 

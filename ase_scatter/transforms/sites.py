@@ -252,7 +252,9 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Evaluation:
-        if device == "cpu" and require_dtype(dtype) == "float64":
+        require_dtype(dtype)
+        if device == "cpu":
+            # Compiled code computes in float64, faster than array code would in float32.
             energies, forces, strain = self._compiled(system, self._padded(weights))
         else:
             around = self._around(system, device, dtype)
