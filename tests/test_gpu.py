@@ -1,4 +1,4 @@
-"""The grid transform on a real GPU, against the CPU."""
+"""The transforms on a real GPU, against the CPU."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from ase_scatter.backend import require_device
 from ase_scatter.channels import Channels
 from ase_scatter.errors import DeviceError
 from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform
+from ase_scatter.transforms import GridSettings, GridTransform, SitesSettings, SitesTransform
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 try:
@@ -79,3 +79,42 @@ def test_same_bits_twice(case):
     one, two = (transform.evaluate(system, weights, device="cuda") for _ in range(2))
     assert one.energy == two.energy
     assert np.array_equal(one.forces, two.forces)
+
+
+# ---- sums over atoms --------------------------------------------------------------------------------------
+
+SITES = SitesSettings(
+    scales=(0.7, 1.1), cutoff=4.0, switch=1.5, first=(3, 1), inner=(2,), outer=(2,), skipped=0, triple=2
+)
+
+
+@pytest.fixture(params=SYSTEMS, scope="module")
+def at_atoms(request):
+    atoms = SYSTEMS[request.param]()
+    atoms.rattle(0.1, seed=1)
+    system = System.from_atoms(atoms)
+    transform = SitesTransform.candidates(SITES, Channels.by_species(["C", "Si"])).calibrated([system])
+    return system, transform, np.random.default_rng(0).normal(size=transform.n_columns)
+
+
+def test_atoms_are_summed_over_there(at_atoms):
+    system, transform, _ = at_atoms
+    around = transform._around(system, "cuda", "float64")
+    assert all(isinstance(array, cupy.ndarray) for array in (*around.pairs, *around.fields()))
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_sums_over_atoms_are_those_of_the_cpu(at_atoms, dtype, close):
+    system, transform, weights = at_atoms
+    here = transform.evaluate(system, weights)
+    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    columns = transform.features(system)
+    size = np.abs(columns * weights).sum()
+    for name in ("energies", "forces", "strain_gradient"):
+        np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=close * size)
+    for a, b in zip(
+        transform.jacobian(system), transform.jacobian(system, device="cuda", dtype=dtype), strict=True
+    ):
+        np.testing.assert_allclose(b, a, atol=close * np.abs(a).max())
+    again = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    assert np.array_equal(again.forces, there.forces)
