@@ -32,6 +32,13 @@ class Jacobian(NamedTuple):
     d_strain: NDArray[np.floating[Any]]
 
 
+class LabelledColumn(NamedTuple):
+    """A column as a person reads it, and what it costs, in arbitrary units."""
+
+    label: str
+    cost: float
+
+
 class Transform(ABC):
     """Common face of the grid and the atom-centred transforms. Instances are immutable.
 

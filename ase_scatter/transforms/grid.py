@@ -33,7 +33,7 @@ from ..channels import Channels
 from ..errors import InputError
 from ..system import Evaluation, System
 from ..wavelets import Wavelet
-from .base import Jacobian, Shapes, Transform
+from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .padding import Box, padded_box
 from .waves import Level, StructureFactor, tabulate
 
@@ -124,14 +124,6 @@ class _Node:
     path: Path
     exponents: list[tuple[float, int]] = field(default_factory=list)
     children: dict[Path, list[tuple[float, int]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LabelledColumn:
-    """A column as a person reads it."""
-
-    label: str
-    cost: float
 
 
 @dataclass(frozen=True)

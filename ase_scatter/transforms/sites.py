@@ -38,7 +38,7 @@ from ..neighbors import CACHE
 from ..system import Evaluation, System
 from ..wavelets import Wavelet
 from . import sites_kernels as kernels
-from .base import Jacobian, Shapes, Transform
+from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .sites_arrays import Surroundings
 from .sites_plan import Layout, make_layout
 from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
@@ -83,14 +83,6 @@ class SiteColumn(NamedTuple):
 
     term: Term
     element: int
-
-
-@dataclass(frozen=True)
-class LabelledColumn:
-    """A column as a person reads it."""
-
-    label: str
-    cost: float
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class Surroundings:
             inverse = float(plan.betas[scale] ** -2)
             s = square * inverse
             envelope = xp.exp(-0.5 * s)
-            value, rise = row[-1] * xp.ones_like(s), 0.0 * s
+            value, rise = float(row[-1]) * xp.ones_like(s), 0.0 * s
             for coefficient in row[-2::-1]:
                 rise = rise * s + value
                 value = value * s + float(coefficient)

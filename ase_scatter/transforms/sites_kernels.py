@@ -222,6 +222,82 @@ def _room(first, start, stop):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _moduli(  # type: ignore[no-untyped-def]
+    species, field, gradient, moduli, terms_, exponents, weights, epsilon2, squares, slopes
+):  # fmt: skip
+    """Energy of the moduli of a field; adds to its gradient. squares, slopes: work space."""
+    total = 0.0
+    for k in range(len(moduli)):
+        at, size = moduli[k, 0], moduli[k, 1]
+        square = epsilon2
+        for m in range(size):
+            square += field[at + m] * field[at + m]
+        squares[k] = square
+        slopes[k] = 0.0
+    for t in range(len(terms_)):
+        k = terms_[t]
+        value, rise = _rise(squares[k], exponents[t], epsilon2)
+        total += weights[t, species] * value
+        slopes[k] += weights[t, species] * rise
+    for k in range(len(moduli)):
+        at, size = moduli[k, 0], moduli[k, 1]
+        for m in range(size):
+            gradient[at + m] += 2.0 * slopes[k] * field[at + m]
+    return total
+
+
+@_compiled
+def _products(species, one, d_one, two, d_two, terms_, weights):  # type: ignore[no-untyped-def]
+    """Energy of products of two fields, which may be the same; adds to the gradient of both."""
+    total = 0.0
+    for t in range(len(terms_)):
+        first, second, size = terms_[t, 0], terms_[t, 1], terms_[t, 2]
+        w = weights[t, species]
+        value = 0.0
+        for m in range(size):
+            value += one[first + m] * two[second + m]
+            d_one[first + m] += w * two[second + m]
+            d_two[second + m] += w * one[first + m]
+        total += w * value
+    return total
+
+
+@_compiled
+def _triples(species, field, gradient, plan, weights, sphere, d_sphere):  # type: ignore[no-untyped-def]
+    """Energy of products of three fields, integrated over directions. sphere, d_sphere: work space."""
+    n_directions = len(plan.areas)
+    total = 0.0
+    for f in range(len(plan.sphere)):
+        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+        for d in range(n_directions):
+            sphere[f, d] = field[at] * plan.directions[harmonic, d]
+            d_sphere[f, d] = 0.0
+        for m in range(1, size):
+            for d in range(n_directions):
+                sphere[f, d] += field[at + m] * plan.directions[harmonic + m, d]
+    for t in range(len(plan.triple)):
+        one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
+        w = weights[t, species]
+        value = 0.0
+        for d in range(n_directions):
+            x, y, z = sphere[one, d], sphere[two, d], sphere[three, d]
+            area = w * plan.areas[d]
+            value += area * x * y * z
+            d_sphere[one, d] += area * y * z
+            d_sphere[two, d] += area * x * z
+            d_sphere[three, d] += area * x * y
+        total += value
+    for f in range(len(plan.sphere)):
+        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+        for m in range(size):
+            value = 0.0
+            for d in range(n_directions):
+                value += d_sphere[f, d] * plan.directions[harmonic + m, d]
+            gradient[at + m] += value
+    return total
+
+
+@_compiled
 def terms(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, weights, kind, positions, cell, first, second, shifts,
     a, g, kept, energy, back, force,
@@ -254,63 +330,20 @@ def terms(  # type: ignore[no-untyped-def]
         here = a[i]
         da[:] = 0.0
 
-        # Moduli of order 1.
-        for k in range(len(plan.moduli)):
-            at, size = plan.moduli[k, 0], plan.moduli[k, 1]
-            square = plan.epsilon2
-            for m in range(size):
-                square += here[at + m] * here[at + m]
-            squares[k] = square
-            slopes[k] = 0.0
-        for t in range(len(plan.modulus)):
-            k = plan.modulus[t]
-            value, rise = _rise(squares[k], plan.exponent1[t], plan.epsilon2)
-            total += weights1[t, species] * value
-            slopes[k] += weights1[t, species] * rise
-        for k in range(len(plan.moduli)):
-            at, size = plan.moduli[k, 0], plan.moduli[k, 1]
-            for m in range(size):
-                da[at + m] += 2.0 * slopes[k] * here[at + m]
-
-        # Products of two fields.
-        for t in range(len(plan.cross)):
-            one, two, size = plan.cross[t, 0], plan.cross[t, 1], plan.cross[t, 2]
-            w = weights_c[t, species]
-            value = 0.0
-            for m in range(size):
-                value += here[one + m] * here[two + m]
-                da[one + m] += w * here[two + m]
-                da[two + m] += w * here[one + m]
-            total += w * value
-
-        # Products of three, integrated over directions.
-        for f in range(len(plan.sphere)):
-            at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
-            for d in range(n_directions):
-                sphere[f, d] = here[at] * plan.directions[harmonic, d]
-                d_sphere[f, d] = 0.0
-            for m in range(1, size):
-                for d in range(n_directions):
-                    sphere[f, d] += here[at + m] * plan.directions[harmonic + m, d]
-        for t in range(len(plan.triple)):
-            one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
-            w = weights_t[t, species]
-            value = 0.0
-            for d in range(n_directions):
-                x, y_d, z = sphere[one, d], sphere[two, d], sphere[three, d]
-                area = w * plan.areas[d]
-                value += area * x * y_d * z
-                d_sphere[one, d] += area * y_d * z
-                d_sphere[two, d] += area * x * z
-                d_sphere[three, d] += area * x * y_d
-            total += value
-        for f in range(len(plan.sphere)):
-            at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
-            for m in range(size):
-                value = 0.0
-                for d in range(n_directions):
-                    value += d_sphere[f, d] * plan.directions[harmonic + m, d]
-                da[at + m] += value
+        total += _moduli(
+            species,
+            here,
+            da,
+            plan.moduli,
+            plan.modulus,
+            plan.exponent1,
+            weights1,
+            plan.epsilon2,
+            squares,
+            slopes,
+        )
+        total += _products(species, here, da, here, da, plan.cross, weights_c)
+        total += _triples(species, here, da, plan, weights_t, sphere, d_sphere)
 
         # Order 2.
         if n_sources > 0:
@@ -335,31 +368,19 @@ def terms(  # type: ignore[no-untyped-def]
                         value += sent[s, v] * phi[k, v]
                     b[s * n_outer + k] = value * plan.scale_b[s, k]
                     db[s * n_outer + k] = 0.0
-            for k in range(len(plan.moduli2)):
-                at, size = plan.moduli2[k, 0], plan.moduli2[k, 1]
-                square = plan.epsilon2
-                for m in range(size):
-                    square += b[at + m] * b[at + m]
-                squares2[k] = square
-                slopes2[k] = 0.0
-            for t in range(len(plan.modulus2)):
-                k = plan.modulus2[t]
-                value, rise = _rise(squares2[k], plan.exponent2[t], plan.epsilon2)
-                total += weights2[t, species] * value
-                slopes2[k] += weights2[t, species] * rise
-            for k in range(len(plan.moduli2)):
-                at, size = plan.moduli2[k, 0], plan.moduli2[k, 1]
-                for m in range(size):
-                    db[at + m] += 2.0 * slopes2[k] * b[at + m]
-            for t in range(len(plan.cross2)):
-                one, two, size = plan.cross2[t, 0], plan.cross2[t, 1], plan.cross2[t, 2]
-                w = weights_c2[t, species]
-                value = 0.0
-                for m in range(size):
-                    value += b[one + m] * here[two + m]
-                    db[one + m] += w * here[two + m]
-                    da[two + m] += w * b[one + m]
-                total += w * value
+            total += _moduli(
+                species,
+                b,
+                db,
+                plan.moduli2,
+                plan.modulus2,
+                plan.exponent2,
+                weights2,
+                plan.epsilon2,
+                squares2,
+                slopes2,
+            )
+            total += _products(species, b, db, here, da, plan.cross2, weights_c2)
             for s in range(n_sources):
                 for k in range(n_outer):
                     db[s * n_outer + k] *= plan.scale_b[s, k]
