@@ -17,6 +17,8 @@ from typing import Any
 
 from .errors import InputError
 
+RANGES_PER_THREAD = 4
+
 _limit: ContextVar[int | None] = ContextVar("ase_scatter_threads", default=None)
 
 
@@ -53,14 +55,22 @@ def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
 
 
 def over_ranges(n: int, least: int, work: Callable[..., Any], *arguments: Any) -> None:
-    """work(start, stop, *arguments) over 0…n in ranges, one per thread, of at least `least`."""
-    n_ranges = max(1, min(count(), n // least))
-    if n_ranges == 1:
-        work(0, n, *arguments)
-        return
+    """work(start, stop, *arguments) over 0…n in ranges of at least `least`, on all threads.
+
+    There are more ranges than threads, and who is done takes the next one: a core that is busy with
+    something else holds nobody up.
+    """
+    n_threads = count()
+    n_ranges = max(1, min(RANGES_PER_THREAD * n_threads, n // least)) if n_threads > 1 else 1
     bounds = [n * k // n_ranges for k in range(n_ranges + 1)]
-    pool = _pool(n_ranges - 1, os.getpid())
-    jobs = [pool.submit(work, a, b, *arguments) for a, b in pairwise(bounds[1:])]
-    work(bounds[0], bounds[1], *arguments)
+    ranges = iter(list(pairwise(bounds)))
+
+    def take() -> None:
+        for start, stop in ranges:  # a list's iterator gives each item to one thread only
+            work(start, stop, *arguments)
+
+    n_helpers = min(n_threads, n_ranges) - 1
+    jobs = [_pool(n_helpers, os.getpid()).submit(take) for _ in range(n_helpers)]
+    take()
     for job in jobs:
         job.result()

@@ -11,6 +11,7 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
+from ase_scatter import neighbors as module
 from ase_scatter.errors import InputError
 from ase_scatter.neighbors import KEPT, SKIN, NeighborCache, find_neighbors
 from ase_scatter.system import System
@@ -110,7 +111,7 @@ def test_threads_share_the_atoms():
     with limited(3):
         assert count() == 3
         over_ranges(100, 20, work, "x")
-        assert sorted(seen) == [(0, 33, "x"), (33, 66, "x"), (66, 100, "x")]
+        assert sorted(seen) == [(k, k + 20, "x") for k in range(0, 100, 20)]
         seen.clear()
         over_ranges(100, 60, work, "y")
         assert seen == [(0, 100, "y")]
@@ -127,3 +128,146 @@ def test_what_goes_wrong_in_a_thread_is_raised():
 
     with limited(2), pytest.raises(ValueError, match="no"):
         over_ranges(100, 10, work)
+
+
+def as_rows(found):
+    """i, j and shift of every pair."""
+    i = np.repeat(np.arange(len(found.first) - 1), np.diff(found.first))
+    return np.c_[i, found.second, found.shifts]
+
+
+TIGHT = {
+    "one atom": Atoms("Si", [[0.3, 0.4, 0.5]], cell=np.eye(3) * 1.7, pbc=True),
+    "flat": Atoms("Si2", [[0, 0, 0], [3.0, 1.0, 0.2]], cell=[[9, 0, 0], [0, 8, 0], [0, 0, 1.1]], pbc=True),
+    "very skewed": Atoms("Si2", [[0, 0, 0], [1, 1, 1.5]], cell=[[2, 0, 0], [7, 2, 0], [-5, 9, 3]], pbc=True),
+    "left-handed": Atoms("Si2", [[0, 0, 0], [1, 1, 1.5]], cell=[[0, 3, 0], [3, 0, 0], [0, 0, 3]], pbc=True),
+    "wire without other vectors": Atoms("Si2", [[5, 0, 0], [0, 1.5, 99.0]], cell=[0, 0, 1.9], pbc=(0, 0, 1)),
+    "molecule without a cell": Atoms("Si3", [[50, 0, 0], [52, 0, 0], [-60, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_cells_far_smaller_than_the_reach(name):
+    """Each pair many times; pairs of an atom with its own images among them."""
+    atoms = TIGHT[name]
+    found = find_neighbors(System.from_atoms(atoms), 6.0)
+    expected = zip(*neighbor_list("ij", atoms, 6.0), *neighbor_list("S", atoms, 6.0).T, strict=True)
+    assert np.array_equal(as_rows(found), np.array(sorted(expected)).reshape(-1, 5))
+    back = np.c_[as_rows(found)[:, [1, 0]], -found.shifts]
+    assert np.array_equal(as_rows(found)[found.reverse], back)
+    assert found.reach == 6.0
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, False, False)])
+def test_where_atoms_are_wrapped_changes_shifts_alone(pbc):
+    """The vectors of the pairs are the same; of shifts only those along periodic directions."""
+    atoms = structure("skewed", pbc)
+    system = System.from_atoms(atoms)
+    turns = np.random.default_rng(2).integers(-40, 41, (5, 3)) * system.pbc
+    moved = replace(system, positions=system.positions + turns @ system.cell)
+    one, two = (find_neighbors(s, 5.0) for s in (system, moved))
+    i = as_rows(one)[:, 0]
+    expected = as_rows(one)
+    expected[:, 2:] += turns[i] - turns[one.second]
+    assert np.array_equal(as_rows(two), np.array(sorted(map(tuple, expected))).reshape(-1, 5))
+    assert not two.shifts[:, ~system.pbc].any()
+
+
+def test_a_reach_that_makes_no_sense():
+    with pytest.raises(InputError, match="neighbours of the atoms cannot be found"):
+        find_neighbors(System.from_atoms(structure("small", (True, True, True))), float("inf"))
+
+
+@pytest.fixture
+def served():
+    """A cache that holds one list, its structure and the list."""
+    cache = NeighborCache()
+    system = System.from_atoms(structure("small", (True, True, True)))
+    return cache, system, cache.neighbors(system, 4.0)
+
+
+def test_how_far_atoms_may_move(served):
+    """All of them by less than half of the skin, in any direction, from where the list was made."""
+    cache, system, found = served
+    rng = np.random.default_rng(0)
+    step = rng.normal(size=(5, 3))
+    step /= np.linalg.norm(step, axis=1)[:, None]
+    assert cache.neighbors(replace(system, positions=system.positions + 0.499 * SKIN * step), 4.0) is found
+    assert cache.neighbors(replace(system, positions=system.positions - 0.499 * SKIN * step), 4.0) is found
+    assert cache.built == 1
+    one = np.zeros((5, 1))
+    one[3] = 1.0
+    farther = replace(system, positions=system.positions + 0.501 * SKIN * one * step)
+    assert cache.neighbors(farther, 4.0) is not found
+    assert cache.built == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_list_that_serves_holds_all_pairs(served, seed):
+    """Two atoms that approach each other from beyond the cutoff, each by nearly half of the skin."""
+    cache, system, found = served
+    step = np.random.default_rng(seed).normal(size=(5, 3))
+    step *= 0.499 * SKIN / np.linalg.norm(step, axis=1)[:, None]
+    near = replace(system, positions=system.positions + step)
+    assert cache.neighbors(near, 4.0) is found
+    needed = set(map(tuple, as_rows(find_neighbors(near, 4.0)).tolist()))
+    assert needed <= set(map(tuple, as_rows(found).tolist()))
+    assert not needed <= set(map(tuple, as_rows(find_neighbors(system, 4.0)).tolist()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: {"cell": s.cell + 1e-12},
+        lambda s: {"pbc": np.array([True, False, True])},
+        lambda s: {"positions": s.positions[:4], "numbers": s.numbers[:4]},
+        lambda s: {"positions": s.positions + s.cell[0]},
+    ],
+    ids=["cell", "pbc", "fewer atoms", "other image"],
+)
+def test_what_makes_a_list_anew(served, change):
+    cache, system, found = served
+    other = replace(system, **change(system))
+    again = cache.neighbors(other, 4.0)
+    assert again is not found
+    assert np.array_equal(as_rows(again), as_rows(find_neighbors(other, 4.0 + SKIN)))
+    assert cache.neighbors(system, 4.0) is found  # it has been kept beside the other
+
+
+def test_elements_do_not_matter_and_larger_cutoffs_do(served):
+    cache, system, found = served
+    assert cache.neighbors(replace(system, numbers=system.numbers + 1), 4.0) is found
+    assert cache.neighbors(system, 3.0) is found
+    assert cache.neighbors(system, 4.0 + SKIN + 0.01) is not found
+
+
+def test_the_list_that_was_used_last_is_kept_longest(served):
+    cache, system, found = served
+    for k in range(KEPT + 2):
+        cache.neighbors(replace(system, cell=system.cell * (1.01 + 0.001 * k)), 4.0)
+        assert cache.neighbors(system, 4.0) is found
+    assert len(cache._entries) == KEPT
+    assert cache.built == KEPT + 3
+
+
+def test_of_large_structures_one_list_is_kept(served, monkeypatch):
+    cache, system, found = served
+    monkeypatch.setattr(module, "LARGEST_KEPT", 4)
+    larger = replace(system, cell=1.1 * system.cell)
+    assert cache.neighbors(system, 4.0) is found
+    last = cache.neighbors(larger, 4.0)
+    assert [entry.neighbors for entry in cache._entries.values()] == [last]
+
+
+def test_many_threads_ask_at_once():
+    """Lists found together are those found alone, and no more are kept than allowed."""
+    cache = NeighborCache()
+    system = System.from_atoms(structure("small", (True, True, True)))
+    images = [replace(system, cell=system.cell * (1.0 + 0.01 * k)) for k in range(KEPT // 2)]
+    expected = [as_rows(find_neighbors(image, 4.0 + SKIN)) for image in images]
+    order = np.random.default_rng(0).integers(0, len(images), 200).tolist()
+    with ThreadPoolExecutor(8) as pool:
+        lists = list(pool.map(lambda k: cache.neighbors(images[k], 4.0), order))
+    assert all(np.array_equal(as_rows(found), expected[k]) for k, found in zip(order, lists, strict=True))
+    assert len(cache._entries) <= KEPT
+    assert len(set(order)) <= cache.built < len(order)
