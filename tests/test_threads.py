@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -81,12 +82,14 @@ def dealt(n, least, n_threads):
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
 @pytest.mark.parametrize("least", [1, 7, 32])
 def test_every_atom_once(n_threads, least):
+    """However many ranges there are: enough for all threads where they can be long enough."""
     for n in (1, 2, 31, 32, 63, 64, 65, 100, 257):
         ranges = dealt(n, least, n_threads)
         assert [k for start, stop in ranges for k in range(start, stop)] == list(range(n))
         assert len(ranges) == 1 or min(stop - start for start, stop in ranges) >= least
-        most = threads.RANGES_PER_THREAD * n_threads if n_threads > 1 else 1
-        assert len(ranges) == max(1, min(most, n // least))
+        assert len(ranges) >= min(n_threads, max(1, n // least))
+        if n_threads == 1:
+            assert ranges == [(0, n)]
 
 
 def test_no_atoms():
@@ -94,25 +97,62 @@ def test_no_atoms():
 
 
 def test_ranges_run_at_the_same_time():
-    """Each waits for the others: one after the other they would wait in vain."""
+    """As many as there are threads, this one among them; each waits for the others, which one after the
+    other would be in vain."""
     together = threading.Barrier(3, timeout=20.0)
-    with threads.limited(3):
-        threads.over_ranges(96, 32, lambda start, stop: together.wait())
-    assert not together.broken
-
-
-def test_one_range_stays_in_its_thread():
-    seen: dict[int, threading.Thread] = {}
+    seen = set()
 
     def work(start, stop):
-        seen[start] = threading.current_thread()
+        seen.add(threading.current_thread())
+        together.wait()
 
-    with threads.limited(1):
-        threads.over_ranges(100, 10, work)
-    assert seen == {0: threading.current_thread()}
-    with threads.limited(2):
-        threads.over_ranges(100, 10, work)
-    assert sorted(seen) == [100 * k // 8 for k in range(8)]
+    with threads.limited(3):
+        threads.over_ranges(96, 32, work)
+    assert len(seen) == 3
+    assert threading.current_thread() in seen
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_no_more_threads_than_allowed(n_threads):
+    seen, lock = set(), threading.Lock()
+    running, most = 0, 0
+
+    def work(start, stop):
+        nonlocal running, most
+        with lock:
+            seen.add(threading.current_thread())
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+
+    with threads.limited(n_threads):
+        threads.over_ranges(1000, 10, work)
+    assert most <= n_threads
+    assert len(seen) <= n_threads
+    if n_threads == 1:
+        assert seen == {threading.current_thread()}
+
+
+def test_one_that_is_slow_holds_nobody_up():
+    """The first range waits for all others."""
+    done, lock, all_others = [0], threading.Lock(), threading.Event()
+
+    def work(start, stop):
+        if start == 0:
+            assert all_others.wait(20.0)
+            done[0] += stop
+            return
+        with lock:
+            done[0] += stop - start
+            if done[0] == 1000 - first:
+                all_others.set()
+
+    first = dealt(1000, 10, 3)[0][1]
+    with threads.limited(3):
+        threads.over_ranges(1000, 10, work)
+    assert done == [1000]
 
 
 def test_arguments_arrive_and_all_is_done_when_it_returns():
@@ -128,17 +168,18 @@ def test_arguments_arrive_and_all_is_done_when_it_returns():
             assert np.array_equal(values, 2.0 * np.arange(1000))
 
 
-@pytest.mark.parametrize("where", [0, 50])
+@pytest.mark.parametrize("where", [0, 50, 99])
 def test_errors_are_raised(where):
-    """Of this thread and of others; afterwards all works as before."""
+    """Whichever thread they come up in; afterwards all works as before."""
 
     def work(start, stop):
-        if start == where:
+        if start <= where < stop:
             raise ZeroDivisionError("here")
 
-    with threads.limited(2), pytest.raises(ZeroDivisionError, match="here"):
-        threads.over_ranges(100, 10, work)
-    assert len(dealt(100, 10, 2)) == 8
+    for n_threads in (1, 2, 3):
+        with threads.limited(n_threads), pytest.raises(ZeroDivisionError, match="here"):
+            threads.over_ranges(100, 10, work)
+    assert [k for start, stop in dealt(100, 10, 2) for k in range(start, stop)] == list(range(100))
 
 
 def test_several_ask_at_once():
