@@ -285,9 +285,7 @@ class SitesTransform(Transform):
             n, LEAST_PER_THREAD, kernels.adjoint, plan, factors, *where, near.reverse,
             a, g, kept, back, force, virial,
         )  # fmt: skip
-        threads.over_ranges(
-            n, LEAST_PER_THREAD, kernels.collect, plan.cutoff, *where[1:], near.reverse, force, forces
-        )
+        threads.over_ranges(n, LEAST_PER_THREAD, kernels.collect, near.first, near.reverse, force, forces)
         _BUFFERS.give_back(shapes, buffers)
         xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
         return energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

@@ -27,18 +27,23 @@ def _compiled(function: Any) -> Any:
     return njit(cache=True, nogil=True, fastmath=_fast, error_model="numpy")(function)
 
 
+def _exactly(function: Any) -> Any:
+    """For sums over a list's pairs: the same bits however many further pairs the list holds."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
 @njit(cache=True, nogil=True)
 def _padded(n):  # type: ignore[no-untyped-def]
     return (n + 7) // 8 * 8
 
 
-# Without liberties: r_ij must be exactly −r_ji, so that a pair is within the cutoff both ways or neither.
-@njit(cache=True, nogil=True, error_model="numpy")
+@_exactly
 def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
     """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are.
 
     Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
-    whose pair functions are zero.
+    whose pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for
+    rounding may differ: all that is kept of pairs is therefore set to zero first.
     """
     n = 0
     square = cutoff * cutoff
@@ -346,6 +351,10 @@ def terms(  # type: ignore[no-untyped-def]
         total += _triples(species, here, da, plan, weights_t, sphere, d_sphere)
 
         # Order 2.
+        for p in range(first[i], first[i + 1]):
+            for s in range(n_sources):
+                back[p, s] = 0.0
+            force[p, 0], force[p, 1], force[p, 2] = 0.0, 0.0, 0.0
         if n_sources > 0:
             n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
             n = _padded(n_real)
@@ -505,12 +514,8 @@ def adjoint(  # type: ignore[no-untyped-def]
             virial[i, k] = 0.0
         for v in range(n_real):
             p = pair[v]
-            for x_ in range(3):
-                if n_sources > 0:
-                    force[p, x_] += pull[x_, v]
-                else:
-                    force[p, x_] = pull[x_, v]
-            fx, fy, fz = force[p, 0], force[p, 1], force[p, 2]
+            fx, fy, fz = force[p, 0] + pull[0, v], force[p, 1] + pull[1, v], force[p, 2] + pull[2, v]
+            force[p, 0], force[p, 1], force[p, 2] = fx, fy, fz
             virial[i, 0] += near[0, v] * fx
             virial[i, 1] += near[1, v] * fy
             virial[i, 2] += near[2, v] * fz
@@ -519,16 +524,12 @@ def adjoint(  # type: ignore[no-untyped-def]
             virial[i, 5] += 0.5 * (near[0, v] * fy + near[1, v] * fx)
 
 
-@_compiled
-def collect(start, stop, cutoff, positions, cell, first, second, shifts, reverse, force, forces):  # type: ignore[no-untyped-def]
+@_exactly
+def collect(start, stop, first, reverse, force, forces):  # type: ignore[no-untyped-def]
     """Forces (N, 3): of every atom Σ_j (∂E/∂r_ij − ∂E/∂r_ji)."""
-    room = _room(first, start, stop)
-    near, pair = np.empty((4, room)), np.empty(room, np.int64)
     for i in range(start, stop):
-        n = _gather(i, positions, cell, first, second, shifts, cutoff, near, pair)
         x, y, z = 0.0, 0.0, 0.0
-        for v in range(n):
-            p = pair[v]
+        for p in range(first[i], first[i + 1]):
             r = reverse[p]
             x += force[p, 0] - force[r, 0]
             y += force[p, 1] - force[r, 1]
