@@ -6,11 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from .calculator import ScatteringCalculator
 from .channels import Channels
-from .errors import DeviceError, InputError, ModelFileError, UnknownElementError
-from .fit import FitResult, FitSettings, fit
+from .errors import DeviceError, ExtrapolationWarning, InputError, ModelFileError, UnknownElementError
+from .fit import FitResult, fit
 from .frames import Frame, read_frames
 from .model import Model, shipped_models
+from .settings import FitSettings
 from .transforms import GridSettings, GridTransform, SitesSettings, SitesTransform
+from .uncertainty import Committee, Uncertainty
 
 try:
     __version__ = version("ase-scatter")
@@ -19,7 +21,9 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 __all__ = [
     "Channels",
+    "Committee",
     "DeviceError",
+    "ExtrapolationWarning",
     "FitResult",
     "FitSettings",
     "Frame",
@@ -31,6 +35,7 @@ __all__ = [
     "ScatteringCalculator",
     "SitesSettings",
     "SitesTransform",
+    "Uncertainty",
     "UnknownElementError",
     "__version__",
     "fit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from numpy.typing import ArrayLike
 
 from .backend import require_device, require_dtype
 from .conventions import to_voigt
-from .errors import InputError
+from .errors import ExtrapolationWarning, InputError
 from .model import Model
 from .system import System
 from .transforms.base import Shapes
+from .uncertainty import Uncertainty
 
 
 class ScatteringCalculator(Calculator):
@@ -23,8 +25,11 @@ class ScatteringCalculator(Calculator):
 
     model: a shipped name, the path of a model file, or a Model. device: "cpu" or "cuda". dtype:
     "float64" or "float32". grid_shape: grid points (grids, 3) to be used whatever the cell; by
-    default they follow the cell. Settings are fixed for the calculator's life, but for the grid
-    (`freeze_grid`). Raises ModelFileError, DeviceError or InputError for what cannot be used.
+    default they follow the cell. warn_above: eV/Å; at every evaluation where a force may be off by more
+    (the committee's 90 % band), or an atom is beyond the training data, there is an
+    ExtrapolationWarning. That takes as long as the committee has members; for now and then there is
+    `get_uncertainty`. Settings are fixed for the calculator's life, but for the grid (`freeze_grid`).
+    Raises ModelFileError, DeviceError or InputError for what cannot be used.
 
     Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order. Models whose energy is
     a sum over atoms also give `energies`, eV.
@@ -41,12 +46,17 @@ class ScatteringCalculator(Calculator):
         device: str = "cpu",
         dtype: str = "float64",
         grid_shape: ArrayLike | None = None,
+        warn_above: float | None = None,
     ) -> None:
         super().__init__()
+        if warn_above is not None and not warn_above > 0:
+            raise InputError(f"warn_above must be a positive force in eV/Å, not {warn_above}")
         require_device(device)
         self.model = model if isinstance(model, Model) else Model.load(model)
         if self.model.transform.per_atom:
             self.implemented_properties = [*self.implemented_properties, "energies"]
+        if warn_above is not None and self.model.committee is None:
+            raise InputError(f"model {self.model.name!r} has no committee, so that it cannot warn")
         # The model itself stays out of the parameters: trajectories could not be written.
         self.parameters.update(
             model=self.model.name,
@@ -54,6 +64,7 @@ class ScatteringCalculator(Calculator):
             device=device,
             dtype=require_dtype(dtype),
             grid_shape=None if grid_shape is None else np.asarray(grid_shape).tolist(),
+            warn_above=warn_above,
         )
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
@@ -79,6 +90,37 @@ class ScatteringCalculator(Calculator):
         self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
         self.reset()
 
+    def get_uncertainty(self, atoms: Atoms | None = None) -> Uncertainty:
+        """How far energy, forces and stress may be off, and how far the atoms are from the training data.
+
+        atoms: by default those of the last evaluation. Raises InputError for a model without a committee.
+        """
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise InputError("there are no atoms to judge; give some")
+        return self.model.uncertainty(System.from_atoms(atoms), **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        """How the model is to be evaluated."""
+        shapes = self.parameters["grid_shape"]
+        return {
+            "shapes": None if shapes is None else np.array(shapes, dtype=np.int64),
+            "device": self.parameters["device"],
+            "dtype": self.parameters["dtype"],
+        }
+
+    def _warn(self, system: System, limit: float) -> None:
+        """Warn if forces on these atoms are uncertain, or atoms unlike those of the training."""
+        unsure = self.model.uncertainty(system, **self._how())
+        worst, farthest = int(np.argmax(unsure.forces)), int(np.argmax(unsure.grade))
+        said = []
+        if unsure.forces[worst] > limit:
+            said.append(f"the force on atom {worst} may be off by {unsure.forces[worst]:.2g} eV/Å")
+        if unsure.grade[farthest] > 1:
+            said.append(f"atom {farthest} is beyond the training data (grade {unsure.grade[farthest]:.2g})")
+        if said:
+            warnings.warn(" and ".join(said), ExtrapolationWarning, stacklevel=3)
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -92,13 +134,7 @@ class ScatteringCalculator(Calculator):
         if self.atoms is None:
             raise InputError("there are no atoms to compute; attach the calculator to some")
         system = System.from_atoms(self.atoms, apart=self.model.core is None)
-        shapes = self.parameters["grid_shape"]
-        values = self.model.evaluate(
-            system,
-            shapes=None if shapes is None else np.array(shapes, dtype=np.int64),
-            device=self.parameters["device"],
-            dtype=self.parameters["dtype"],
-        )
+        values = self.model.evaluate(system, **self._how())
         results: dict[str, Any] = {
             "energy": values.energy,
             "free_energy": values.energy,
@@ -109,6 +145,8 @@ class ScatteringCalculator(Calculator):
         if system.has_volume:
             results["stress"] = to_voigt(values.strain_gradient) / system.volume
         self.results = results
+        if self.parameters["warn_above"] is not None:
+            self._warn(system, self.parameters["warn_above"])
         if properties is not None and "stress" in properties and not system.has_volume:
             raise PropertyNotImplementedError(
                 "the stress needs a cell with three independent vectors; set one with "

@@ -118,9 +118,10 @@ def _tour(options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from .fit import FitSettings, fit
+    from .fit import fit
     from .plotting import parity_plot, require_format
     from .report import error_table
+    from .settings import FitSettings
     from .transforms import GridSettings
 
     target = Path(options.output)
@@ -142,7 +143,15 @@ def _fit(options: argparse.Namespace) -> None:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
         raise InputError(f"{listed} does not go with --transform {options.transform}")
     main_settings = _given(
-        options, "channels", "columns", "sigma_energy", "sigma_force", "sigma_stress", "ridge", "folds"
+        options,
+        "channels",
+        "columns",
+        "sigma_energy",
+        "sigma_force",
+        "sigma_stress",
+        "ridge",
+        "folds",
+        "members",
     )
     settings = FitSettings(
         transform=options.transform,
@@ -369,7 +378,7 @@ def _add_tour(commands: Any) -> None:
 
 
 def _add_fit(commands: Any) -> None:
-    from .fit import TRANSFORMS, FitSettings
+    from .settings import TRANSFORMS, FitSettings
     from .transforms import SitesSettings
 
     default = FitSettings()
@@ -425,7 +434,8 @@ def _add_fit(commands: Any) -> None:
         ("sigma-force", float, default.sigma_force, "the same for forces, eV/Å"),
         ("sigma-stress", float, default.sigma_stress, "the same for stresses, GPa"),
         ("ridge", float, "chosen by validation", "strength of the ridge"),
-        ("folds", int, default.folds, "folds of the validation"),
+        ("folds", int, default.folds, "parts that the data are dealt into for validation"),
+        ("members", int, default.members, "members of the committee that gives error bars, 0 for none"),
     ):
         weights.add_argument(f"--{name}", type=kind, help=_with_default(meaning, value))
     _add_keys(command)

@@ -15,3 +15,7 @@ class ModelFileError(InputError):
 
 class DeviceError(RuntimeError):
     """The device that was asked for is not there."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """What was computed is uncertain, or unlike what the model was trained on."""

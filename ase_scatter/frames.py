@@ -24,7 +24,8 @@ class Frame:
     """A structure with what a reference method gave for it.
 
     energy: total, eV. forces: (N, 3) eV/Å. stress: (6,) Voigt, eV/Å³, positive in tension.
-    group: the part of the data set that it belongs to ("" if the file does not say).
+    group: the part of the data set that it belongs to; source: what it was made from, shared by frames that
+    are correlated ("" if the file does not say).
     """
 
     system: System
@@ -32,6 +33,7 @@ class Frame:
     forces: NDArray[np.float64] | None = None
     stress: NDArray[np.float64] | None = None
     group: str = ""
+    source: str = ""
 
 
 def read_frames(
@@ -44,10 +46,10 @@ def read_frames(
     """All frames of a file, in its order.
 
     Labels are looked up under the given names in `atoms.info`, `atoms.arrays` and the attached
-    calculator; `info["group"]`, if there is one, becomes the group. Forces and stress may be
-    missing. The stress of structures that are not periodic in three dimensions is left out: their
-    volume is arbitrary. Raises InputError, naming the frame (counted from 0), for what cannot be
-    trained on.
+    calculator; `info["group"]`, if there is one, becomes the group, `info["source"]` the source.
+    Forces and stress may be missing. The stress of structures that are not periodic in three
+    dimensions is left out: their volume is arbitrary. Raises InputError, naming the frame (counted
+    from 0), for what cannot be trained on.
     """
     path = Path(path)
     if not path.is_file():
@@ -96,6 +98,7 @@ def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:
         forces=_label(atoms, "forces", keys["forces"], [(len(atoms), 3)]),
         stress=stress,
         group=str(atoms.info.get("group", "")),
+        source=str(atoms.info.get("source", "")),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
@@ -22,10 +22,12 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from . import transforms
+from .conventions import to_voigt
 from .core import ZBLCore
 from .errors import InputError, ModelFileError, UnknownElementError
 from .system import Evaluation, System
 from .transforms.base import Shapes, Transform
+from .uncertainty import Committee, Uncertainty
 
 FORMAT = "ase_scatter-model"
 VERSION = 1
@@ -41,7 +43,7 @@ class Model:
     name: for people. transform: the columns. weights: (n_columns,) in eV. e0: element → energy of
     the free atom in eV; its keys are the elements that the model knows. core: short-range
     repulsion, or None. metadata: what JSON can hold: provenance, citation, errors, reference
-    values, golden.
+    values, golden. committee: fits whose spread tells how sure the model is, or None.
     Raises InputError if the parts do not fit together.
     """
 
@@ -51,6 +53,7 @@ class Model:
     e0: Mapping[str, float]
     core: ZBLCore | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    committee: Committee | None = None
 
     def __post_init__(self) -> None:
         weights = np.array(self.weights, dtype=np.float64)
@@ -66,6 +69,10 @@ class Model:
             missing = [] if known is None else sorted(set(self.e0) - set(known.elements))
             if missing:
                 raise InputError(f"e0 names {', '.join(missing)}, which the {part} does not know")
+        if self.committee is not None and (
+            self.committee.weights.shape[1] != len(weights) or set(self.committee.e0) != set(self.e0)
+        ):
+            raise InputError("the committee's columns and elements are not those of the model")
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
         ordered = sorted(self.e0.items(), key=lambda item: atomic_numbers[item[0]])
@@ -96,15 +103,7 @@ class Model:
         the transform; E0 and core are always summed in float64 on the host. Raises
         UnknownElementError for elements that are not among `elements`.
         """
-        e0_k = np.full(len(chemical_symbols), np.nan)
-        e0_k[[atomic_numbers[symbol] for symbol in self.e0]] = list(self.e0.values())
-        atomic = e0_k[system.numbers]
-        if np.isnan(atomic).any():
-            unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic)]})
-            raise UnknownElementError(
-                f"model {self.name!r} does not know {', '.join(unknown)}; "
-                f"it was trained for {', '.join(self.elements)}"
-            )
+        atomic = self._atomic(system, self.e0)
         # The core first: it refuses atoms at the same place.
         core = None if self.core is None else self.core.evaluate(system)
         total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
@@ -112,6 +111,83 @@ class Model:
             total = total + core
         energies = None if total.energies is None else total.energies + atomic
         return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
+
+    def _atomic(self, system: System, e0: Mapping[str, float]) -> NDArray[np.float64]:
+        """Free-atom energy of each atom, (N,) in eV."""
+        e0_k = np.full(len(chemical_symbols), np.nan)
+        e0_k[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
+        atomic = e0_k[system.numbers]
+        if np.isnan(atomic).any():
+            unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic)]})
+            raise UnknownElementError(
+                f"model {self.name!r} does not know {', '.join(unknown)}; "
+                f"it was trained for {', '.join(self.elements)}"
+            )
+        return atomic
+
+    # ---- how sure it is --------------------------------------------------------------------------
+
+    def uncertainty(
+        self,
+        system: System,
+        shapes: Shapes | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Uncertainty:
+        """How far energy, forces and stress may be off, and how far the atoms are from the training data.
+
+        It takes about as long as one evaluation per member. Raises InputError for a model without a
+        committee.
+        """
+        committee = self._require_committee()
+        values = self._members(system, shapes, device, dtype)
+        factors = committee.factors
+        energy, force = factors.get("energy", np.nan), factors.get("force", np.nan)
+        forces = np.std([v.forces for v in values], axis=0, ddof=1)
+        local = [v.energies for v in values if v.energies is not None]
+        energies = energy * np.std(local, axis=0, ddof=1) if local else None
+        stress = None
+        if system.has_volume and "stress" in factors:
+            strain = np.array([to_voigt(v.strain_gradient) for v in values]) / system.volume
+            stress = factors["stress"] * float(np.sqrt(strain.var(axis=0, ddof=1).mean()))
+        grade = np.full(len(system), np.nan)
+        if committee.domain is not None:
+            grade = committee.domain.grade(self.transform, system)
+        return Uncertainty(
+            energy=energy * float(np.std([v.energy for v in values], ddof=1)),
+            energies=energies,
+            forces=force * np.sqrt(np.square(forces).mean(axis=1)),
+            stress=stress,
+            grade=grade,
+        )
+
+    def member(self, k: int) -> Model:
+        """The potential that member k of the committee is by itself, for the spread of any property."""
+        committee = self._require_committee()
+        e0 = {symbol: values[k] for symbol, values in committee.e0.items()}
+        return Model(f"{self.name}, member {k}", self.transform, committee.weights[k], e0, self.core)
+
+    def _members(self, system: System, shapes: Shapes | None, device: str, dtype: str) -> list[Evaluation]:
+        """Energies, forces and strain gradients of all members, without the core."""
+        committee = self._require_committee()
+        found = self.transform.evaluate_members(
+            system, committee.weights, shapes=shapes, device=device, dtype=dtype
+        )
+        whole = []
+        for k, values in enumerate(found):
+            atomic = self._atomic(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
+            energies = None if values.energies is None else values.energies + atomic
+            whole.append(replace(values, energy=values.energy + float(atomic.sum()), energies=energies))
+        return whole
+
+    def _require_committee(self) -> Committee:
+        if self.committee is None:
+            raise InputError(
+                f"model {self.name!r} has no committee, so that it cannot tell how sure it is; "
+                "fit it anew with members=12 (fit --members 12)"
+            )
+        return self.committee
 
     # ---- a check that travels with the model -----------------------------------------------------
 
@@ -179,6 +255,9 @@ class Model:
         rows.append(("core", core))
         rows += [(f"E0 {symbol} (eV)", f"{energy:.6f}") for symbol, energy in self.e0.items()]
         rows += _flattened({k: v for k, v in self.metadata.items() if k != "golden"})
+        if self.committee is not None:
+            rows.append(("committee", f"{len(self.committee)} members"))
+            rows += [(f"committee factor {k}", f"{v:.3g}") for k, v in self.committee.factors.items()]
         rows.append(("golden values", "yes" if "golden" in self.metadata else "no"))
         width = max(len(label) for label, _ in rows)
         return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
@@ -216,6 +295,9 @@ class Model:
         }
         try:
             document["sha256"] = _checksum(content)
+            if self.committee is not None:
+                document["committee"] = self.committee.to_dict()
+                document["committee_sha256"] = _checksum(document["committee"])
             text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
         except (TypeError, ValueError) as error:
             raise InputError(f"the model cannot be written as JSON: {error}") from error
@@ -234,7 +316,10 @@ class Model:
         source = _find(name_or_path)
         document = _parse(source)
         content = {key: document[key] for key in ("transform", "weights", "e0", "core")}
-        if _checksum(content) != document["sha256"]:
+        committee = document.get("committee")
+        if _checksum(content) != document["sha256"] or (
+            committee is not None and _checksum(committee) != document.get("committee_sha256")
+        ):
             raise ModelFileError(
                 f"{source} is damaged: its numbers do not fit its checksum; get the file anew"
             )
@@ -246,6 +331,7 @@ class Model:
                 e0=content["e0"],
                 core=None if content["core"] is None else ZBLCore.from_dict(content["core"]),
                 metadata=document["metadata"],
+                committee=None if committee is None else Committee.from_dict(committee),
             )
         except InputError as error:
             raise ModelFileError(f"{source} cannot be used: {error}") from error

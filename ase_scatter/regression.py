@@ -82,39 +82,39 @@ class Moments:
         residual = weights @ self.gram @ weights - 2.0 * weights @ self.moment + self.square
         return float(np.sqrt(max(float(residual), 0.0) / self.count))
 
+    def loss(self, weights: Vector) -> float:
+        """Sum of squares of Aw − b."""
+        return self.rmse(weights) ** 2 * self.count if self.count else 0.0
+
 
 class Stream:
-    """Adds up the moments of rows that come in small pieces, many at a time."""
+    """Adds up the moments of rows that come in small pieces.
 
-    def __init__(self, n: int, chunk: int = 2048) -> None:
-        self._gram, self._moment = np.zeros((n, n)), np.zeros(n)
-        self._square, self._count = 0.0, 0
+    Fewer rows than columns are kept as they are, which takes less memory than their Gram matrix.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._sum: Moments | None = None
         self._rows: list[NDArray[np.floating]] = []
         self._targets: list[Vector] = []
-        self._chunk = chunk
+        self._waiting = 0
 
     def add(self, rows: NDArray[np.floating], targets: Vector) -> None:
         """Rows (r, n) and targets (r,)."""
         self._rows.append(rows)
         self._targets.append(targets)
-        if sum(map(len, self._targets)) >= self._chunk:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        a = np.concatenate(self._rows).astype(np.float64, copy=False)
-        b = np.concatenate(self._targets)
-        self._rows, self._targets = [], []
-        self._gram += a.T @ a
-        self._moment += a.T @ b
-        self._square += float(b @ b)
-        self._count += len(b)
+        self._waiting += len(targets)
+        if self._waiting >= max(2048, self._n):
+            self._sum = self.moments()
+            self._rows, self._targets, self._waiting = [], [], 0
 
     def moments(self) -> Moments:
         """Of all rows so far."""
-        self._flush()
-        return Moments(self._gram, self._moment, self._square, self._count)
+        known = Moments.empty(self._n) if self._sum is None else self._sum
+        if not self._waiting:
+            return known
+        return known + Moments.of(np.concatenate(self._rows), np.concatenate(self._targets))
 
 
 def solve(moments: Moments, penalty: Vector) -> Vector:
@@ -149,8 +149,8 @@ def select(
     """Indices of n_select columns in the order of their choice, the forced ones first.
 
     price: (n,) positive; a column's gain is divided by it, so that of two columns that say nearly the
-    same the cheaper one is taken. Fewer are returned when the remaining columns are combinations of the
-    chosen ones.
+    same the cheaper one is taken, and none whose price is infinite. Fewer are returned when the remaining
+    columns are combinations of the chosen ones.
     """
     if n_select < 1:
         raise InputError("at least one column must be selected")
@@ -159,12 +159,13 @@ def select(
     diagonal = size.copy()  # of the Gram matrix of what is left of the columns
     active = size > 0
     cost = np.ones(len(size)) if price is None else price
+    affordable = np.isfinite(cost)
     chosen: list[int] = []
     rows = np.empty((min(n_select, len(size)), len(size)))  # the Cholesky factor's
     queue = [] if forced is None else [int(i) for i in forced]
     while len(chosen) < n_select:
         # A column whose remainder is rounding error has nothing left to say.
-        usable = active & (diagonal > 1e-12 * size)
+        usable = active & (diagonal > 1e-12 * size) & affordable
         if queue:
             best = queue.pop(0)
             if not usable[best]:

@@ -199,8 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     result.model.save(target, overwrite=options.force)
     print(error_table(result.errors))
-    columns = {size: f"{loss:.4g}" for size, loss in result.column_scores.items()}
-    ridges = {f"{ridge:.0e}": f"{loss:.4g}" for ridge, loss in result.ridge_scores.items()}
+    columns = {size: f"{loss:.4g}" for size, loss in result.validation.by_size.items()}
+    ridges = {f"{ridge:.0e}": f"{loss:.4g}" for ridge, loss in result.validation.by_ridge.items()}
     print(f"\nvalidation loss by ridge: {ridges}\nvalidation loss by number of columns: {columns}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     seconds = perf_counter() - start

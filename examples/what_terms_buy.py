@@ -21,7 +21,8 @@ from ase.build import bulk
 from fit_potentials import SETTINGS
 
 from ase_scatter import InputError, Model, SitesTransform, read_frames, threads
-from ase_scatter.fit import Problem, predict
+from ase_scatter.design import Problem
+from ase_scatter.fit import predict, solve
 from ase_scatter.metrics import errors
 from ase_scatter.report import text_table
 from ase_scatter.system import System
@@ -69,26 +70,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     with threadpoolctl.threadpool_limits(1):
-        moments = problem.moments()
+        normals = problem.normals()
     everything = problem.transform
     assert isinstance(everything, SitesTransform)
     rows = []
     for label, kinds in CHOICES.items():
         kept = [k for k, column in enumerate(everything.terms) if column.term.kind in kinds]
-        problem.transform, problem.n = everything.subset(kept), len(kept)
-        index = np.array([*kept, *range(everything.n_columns, everything.n_columns + 1)])
-        transform, e0, weights, _, columns = problem.solve([m.columns(index) for m in moments])
-        model = Model(name, transform, weights, e0, problem.core)
+        settings = replace(problem.settings, members=0)
+        model, validation, _ = solve(problem, normals, settings, name, among=kept)
         table = errors(predict(model, [f.system for f in test], workers=options.workers), test)["all"]
         rows.append(
             [
                 label,
                 str(len(kept)),
-                str(len(weights)),
-                f"{list(columns.values())[-1]:.3f}",
+                str(len(model.weights)),
+                f"{min(validation.by_size.values()):.3f}",
                 f"{table['energy_mae']:.2f}",
                 f"{table['force_mae']:.4f}",
-                f"{microseconds(replace(model)):.0f}",
+                f"{microseconds(model):.0f}",
             ]
         )
         print(*rows[-1], flush=True) if not options.quiet else None

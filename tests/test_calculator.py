@@ -171,6 +171,7 @@ def test_parameters_identify_the_model(atoms, pair_model):
         "device": "cpu",
         "dtype": "float64",
         "grid_shape": None,
+        "warn_above": None,
     }
 
 

@@ -9,15 +9,17 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from ase_scatter.conventions import GPA, to_voigt
+from ase_scatter.design import LARGEST_SHIFT, Problem, parts_of
 from ase_scatter.errors import InputError
-from ase_scatter.fit import LARGEST_SHIFT, FitSettings, Problem, _folds, default_scales, fit, predict
+from ase_scatter.fit import fit, predict
 from ase_scatter.frames import Frame
 from ase_scatter.model import Model
+from ase_scatter.settings import FitSettings, default_scales
 from ase_scatter.system import System
 from ase_scatter.transforms import GridSettings, SitesSettings, SitesTransform, StackedTransform
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(3, 1), inner=(2,), outer=(1,))
-SETTINGS = FitSettings(transform="grid", grid=GRID, columns=40, folds=3)
+SETTINGS = FitSettings(transform="grid", grid=GRID, columns=40)
 
 
 def frames_of(make, calculator, count, group=""):
@@ -66,7 +68,7 @@ def test_errors_and_predictions(result, emt):
     assert table["all"]["force_mae"] < np.abs(forces).mean() / 5
     predicted = np.concatenate([p.forces.ravel() for p in result.predictions["test"]])
     assert table["all"]["force_mae"] == pytest.approx(np.abs(predicted - forces).mean())
-    assert result.model.transform.n_columns == 40
+    assert result.model.transform.n_columns <= result.validation.best[1] <= 40
     assert result.model.elements == ("Ni", "Cu")
 
 
@@ -77,7 +79,7 @@ def test_a_refit_is_the_same_bit_for_bit(result, emt):
 
 
 SITES = {"first": (3, 1), "inner": (1,), "outer": (1,), "triple": 2, "exponents2": (1.0,)}
-ON_SITES = FitSettings(sites=SITES, columns=80, folds=3)
+ON_SITES = FitSettings(sites=SITES, columns=80)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def on_sites(emt):
 def test_a_fit_on_sites(on_sites, result, emt):
     model = on_sites.model
     assert isinstance(model.transform, SitesTransform)
-    assert model.transform.n_columns == 80
+    assert 10 < model.transform.n_columns <= 80
     # About as good as the grid: EMT is short-ranged.
     assert on_sites.errors["test"]["all"]["force_mae"] < 1.4 * result.errors["test"]["all"]["force_mae"]
     again = fit(emt[:18], settings=ON_SITES, progress=False, name="CuNi", workers=1)
@@ -117,21 +119,22 @@ def test_a_fit_on_both_measures(result, on_sites, emt):
     transform = both.model.transform
     assert isinstance(transform, StackedTransform)
     assert {part.kind for part in transform.parts} == {"sites", "grid"}
-    assert transform.n_columns == 60
+    assert transform.n_columns <= 60
     least = min(r.errors["test"]["all"]["force_mae"] for r in (result, on_sites))
-    assert both.errors["test"]["all"]["force_mae"] < 1.4 * least
+    assert both.errors["test"]["all"]["force_mae"] < 1.7 * least
     both.model.check_golden()
 
 
 def test_the_ridge_is_the_best_on_frames_left_out(emt):
     settings = replace(SETTINGS, ridges=(1e-8, 1.0))
     chosen = fit(emt[:12], settings=settings, progress=False, workers=1)
-    best = min(chosen.ridge_scores, key=chosen.ridge_scores.get)
-    assert max(chosen.ridge_scores.values()) > 2 * chosen.ridge_scores[best]
+    scores = chosen.validation.by_ridge
+    best = min(scores, key=scores.get)
+    assert best == chosen.validation.best[0]
+    assert max(scores.values()) > 2 * scores[best]
     by_hand = fit(emt[:12], settings=replace(SETTINGS, ridge=best), progress=False, workers=1)
     assert np.array_equal(chosen.model.weights, by_hand.model.weights)
-    assert chosen.column_scores.keys() == by_hand.column_scores.keys()
-    assert max(chosen.column_scores) == chosen.model.transform.n_columns
+    assert chosen.validation.by_size == by_hand.validation.by_size
 
 
 def test_errors_fall_as_columns_are_added(emt):
@@ -192,8 +195,12 @@ def test_loss_is_the_one_that_is_written_down(emt):
     frames = emt[:3]
     settings = replace(SETTINGS, dtype="float64", core=False, folds=2)
     problem = Problem(settings, ["Cu", "Ni"], frames, 1, False)
-    matrix, target = problem._rows((1, frames[1]))
-    assert matrix.shape == (1 + 3 + 12 + 6, problem.n + 2)
+    rows = problem.rows((1, frames[1]))
+    kinds = ("energy", "net", "force", "stress")
+    assert [len(rows.target[kind]) for kind in kinds] == [1, 3, 12, 6]
+    matrix = np.concatenate([rows.matrix[kind] / settings.sigmas[kind] for kind in kinds])
+    target = np.concatenate([rows.target[kind] / settings.sigmas[kind] for kind in kinds])
+    assert matrix.shape == (22, problem.n + 2)
     weights = np.random.default_rng(0).normal(size=problem.n) / problem.n
     e0 = np.array([-0.3, 0.4])  # Ni, Cu
     residual = matrix @ np.append(weights, e0) - target
@@ -215,12 +222,12 @@ def test_loss_is_the_one_that_is_written_down(emt):
 def test_every_frame_is_in_one_fold_and_groups_are_spread():
     system = System.from_atoms(bulk("Cu"))
     frames = [Frame(system, 0.0, None, None, group) for group in "aaaaaabbbbbb"]
-    folds = np.array(_folds(frames, 3))
+    folds = np.array(parts_of(frames, 3))
     for group in (folds[:6], folds[6:]):
         assert np.bincount(group, minlength=3).tolist() == [2, 2, 2]
     # Groups of one frame each do not all lie in the first fold.
     singles = [replace(frame, group=str(i)) for i, frame in enumerate(frames)]
-    assert np.bincount(_folds(singles, 3)).tolist() == [4, 4, 4]
+    assert np.bincount(parts_of(singles, 3)).tolist() == [4, 4, 4]
 
 
 def test_test_frames_do_not_change_the_model(result, emt):

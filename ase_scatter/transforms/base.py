@@ -91,6 +91,22 @@ class Transform(ABC):
     ) -> Evaluation:
         """Σ_λ w_λ S_λ with forces and strain gradient, in one adjoint pass."""
 
+    def evaluate_members(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> list[Evaluation]:
+        """`evaluate` with each row of weights (n_members, n_columns)."""
+        return [self.evaluate(system, row, shapes=shapes, device=device, dtype=dtype) for row in weights]
+
+    def local_features(self, system: System) -> NDArray[np.float64]:
+        """Values of all columns at each atom (N, n_columns), or (1, n_columns) their mean per atom."""
+        return self.features(system)[None] / len(system)
+
     @abstractmethod
     def jacobian(
         self,

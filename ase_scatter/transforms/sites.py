@@ -182,11 +182,6 @@ class SitesTransform(Transform):
             raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
         return np.append(weights, 0.0)
 
-    def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
-        """Weights per term and element, 0 where there is no column."""
-        padded = self._padded(weights)
-        return {term: padded[index] for term, index in self._index.items()}
-
     # ---- calibration ----------------------------------------------------------------------------
 
     def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> SitesTransform:
@@ -235,6 +230,15 @@ class SitesTransform(Transform):
                     values[column] = at_atoms[kind == element].sum(dtype=np.float64)
         return values
 
+    def local_features(self, system: System) -> NDArray[np.float64]:
+        values = np.zeros((len(system), self.n_columns))
+        kind = self._kinds(system)
+        for term, at_atoms in self._around(system, "cpu", "float64").features():
+            for element, column in enumerate(self._index[term].tolist()):
+                if column >= 0:
+                    values[kind == element, column] = at_atoms[kind == element]
+        return values
+
     def evaluate(
         self,
         system: System,
@@ -244,25 +248,43 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Evaluation:
+        rows = np.asarray(weights, dtype=np.float64)[None]
+        return self.evaluate_members(system, rows, device=device, dtype=dtype)[0]
+
+    def evaluate_members(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> list[Evaluation]:
         require_dtype(dtype)
+        rows = [self._padded(row) for row in weights]
         if device == "cpu":
             # Compiled code computes in float64, faster than array code would in float32.
-            energies, forces, strain = self._compiled(system, self._padded(weights))
+            several = self._compiled(system, rows)
         else:
             around = self._around(system, device, dtype)
-            energies, forces, strain = around.evaluate(self._weights(weights))
-        return Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
+            several = [
+                around.evaluate({term: row[index] for term, index in self._index.items()}) for row in rows
+            ]
+        return [
+            Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
+            for energies, forces, strain in several
+        ]
 
     def _compiled(
-        self, system: System, padded: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes."""
+        self, system: System, rows: Sequence[NDArray[np.float64]]
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+        """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes, for each row of
+        weights; the fields are the same for all."""
         layout = self._layout
         plan = layout.plan
         near = CACHE.neighbors(system, self.cutoff)
         kind = self._kinds(system)
         n, n_sources = len(system), len(plan.source)
-        tables = tuple(padded[places] for places in self._places)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.
         shapes = (
@@ -273,22 +295,40 @@ class SitesTransform(Transform):
             (near.n_pairs, 3),
         )
         a, g, kept, back, force = buffers = _BUFFERS.take(shapes)
-        energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 6))
+        virial = np.empty((n, 6))
         factors = prefactors(plan.l_max)
-
-        threads.over_ranges(n, LEAST_PER_THREAD, kernels.fields, plan, factors, *where, a, g)
-        threads.over_ranges(
-            n, LEAST_PER_THREAD, kernels.terms, plan, factors, tables, *where,
-            a, g, kept, energies, back, force,
-        )  # fmt: skip
-        threads.over_ranges(
-            n, LEAST_PER_THREAD, kernels.adjoint, plan, factors, *where, near.reverse,
-            a, g, kept, back, force, virial,
-        )  # fmt: skip
-        threads.over_ranges(n, LEAST_PER_THREAD, kernels.collect, near.first, near.reverse, force, forces)
+        least = LEAST_PER_THREAD
+        threads.over_ranges(n, least, kernels.fields, plan, factors, *where, a, g)
+        fields = a.copy() if len(rows) > 1 else a  # pass 2 writes over them
+        several = []
+        for row in rows:
+            if a is not fields:
+                a[:] = fields
+            tables = tuple(row[places] for places in self._places)
+            energies, forces = np.empty(n), np.empty((n, 3))
+            threads.over_ranges(
+                n, least, kernels.terms, plan, factors, tables, *where, a, g, kept, energies, back, force
+            )
+            threads.over_ranges(
+                n,
+                least,
+                kernels.adjoint,
+                plan,
+                factors,
+                *where,
+                near.reverse,
+                a,
+                g,
+                kept,
+                back,
+                force,
+                virial,
+            )
+            threads.over_ranges(n, least, kernels.collect, near.first, near.reverse, force, forces)
+            xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
+            several.append((energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])))
         _BUFFERS.give_back(shapes, buffers)
-        xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
-        return energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        return several
 
     def jacobian(
         self,

@@ -81,6 +81,31 @@ class StackedTransform(Transform):
         ]
         return sum(values[1:], start=values[0])
 
+    def evaluate_members(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> list[Evaluation]:
+        several = [
+            part.evaluate_members(system, weights[:, which], shapes=shapes, device=device, dtype=dtype)
+            for part, which in zip(self.parts, self._bounds, strict=True)
+        ]
+        return [sum(values[1:], start=values[0]) for values in zip(*several, strict=True)]
+
+    def local_features(self, system: System) -> NDArray[np.float64]:
+        """Of the parts that are sums over atoms, zero for the others; of all, where no part is."""
+        if not any(part.per_atom for part in self.parts):
+            return super().local_features(system)
+        values = np.zeros((len(system), self.n_columns))
+        for part, which in zip(self.parts, self._bounds, strict=True):
+            if part.per_atom:
+                values[:, which] = part.local_features(system)
+        return values
+
     def jacobian(
         self,
         system: System,
