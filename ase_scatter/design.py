@@ -132,13 +132,14 @@ class Problem:
                 sample.append(Sample(k, _thinned(rows, fraction)))
         return Normals(parts, sample)
 
-    def regression(self, among: Sequence[int] | None = None) -> Regression:
+    def regression(self, among: Sequence[int] | None = None, thrift: float | None = None) -> Regression:
         """How weights follow from the normal equations: E0 is always fitted, unless it is given.
 
-        among: the columns to choose from, None for all.
+        among: the columns to choose from, None for all. thrift: another than that of the settings.
         """
+        thrift = self.settings.thrift if thrift is None else thrift
         price = np.ones(self.width)
-        price[: self.n] = [column.cost**self.settings.thrift for column in self.transform.columns]
+        price[: self.n] = [column.cost**thrift for column in self.transform.columns]
         if among is not None:
             price[np.setdiff1d(np.arange(self.n), among)] = np.inf
         forced = np.arange(self.n, self.width if self.settings.e0 is None else self.n)

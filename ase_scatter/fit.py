@@ -126,10 +126,10 @@ def solve(
 ) -> tuple[Model, Validation, dict[str, HeldOut]]:
     """Model and committee from normal equations, and what they were chosen and calibrated by.
 
-    settings: sigmas, ridges, columns and members are used; they may differ from those of the problem.
+    settings: sigmas, thrift, ridges, columns and members are used; they may differ from those of the problem.
     among: the columns to choose from, None for all.
     """
-    regression = problem.regression(among)
+    regression = problem.regression(among, settings.thrift)
     parts = normals.weighted(settings.sigmas)
     total = Moments.summed(parts)
     usable = (np.diag(total.gram) > 0) & np.isfinite(regression.price)

@@ -103,7 +103,7 @@ class Model:
         the transform; E0 and core are always summed in float64 on the host. Raises
         UnknownElementError for elements that are not among `elements`.
         """
-        atomic = self._atomic(system, self.e0)
+        atomic = self.free_atoms(system)
         # The core first: it refuses atoms at the same place.
         core = None if self.core is None else self.core.evaluate(system)
         total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
@@ -112,8 +112,12 @@ class Model:
         energies = None if total.energies is None else total.energies + atomic
         return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
 
-    def _atomic(self, system: System, e0: Mapping[str, float]) -> NDArray[np.float64]:
-        """Free-atom energy of each atom, (N,) in eV."""
+    def free_atoms(self, system: System, e0: Mapping[str, float] | None = None) -> NDArray[np.float64]:
+        """Free-atom energy of each atom, (N,) in eV; UnknownElementError for elements without one.
+
+        e0: other energies than the model's own.
+        """
+        e0 = self.e0 if e0 is None else e0
         e0_k = np.full(len(chemical_symbols), np.nan)
         e0_k[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
         atomic = e0_k[system.numbers]
@@ -176,7 +180,7 @@ class Model:
         )
         whole = []
         for k, values in enumerate(found):
-            atomic = self._atomic(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
+            atomic = self.free_atoms(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
             energies = None if values.energies is None else values.energies + atomic
             whole.append(replace(values, energy=values.energy + float(atomic.sum()), energies=energies))
         return whole

@@ -18,8 +18,11 @@ from scipy.interpolate import CubicHermiteSpline
 
 from .errors import InputError
 from .frames import Frame
+from .learning import Point
 from .metrics import Prediction, energy_pairs, force_pairs, stress_pairs
 from .properties import Barrier, EnergyVolume
+from .selection import Choice
+from .tuning import Tuning
 
 # Okabe and Ito's palette, which most colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B2A100")
@@ -232,6 +235,80 @@ def columns_plot(
     ax.set_xticks(sizes)
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_locator(NullLocator())
+    _tidy(ax, title)
+    return _written(figure, path)
+
+
+def calibration_plot(
+    bins: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path | None = None, *, title: str = ""
+) -> Figure:
+    """Stated against true bands on data kept out, by kind of label (a model's `calibration` bins)."""
+    units = {"energy": ("Energy", "eV/atom"), "force": ("Force", "eV/Å"), "stress": ("Stress", "GPa")}
+    figure = Figure(figsize=(4.1 * len(bins), 4.3), layout="constrained")
+    axes = figure.subplots(1, len(bins), squeeze=False)[0]
+    for ax, (kind, rows) in zip(axes, bins.items(), strict=True):
+        name, unit = units[kind]
+        stated, true = ([row[key] for row in rows] for key in ("band", "true"))
+        positive = [v for v in (*stated, *true) if v > 0]
+        limits = (0.7 * min(positive), 1.4 * max(positive))
+        ax.plot(limits, limits, "-", lw=0.8, color=INK)
+        ax.plot(stated, true, "o-", ms=5, color=COLOURS[0])
+        ax.set(
+            xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal",
+            xlabel=f"stated 90 % band ({unit})", ylabel=f"true 90 % of errors ({unit})",
+        )  # fmt: skip
+        _tidy(ax, name)
+    if title:
+        figure.suptitle(title, color=INK)
+    return _written(figure, path)
+
+
+def tuning_plot(tuning: Tuning, path: str | Path | None = None, *, title: str = "") -> Figure:
+    """Score against cost of each trial, the best marked."""
+    figure = Figure(figsize=(6.0, 4.3), layout="constrained")
+    ax = figure.subplots()
+    ax.plot([t.microseconds for t in tuning.trials], [t.score for t in tuning.trials], "o", color=COLOURS[0])
+    ax.plot(tuning.best.microseconds, tuning.best.score, "o", ms=11, mfc="none", color=COLOURS[1])
+    ax.annotate("best", (tuning.best.microseconds, tuning.best.score), (8, 8), textcoords="offset points")
+    ax.set(xlabel="µs/atom (energy, forces, stress; one thread)", ylabel="error on data left out (first = 1)")
+    _tidy(ax, title)
+    return _written(figure, path)
+
+
+def learning_plot(points: Sequence[Point], path: str | Path | None = None, *, title: str = "") -> Figure:
+    """Energy and force errors against the number of training structures, a line for each potential."""
+    keys = [
+        (key, label)
+        for key, label in (("energy_mae", "energy MAE (meV/atom)"), ("force_mae", "force MAE (eV/Å)"))
+        if any(key in p.errors for p in points)
+    ]
+    figure = Figure(figsize=(4.6 * len(keys), 4.0), layout="constrained")
+    axes = figure.subplots(1, len(keys), squeeze=False)[0]
+    for ax, (key, label) in zip(axes, keys, strict=True):
+        for index, name in enumerate(dict.fromkeys(p.name for p in points)):
+            mine = [p for p in points if p.name == name and key in p.errors]
+            values = [p.errors[key] for p in mine]
+            ax.plot([p.n_frames for p in mine], values, "o-", color=_colour(index), label=name)
+        ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel=label)
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticks(sorted({p.n_frames for p in points}))
+        _tidy(ax)
+    axes[0].legend(frameon=False)
+    if title:
+        figure.suptitle(title, color=INK)
+    return _written(figure, path)
+
+
+def choice_plot(choice: Choice, path: str | Path | None = None, *, title: str = "") -> Figure:
+    """What each chosen structure adds, and the largest doubt that is left after it."""
+    figure = Figure(figsize=(6.0, 4.3), layout="constrained")
+    ax = figure.subplots()
+    number = range(1, 1 + len(choice.chosen))
+    ax.plot(number, choice.doubts, "o", ms=4, color=COLOURS[0], label="doubt about the one taken")
+    ax.plot(number, choice.largest_doubt, "-", color=COLOURS[1], label="largest doubt left")
+    ax.set(yscale="log", xlabel="structures taken", ylabel="doubt (over the noise)")
+    ax.legend(frameon=False)
     _tidy(ax, title)
     return _written(figure, path)
 

@@ -1,0 +1,133 @@
+"""What the commands share: options, files that are read and written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+
+
+def claim(paths: Iterable[Path], force: bool) -> None:
+    """Refuse, before any work is done, what could not be written after it."""
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; give the name of a file")
+        if path.exists() and not force:
+            raise InputError(f"{path} exists already; choose another name, or overwrite it with --force")
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path} cannot be written: {path.parent} is no folder that you may write to")
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def keys_of(options: argparse.Namespace) -> dict[str, str]:
+    return given(options, "energy_key", "forces_key", "stress_key")
+
+
+def frames_or_path(path: str, options: argparse.Namespace) -> Any:
+    """What `fit` is given: the path, whose checksum it keeps, unless labels have other names."""
+    from ..frames import read_frames
+
+    keys = keys_of(options)
+    return read_frames(path, **keys) if keys else path
+
+
+def structures(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
+    """Labelled frames (none if the file has no energies) and the systems of all structures."""
+    from ase.io import read
+
+    from ..frames import read_frames
+    from ..system import System
+
+    keys = keys_of(options)
+    energy = keys.get("energy_key", "energy")
+    try:
+        structures = read(options.file, index=":", do_not_split_by_at_sign=True)
+    except Exception:
+        structures = None  # read_frames says what is wrong with the file
+    if structures and not keys:
+        results = [atoms.calc.results if atoms.calc is not None else {} for atoms in structures]
+        labelled = (
+            energy in atoms.info or energy in found for atoms, found in zip(structures, results, strict=True)
+        )
+        if not any(labelled):
+            return [], [System.from_atoms(atoms) for atoms in structures]
+    frames = read_frames(options.file, **keys)
+    return frames, [frame.system for frame in frames]
+
+
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that were given; the others keep the defaults of what they are passed to."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def numbers(kind: type) -> Any:
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part) for part in text.split(","))
+
+    parse.__name__ = f"comma-separated {kind.__name__}"  # what argparse calls it in its errors
+    return parse
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def new_command(commands: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
+    command.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="(default: %(default)s)"
+    )
+
+
+def add_keys(command: argparse.ArgumentParser) -> None:
+    labels = command.add_argument_group("labels", "names of the labels, where they are not ASE's own")
+    for name in ("energy", "forces", "stress"):
+        labels.add_argument(f"--{name}-key", metavar="NAME", help=with_default(f"of the {name}", name))
+
+
+def add_common(command: argparse.ArgumentParser, *, workers: str, default: int | None = 1) -> None:
+    shown = "one per core" if default is None else str(default)
+    command.add_argument("--workers", type=positive, default=default, help=with_default(workers, shown))
+    command.add_argument("--force", action="store_true", help="overwrite existing files")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def both_defaults(sites: Any, grid: Any) -> str:
+    """The defaults of the two transforms, as one text."""
+
+    def text(value: Any) -> str:
+        return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else f"{value:g}"
+
+    return f"{text(sites)} for sites, {text(grid)} for grid"
+
+
+def with_default(meaning: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        value = ",".join(f"{entry:g}" for entry in value)
+    return f"{meaning} (default: {value})"
+
+
+positive.__name__ = "positive integer"  # what argparse calls it in its errors

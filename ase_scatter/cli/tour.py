@@ -1,0 +1,82 @@
+"""The command `tour`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .common import add_common, add_device, claim, new_command, positive, write_json
+
+DEFAULT_MODEL = "Si"
+
+TOUR_EXAMPLES = """examples:
+  ase-scatter tour                               the shipped silicon model, into tour-Si/
+  ase-scatter tour --model Mo --out mo           another shipped model
+  ase-scatter tour --model mine.json --element W --images 5
+"""
+
+
+def run_tour(options: argparse.Namespace) -> None:
+    from ..model import Model
+    from ..plotting import barrier_plot, elastic_plot, eos_plot
+    from ..tour import element_of, references_of, tour
+
+    model = Model.load(options.model)
+    element_of(model, options.element)
+    out = Path(options.out or f"tour-{model.name}")
+    names = ("tour.json", "energy-volume.png", "elastic.png", "barrier.png")
+    data, curve, elastic, barrier = (out / name for name in names)
+    out.mkdir(parents=True, exist_ok=True)
+    claim([data, curve, elastic, barrier], options.force)
+
+    result = tour(
+        model,
+        element=options.element,
+        device=options.device,
+        dtype=options.dtype,
+        images=options.images,
+        workers=options.workers,
+        progress=not options.quiet,
+    )
+    references = references_of(model)
+    title = f"{result.element}, model {model.name}"
+    length = references.get("DFT", {}).get("a")
+    volume = None if length is None else length**3 / result.curve.n_atoms
+    eos_plot(result.curve, curve, reference_volume=volume, title=title)
+    shown = {"C11": "C11", "C12": "C12", "C44": "C44", "C44_clamped": "C44\n(clamped ions)"}
+    sources = {model.name: result.values(), **references}
+    elastic_plot(
+        {
+            source: {label: values.get(name) for name, label in shown.items()}
+            for source, values in sources.items()
+        },
+        elastic,
+        title=title,
+    )
+    heights = {source: values.get("vacancy_migration") for source, values in references.items()}
+    barrier_plot(
+        result.barrier,
+        barrier,
+        references={source: height for source, height in heights.items() if height is not None},
+        title=f"Vacancy hop, {title}",
+    )
+    write_json(data, result.to_dict())
+    print(f"{result.element} ({result.structure}) with model {model.name} {model.hash}\n")
+    print(result.table())
+    print(f"\n{result.seconds:.0f} s; {', '.join(names)} are in {out}")
+
+
+def add_tour(commands: Any) -> None:
+    text = "relax, strain and break a crystal with a model, beside published values"
+    command = new_command(commands, "tour", run_tour, text, TOUR_EXAMPLES)
+    command.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a shipped name or a file (default: %(default)s)"
+    )
+    command.add_argument("--out", metavar="DIR", help="folder for plots and data (default: tour-MODEL)")
+    command.add_argument("--element", help="which of the model's elements (default: its only one)")
+    command.add_argument(
+        "--images", type=positive, default=5, help="moving images of the band (default: %(default)s)"
+    )
+    add_device(command)
+    add_common(command, workers="images of the band that are evaluated at once")

@@ -1,0 +1,302 @@
+"""Does selection and bagging make a linear model extrapolate? Lithium silicides, after Sinz et al. (2020).
+
+    python examples/li_si/study.py --data DIR --out lisi/
+
+DIR holds lisi_train.extxyz, lisi_test.extxyz, lisi_large.extxyz, lisi_barriers.extxyz,
+lisi_relaxed.extxyz and lisi_properties.json (DFTB results for amorphous and crystalline Li–Si). The
+potential is trained on small amorphous cells and a few rattled crystals alone. Then come: unseen cells,
+cells of hundreds of atoms, elastic constants and bulk moduli of relaxed crystals and glasses, and the
+barrier of lithium in silicon. Three models are compared, from the same sums over the data: all columns,
+selected columns, selected and bagged; each number stands beside its reference, those of the bagged one with
+the error bar of the committee. Tables are printed; study.json, study.png and the potential LiSi.json are
+written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from ase import Atoms
+from ase.io import read
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from ase_scatter import FitSettings, Frame, InputError, Model, ScatteringCalculator, fit, read_frames
+from ase_scatter.committee import geometric_mean
+from ase_scatter.design import Problem
+from ase_scatter.fit import predict, solve
+from ase_scatter.metrics import energy_pairs, errors
+from ase_scatter.properties import elastic_constants, migration_barrier, relax_cell, relax_positions
+from ase_scatter.regression import Moments
+from ase_scatter.report import text_table
+
+SETTINGS = FitSettings(columns=500)
+
+CITATION = (
+    "Reference data: DFTB after Ma. B. Oviedo, F. Fernandez, M. Otero, E. P. M. Leiva, S. A. Paz, "
+    "J. Phys. Chem. A 127, 2637 (2023), doi:10.1021/acs.jpca.3c00075 (repository alexispaz/DFTB_LiSi, "
+    "CC BY-SA 4.0), with smoothed tables; crystal structures from the Materials Project, A. Jain et al., APL "
+    "Materials 1, 011002 (2013)"
+)
+
+# Voigt entries of the crystals, numbered from 1.
+ELASTIC = {
+    "Si": ("C11", "C12", "C44"),
+    "LiSi": ("C11", "C12", "C13", "C33", "C44", "C66"),
+    "Li15Si4": ("C11", "C12", "C44"),
+}
+GLASSES = ("3-Li0Si12", "Li12Si12-3")
+BARRIER = "Li in Si, barrier (eV)"
+
+
+def references(data: Path) -> dict[str, float]:
+    """What the reference method gives, by the names that `properties` uses."""
+    table = json.loads((data / "lisi_properties.json").read_text())
+    values = {}
+    for crystal, entries in ELASTIC.items():
+        known = table["crystals"][crystal]
+        for entry in entries:
+            values[f"{crystal}, {entry} (GPa)"] = known["elastic_constants_GPa"][entry]
+        values[f"{crystal}, B (GPa)"] = known["K_voigt_GPa"]
+    values["Li, B (GPa)"] = table["crystals"]["Li"]["K_voigt_GPa"]
+    for glass in GLASSES:
+        values[f"{glass}, B (GPa)"] = table["amorphous_bulk_modulus"][glass]["B_relaxed_ions_GPa"]
+    values[BARRIER] = table["barriers"]["Li_in_Si64"]["neb_barrier_eV"]
+    return values
+
+
+def structures(data: Path) -> dict[str, Atoms]:
+    """Relaxed by the reference method, by source; and both ends of the barrier."""
+    found = {atoms.info["source"]: atoms for atoms in read(data / "lisi_relaxed.extxyz", ":")}
+    images = read(data / "lisi_barriers.extxyz", ":")
+    found["start"], found["end"] = images[0], images[-1]
+    return found
+
+
+def properties(model: Model, start: Mapping[str, Atoms]) -> dict[str, float]:
+    """Elastic constants, bulk moduli and barrier, everything relaxed with the model itself.
+
+    nan for what comes out of no crystal that is at rest.
+    """
+    calculator = ScatteringCalculator(model)
+    values = {}
+    for crystal in (*ELASTIC, "Li"):
+        # Cubic crystals keep their shape: bcc Li is not stable against all shears.
+        cell = relax_cell(start[crystal], calculator, keep_shape=crystal != "LiSi", fmax=0.002, steps=400)
+        try:
+            found = elastic_constants(cell.atoms, calculator, fmax=0.002, steps=400)
+            tensor = 0.5 * (found.tensor + found.tensor.T)
+        except InputError:
+            tensor = np.full((6, 6), np.nan)
+        tensor = _symmetrised(tensor, crystal == "LiSi")
+        for entry in ELASTIC.get(crystal, ()):
+            values[f"{crystal}, {entry} (GPa)"] = float(tensor[int(entry[1]) - 1, int(entry[2]) - 1])
+        values[f"{crystal}, B (GPa)"] = float(tensor[:3, :3].mean())
+    for glass in GLASSES:
+        values[f"{glass}, B (GPa)"] = bulk_modulus(start[glass], calculator)
+    hop = migration_barrier(start["start"], start["end"], calculator, images=5, fmax=0.05)
+    values[BARRIER] = hop.forward
+    return values
+
+
+def _symmetrised(tensor: np.ndarray, tetragonal: bool) -> np.ndarray:
+    """Averages over the axes that are alike: z apart in a tetragonal crystal, none in a cubic one."""
+    order = [[1, 0, 2, 4, 3, 5]] if tetragonal else [[1, 2, 0, 4, 5, 3], [2, 0, 1, 5, 3, 4]]
+    copies = [tensor, *(tensor[np.ix_(turn, turn)] for turn in order)]
+    return np.mean(copies, axis=0)
+
+
+def bulk_modulus(atoms: Atoms, calculator: ScatteringCalculator, step: float = 0.015) -> float:
+    """From the pressure at two volumes with relaxed ions, GPa."""
+    rest = relax_cell(atoms, calculator, keep_shape=False, fmax=0.005, steps=400).atoms
+    pressures = []
+    for sign in (-1, 1):
+        strained = rest.copy()
+        strained.set_cell(rest.cell * (1 + sign * step) ** (1 / 3), scale_atoms=True)
+        strained = relax_positions(strained, calculator, fmax=0.005, steps=400).atoms
+        strained.calc = calculator
+        pressures.append(-strained.get_stress()[:3].mean() * 160.21766)
+    return float((pressures[0] - pressures[1]) / (2 * step))
+
+
+def with_all_columns(problem: Problem, parts: list[Moments], settings: FitSettings) -> Model:
+    """Ridge regression on every column, the ridge chosen on parts left out."""
+    regression, total = problem.regression(), Moments.summed(parts)
+    columns = np.flatnonzero(np.diag(total.gram) > 0)
+    losses = {}
+    for ridge in settings.ridges:
+        per_part = []
+        for part in parts:
+            weights = regression.weights(total - part, ridge, columns)
+            per_part.append(part.loss(weights) / part.count)
+        losses[ridge] = geometric_mean(per_part)
+    weights = regression.weights(total, min(losses, key=losses.get), columns)
+    e0 = dict(zip(problem.elements, weights[problem.n :].tolist(), strict=True))
+    transform = problem.candidates.deployed(problem.transform)
+    return Model("all columns", transform, weights[: problem.n], e0, problem.core)
+
+
+def errors_of(model: Model, sets: Mapping[str, list[Frame]], workers: int) -> dict[str, dict[str, float]]:
+    """Errors on each set."""
+    return {
+        name: errors(predict(model, [f.system for f in frames], workers=workers), frames)["all"]
+        for name, frames in sets.items()
+    }
+
+
+def judged(
+    model: Model, start: Mapping[str, Atoms], progress: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Properties of a model, and the half-widths of their 90 % bands from those of its members."""
+    members = range(len(model.committee or ()))
+    each = [properties(model.member(k), start) for k in tqdm(members, "members", disable=not progress)]
+    values = properties(model, start)
+    if model.committee is None:
+        return values, {}
+    factors = model.committee.factors
+    bands = {}
+    for name in values:
+        factor = factors["energy"] if name == BARRIER else factors["stress"]
+        spread = np.array([v[name] for v in each]) - values[name]
+        bands[name] = factor * float(np.sqrt(np.nansum(spread**2) / (np.isfinite(spread).sum() - 1)))
+    return values, bands
+
+
+def energy_bands(model: Model, frames: list[Frame], workers: int) -> tuple[float, float]:
+    """Mean half-width of the bands of the energies (meV/atom), and the fraction of references inside."""
+    predictions = predict(model, [f.system for f in frames], workers=workers)
+    reference, predicted = energy_pairs(predictions, frames)
+    bands = np.array([model.uncertainty(f.system).energy / len(f.system) for f in frames])
+    return 1000 * float(bands.mean()), float(np.mean(np.abs(predicted - reference) <= bands))
+
+
+def figure(reference: Mapping[str, float], results: Mapping[str, Any], path: Path) -> None:
+    """Ratios to the reference, with error bars where there are any."""
+    names = list(reference)
+    drawing = Figure(figsize=(8.5, 0.34 * len(names) + 1.4), layout="constrained")
+    axes = drawing.subplots()
+    for k, (label, result) in enumerate(results.items()):
+        ratio = [result["properties"][name] / reference[name] for name in names]
+        bars = [result["bands"].get(name, 0.0) / abs(reference[name]) for name in names]
+        y = np.arange(len(names)) + 0.22 * (k - 1)
+        axes.errorbar(ratio, y, xerr=bars if any(bars) else None, fmt="o", ms=4, capsize=2, label=label)
+    axes.axvline(1.0, color="#333333", lw=1)
+    axes.axvspan(0.85, 1.15, color="#D9D9D9", alpha=0.5, zorder=0)
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="over the reference", xlim=(0, 2))
+    axes.invert_yaxis()
+    drawing.legend(loc="outside upper center", ncols=3, frameon=False)
+    drawing.savefig(path, dpi=150)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit, extrapolate, compare; the exit code."""
+    parser = argparse.ArgumentParser(description="Extrapolation from small amorphous Li–Si cells.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the reference data")
+    parser.add_argument("--out", type=Path, default=Path("lisi"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="threads (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="overwrite what is in the folder")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    options = parser.parse_args(arguments)
+    written = [options.out / name for name in ("LiSi.json", "study.json", "study.png")]
+    if any(path.exists() for path in written) and not options.force:
+        print(f"there are results in {options.out}; overwrite them with --force", file=sys.stderr)
+        return 2
+    try:
+        train = options.data / "lisi_train.extxyz"
+        sets = {
+            "small, unseen": read_frames(options.data / "lisi_test.extxyz"),
+            "large": read_frames(options.data / "lisi_large.extxyz"),
+        }
+        reference, start = references(options.data), structures(options.data)
+        frames = read_frames(train)
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    progress = not options.quiet
+    problem = Problem(SETTINGS, ["Li", "Si"], frames, options.workers, progress)
+    with threadpoolctl.threadpool_limits(1):
+        normals = problem.normals()
+    parts = normals.weighted(SETTINGS.sigmas)
+    single, averaged = replace(SETTINGS, members=0), replace(SETTINGS, averaged=True)
+    models = {
+        "all columns": with_all_columns(problem, parts, SETTINGS),
+        "selected": solve(problem, normals, single, "selected", progress)[0],
+        "selected and bagged": solve(problem, normals, averaged, "bagged", progress)[0],
+    }
+    results: dict[str, Any] = {}
+    for name, model in models.items():
+        values, bands = judged(model, start, progress)
+        results[name] = {
+            "columns": len(model.weights),
+            "errors": errors_of(model, sets, options.workers),
+            "properties": values,
+            "bands": bands,
+        }
+    bagged = models["selected and bagged"]
+    results["selected and bagged"]["energy bands"] = {
+        name: energy_bands(bagged, frames, options.workers) for name, frames in sets.items()
+    }
+    report(reference, results)
+    (options.out / "study.json").write_text(
+        json.dumps({"reference": reference, "models": results}, indent=1, ensure_ascii=False) + "\n"
+    )
+    figure(reference, results, options.out / "study.png")
+    shipped = fit(
+        train,
+        test=options.data / "lisi_test.extxyz",
+        settings=SETTINGS,
+        name="LiSi",
+        metadata={"citation": CITATION},
+        progress=progress,
+        workers=options.workers,
+    )
+    shipped.model.save(options.out / "LiSi.json", overwrite=options.force)
+    return 0
+
+
+def report(reference: Mapping[str, float], results: Mapping[str, Any]) -> None:
+    """Print the tables."""
+    heads = ["", *(f"{name} ({result['columns']})" for name, result in results.items())]
+    rows = []
+    for part in ("small, unseen", "large"):
+        for key, unit, scale in (("energy_mae", "meV/atom", 1), ("force_mae", "meV/Å", 1000)):
+            cells = [f"{scale * result['errors'][part][key]:.1f}" for result in results.values()]
+            rows.append([f"{part}, {key.replace('_', ' ').replace('mae', 'MAE')} ({unit})", *cells])
+    print(text_table(heads, rows))
+    rows = []
+    for name, true in reference.items():
+        digits = 3 if name == BARRIER else 1
+        cells = [f"{true:.{digits}f}"]
+        for result in results.values():
+            value, band = result["properties"][name], result["bands"].get(name)
+            bar = "" if band is None else f" ± {band:.{digits}f}"
+            cells.append(f"{value:.{digits}f}{bar}")
+        rows.append([name, *cells])
+    print()
+    print(text_table(["", "reference", *results], rows))
+    print()
+    for label, result in results.items():
+        values = {n: result["properties"][n] for n in reference}
+        elastic = [n for n in reference if n != BARRIER]
+        near = sum(abs(values[n] / reference[n] - 1) <= 0.15 for n in elastic)
+        ratio = result["errors"]["large"]["energy_mae"] / result["errors"]["small, unseen"]["energy_mae"]
+        line = f"{label}: {near} of {len(elastic)} within 15 %, barrier off by "
+        line += f"{abs(values[BARRIER] - reference[BARRIER]):.3f} eV, "
+        line += f"energy errors of large cells {ratio:.2f} of those of small ones"
+        if result["bands"]:
+            inside = sum(abs(values[n] - reference[n]) <= result["bands"][n] for n in reference)
+            line += f", {inside} of {len(reference)} references within the error bars"
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
