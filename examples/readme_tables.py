@@ -55,14 +55,26 @@ FIT_OPTIONS = {
     "sigma_stress": "the same for stress components, GPa",
     "sigma_net": "the same for the net force over the number of atoms, eV/Å",
     "thrift": "a column's gain is divided by its cost to this power when columns are chosen",
-    "ridge": "strength of the ridge; if not given, the best of `ridges` on the folds",
+    "ridge": "strength of the ridge; if not given, the best of `ridges` by validation",
     "ridges": "strengths that are tried",
-    "folds": "validation folds, of whole frames",
+    "folds": 'parts that the data are dealt into: whole frames, those of one `info["source"]` together',
+    "members": "of the committee that gives error bars, 0 for none",
+    "averaged": "whether the model is the mean of the committee; if not given, validation decides",
     "e0": "energies of the free atoms, eV; if not given, least squares",
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }
-PYTHON_ONLY = {"skipped", "exponents1", "exponents2", "sigma_net", "thrift", "ridges", "e0", "dtype"}
+PYTHON_ONLY = {
+    "skipped",
+    "exponents1",
+    "exponents2",
+    "sigma_net",
+    "thrift",
+    "ridges",
+    "averaged",
+    "e0",
+    "dtype",
+}
 
 
 def options_table() -> str:
@@ -93,7 +105,7 @@ def errors_table() -> str:
     lines = ["| " + " | ".join((*heads, "stress RMSE (GPa)")) + " |", "|---" * (len(heads) + 1) + "|"]
     for element in ELEMENTS:
         peers: dict[str, dict[str, float]] = {}
-        for name in (element, f"{element}-grid"):
+        for name in (element, f"{element}-grid", f"{element}-both"):
             path = ROOT / "potentials" / f"{name}.json"
             if not path.exists():
                 continue

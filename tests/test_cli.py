@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.io import write
+from ase.io import read, write
 
 from ase_scatter import cli, tour
 from ase_scatter.model import Model
@@ -61,7 +61,7 @@ def refused(capsys, *arguments: object) -> str:
 # ---- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info", "select", "learn"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -306,3 +306,58 @@ def test_what_cannot_be_read_or_written_is_one_line(folder, fitted, capsys):
 def test_unknown_elements_are_one_line(folder, fitted, capsys):
     write(folder / "gold.xyz", bulk("Au"))
     assert "does not know Au" in refused(capsys, "evaluate", fitted, folder / "gold.xyz", "--quiet")
+
+
+# ---- choosing data, learning curves, tuning --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chooser(folder) -> Path:
+    target = folder / "small.json"
+    command = ["fit", f"{folder}/train.extxyz", "-o", str(target), "--columns", "15", "--no-plot", "--quiet"]
+    assert cli.main([*command, "--members", "4", "--triple", "1", "--order", "1"]) == 0
+    return target
+
+
+def test_select(folder, chooser, tmp_path, capsys):
+    out, data, plot = (tmp_path / name for name in ("chosen.extxyz", "chosen.json", "chosen.png"))
+    command = ["select", str(chooser), f"{folder}/test.extxyz", "--known", f"{folder}/train.extxyz"]
+    command += ["-o", str(out), "--until", "1e-3", "--count", "1", "--json", str(data), "--plot", str(plot)]
+    assert cli.main([*command, "--quiet"]) == 0
+    assert "1 of 2 structures" in capsys.readouterr().out
+    chosen = json.loads(data.read_text())["chosen"]
+    assert len(chosen) == len(read(out, ":")) == 1
+    np.testing.assert_allclose(
+        read(out).positions, read(folder / "test.extxyz", chosen[0]).positions, atol=1e-7
+    )
+    assert plot.stat().st_size > 5000
+    assert "exists already" in refused(capsys, *command, "--quiet")
+    there = refused(capsys, "select", chooser, folder / "none.xyz", "-o", tmp_path / "a.xyz")
+    assert "no file" in there
+    assert "extxyz" in refused(capsys, "select", chooser, folder / "bare.xyz", "-o", tmp_path / "a.txt")
+
+
+def test_learn(folder, tmp_path, capsys):
+    out = tmp_path / "curve.json"
+    command = ["learn", f"{folder}/train.extxyz", "--test", f"{folder}/test.extxyz", "-o", str(out)]
+    assert cli.main([*command, "--sizes", "4,10", "--columns", "10", "--quiet"]) == 0
+    assert "F MAE" in capsys.readouterr().out
+    points = json.loads(out.read_text())["points"]
+    assert [p["frames"] for p in points] == [4, 10]
+    assert out.with_suffix(".png").stat().st_size > 5000
+    assert "exists already" in refused(capsys, *command, "--quiet")
+    too_many = [*command[:-1], tmp_path / "other.json", "--sizes", "1000", "--quiet"]
+    assert "between 2 and" in refused(capsys, *too_many)
+
+
+def test_fit_with_tuning(folder, tmp_path, capsys):
+    target = tmp_path / "tuned.json"
+    command = ["fit", f"{folder}/train.extxyz", "-o", str(target), "--columns", "10", "--quiet"]
+    command += ["--triple", "1", "--order", "1", "--no-plot", "--members", "0"]
+    assert cli.main([*command, "--tune", "0.01"]) == 0
+    said = capsys.readouterr().out
+    assert "as given" in said
+    assert "µs/atom" in said
+    for end in ("jsonl", "csv", "png"):
+        assert (tmp_path / f"tuned.tune.{end}").stat().st_size > 100
+    assert "positive" in refused(capsys, *command, "--force", "--tune", "0")
