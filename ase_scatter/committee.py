@@ -41,9 +41,9 @@ Indices = NDArray[np.int64]
 
 LEFT_OUT = 0.25
 """So much of the data is in no bag."""
-CANDIDATES = 0.9
+CANDIDATES = 0.95
 """So much of the pool may a bag choose from."""
-CHOSEN = 0.8
+CHOSEN = 0.9
 """So much of the pool does it choose."""
 INSIDE = 0.9
 """So many of the errors are to lie within the bands."""

@@ -28,16 +28,21 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "Mo": {"sigma_energy": 2e-3, "sigma_force": 0.1, "sigma_stress": 0.3},
 }
 
+SITES = {
+    "Li": SitesSettings(cutoff=6.0, scales=(0.85, 1.2, 1.7, 2.4)),
+    "Si": SitesSettings(cutoff=5.2, scales=(0.88, 1.25, 1.77, 2.5)),
+    "Mo": SitesSettings(cutoff=5.0, scales=(0.85, 1.2, 1.7, 2.4)),
+}
+GRIDS = {
+    "Li": GridSettings(scales=(0.57, 0.8, 1.14, 1.6)),
+    "Si": GridSettings(scales=(0.5, 0.7, 1.0, 1.4)),
+    "Mo": GridSettings(scales=(0.5, 0.71, 1.0, 1.41), epsilon2=2.0, spacing=0.42),
+}
+
 SETTINGS: dict[str, FitSettings] = {
-    "Li": FitSettings(
-        sites=SitesSettings(cutoff=6.0, scales=(0.85, 1.2, 1.7, 2.4)), columns=500, **WEIGHTS["Li"]
-    ),
-    "Si": FitSettings(
-        sites=SitesSettings(cutoff=5.2, scales=(0.88, 1.25, 1.77, 2.5)), columns=500, **WEIGHTS["Si"]
-    ),
-    "Mo": FitSettings(
-        sites=SitesSettings(cutoff=5.0, scales=(0.85, 1.2, 1.7, 2.4)), columns=500, **WEIGHTS["Mo"]
-    ),
+    "Li": FitSettings(sites=SITES["Li"], columns=500, **WEIGHTS["Li"]),
+    "Si": FitSettings(sites=SITES["Si"], columns=500, **WEIGHTS["Si"]),
+    "Mo": FitSettings(sites=SITES["Mo"], columns=500, **WEIGHTS["Mo"]),
     "NbMoTaW": FitSettings(
         sites={"cutoff": 5.0},
         # What the four elements share, what tells the groups of the periodic table apart, what the periods.
@@ -51,19 +56,37 @@ SETTINGS: dict[str, FitSettings] = {
         sigma_energy=4e-3,
         sigma_force=0.12,
     ),
-    "Li-grid": FitSettings(
+    "Li-grid": FitSettings(transform="grid", grid=GRIDS["Li"], sigma_net=4e-5, **WEIGHTS["Li"]),
+    "Si-grid": FitSettings(transform="grid", grid=GRIDS["Si"], **WEIGHTS["Si"]),
+    # A small net force and ridge keep the egg box small, a smaller sigma of the energies their errors.
+    "Mo-grid": FitSettings(
         transform="grid",
-        grid=GridSettings(scales=(0.57, 0.8, 1.14, 1.6)),
+        grid=GRIDS["Mo"],
+        sigma_net=1.4e-4,
+        thrift=0.2,
+        ridge=1e-10,
+        **WEIGHTS["Mo"] | {"sigma_energy": 1.5e-3},
+    ),
+    "Li-both": FitSettings(
+        transform="both",
+        sites=SITES["Li"],
+        grid=GRIDS["Li"],
+        columns=500,
+        thrift=0.0,
         sigma_net=4e-5,
         **WEIGHTS["Li"],
     ),
-    "Si-grid": FitSettings(transform="grid", grid=GridSettings(scales=(0.5, 0.7, 1.0, 1.4)), **WEIGHTS["Si"]),
-    "Mo-grid": FitSettings(
-        transform="grid",
-        grid=GridSettings(scales=(0.46, 0.65, 0.92, 1.31), band=5.5, spacing=0.48),
-        sigma_net=4e-4,
-        thrift=0.4,
-        **WEIGHTS["Mo"],
+    "Si-both": FitSettings(
+        transform="both", sites=SITES["Si"], grid=GRIDS["Si"], columns=500, thrift=0.0, **WEIGHTS["Si"]
+    ),
+    "Mo-both": FitSettings(
+        transform="both",
+        sites=SITES["Mo"],
+        grid=GRIDS["Mo"],
+        columns=500,
+        thrift=0.0,
+        sigma_net=1.4e-4,
+        **WEIGHTS["Mo"] | {"sigma_energy": 1.2e-3, "sigma_stress": 0.15},
     ),
 }
 """What differs from the defaults, per potential."""
@@ -175,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     name = options.potential
-    element = name.removesuffix("-grid")
+    element = name.removesuffix("-grid").removesuffix("-both")
     target = options.out / f"{name}.json"
     prefix = f"{element}_" if element in PROPERTIES else ""
     citation = CITATION if element in PROPERTIES else CITATION_NBMOTAW

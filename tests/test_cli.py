@@ -361,3 +361,18 @@ def test_fit_with_tuning(folder, tmp_path, capsys):
     for end in ("jsonl", "csv", "png"):
         assert (tmp_path / f"tuned.tune.{end}").stat().st_size > 100
     assert "positive" in refused(capsys, *command, "--force", "--tune", "0")
+
+
+def test_bands_are_judged(folder, chooser, fitted, tmp_path, capsys):
+    data, plot = tmp_path / "out.json", tmp_path / "bands.png"
+    command = ["evaluate", str(chooser), f"{folder}/train.extxyz", "--quiet", "--bands"]
+    assert cli.main([*command, "--json", str(data), "--bands-plot", str(plot)]) == 0
+    said = capsys.readouterr().out
+    assert "inside their band" in said
+    assert "stress (GPa)" in said
+    bands = json.loads(data.read_text())["frames"][0]["bands"]
+    assert len(bands["forces"]) == len(bands["grade"]) == 4
+    assert plot.stat().st_size > 5000
+    assert "no energies" in refused(capsys, "evaluate", chooser, folder / "bare.xyz", "--bands", "--quiet")
+    alone = refused(capsys, *command[:3], "--quiet", "--bands-plot", tmp_path / "other.png")
+    assert "goes with --bands" in alone

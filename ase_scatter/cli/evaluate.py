@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from .common import add_common, add_device, add_keys, claim, new_command, struct
 EVALUATE_EXAMPLES = """examples:
   ase-scatter evaluate Si test.extxyz
   ase-scatter evaluate mine.json test.extxyz --json out.json --plot parity.png
+  ase-scatter evaluate Si test.extxyz --bands                how often errors lie within their error bars
   ase-scatter evaluate Si structure.cif --json out.json      without labels: only values
 """
 INFO_EXAMPLES = """examples:
@@ -24,17 +26,26 @@ INFO_EXAMPLES = """examples:
 def run_evaluate(options: argparse.Namespace) -> None:
     from threadpoolctl import threadpool_limits
 
+    from ..calibration import bands_and_errors, calibration_table
     from ..fit import predict
     from ..metrics import errors
     from ..model import Model
-    from ..plotting import parity_plot, require_format
+    from ..plotting import calibration_plot, parity_plot, require_format
     from ..report import error_table
 
-    claim([Path(path) for path in (options.json, options.plot) if path], options.force)
+    claim([Path(path) for path in (options.json, options.plot, options.bands_plot) if path], options.force)
     if options.plot:
         require_format(options.plot)
+    if options.bands_plot:
+        require_format(options.bands_plot)
+        if not options.bands:
+            raise InputError("--bands-plot goes with --bands")
     model = Model.load(options.model)
     frames, systems = structures(options)
+    if options.bands and not frames:
+        raise InputError(f"{options.file} holds no energies to judge the bands by")
+    if options.bands and model.committee is None:
+        raise InputError(f"model {model.name!r} has no committee, so that it has no bands")
     if options.plot and not frames:
         raise InputError(f"{options.file} holds no energies, so that there is nothing to plot")
     with threadpool_limits(1):  # the cores are taken by structures that are evaluated side by side
@@ -54,8 +65,18 @@ def run_evaluate(options: argparse.Namespace) -> None:
         for index, (system, prediction) in enumerate(zip(systems, predictions, strict=True)):
             per_atom = prediction.energy / len(system)
             print(f"structure {index}: {prediction.energy:.6f} eV ({per_atom:.6f} eV/atom)")
+    bands: list[Any] = []
+    if options.bands:
+        bands, held = bands_and_errors(
+            model, frames, workers=options.workers or os.cpu_count() or 1, progress=not options.quiet
+        )
+        print()
+        print(calibration_table(held))
+        if options.bands_plot:
+            rows = {kind: h.table(1.0) for kind, h in held.items()}
+            calibration_plot(rows, options.bands_plot, title=f"{model.name} on {Path(options.file).name}")
     if options.json:
-        values = [
+        values: list[dict[str, Any]] = [
             {
                 "energy": prediction.energy,
                 "forces": prediction.forces.tolist(),
@@ -63,6 +84,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
             }
             for prediction in predictions
         ]
+        for value, unsure in zip(values, bands, strict=bool(bands)):
+            value["bands"] = {
+                "energy": unsure.energy,
+                "forces": unsure.forces.tolist(),
+                "stress": unsure.stress,
+                "grade": unsure.grade.tolist(),
+            }
         about = {"name": model.name, "hash": model.hash}
         units = {
             "energy": "eV",
@@ -104,6 +132,10 @@ def add_evaluate(commands: Any) -> None:
     command.add_argument("file", metavar="FILE", help="structures that ASE reads, labelled or not")
     command.add_argument("--json", metavar="OUT.json", help="write energies, forces and stresses")
     command.add_argument("--plot", metavar="PNG", help="write a parity plot")
+    command.add_argument(
+        "--bands", action="store_true", help="judge the committee's 90 %% bands by the true errors"
+    )
+    command.add_argument("--bands-plot", metavar="PNG", help="plot stated against true bands (with --bands)")
     add_device(command)
     add_keys(command)
     add_common(command, workers="structures that are evaluated at once", default=None)

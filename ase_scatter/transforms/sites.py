@@ -182,6 +182,11 @@ class SitesTransform(Transform):
             raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
         return np.append(weights, 0.0)
 
+    def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
+        """Weights per term and element, 0 where there is no column."""
+        padded = self._padded(weights)
+        return {term: padded[index] for term, index in self._index.items()}
+
     # ---- calibration ----------------------------------------------------------------------------
 
     def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> SitesTransform:
@@ -261,15 +266,12 @@ class SitesTransform(Transform):
         dtype: str = "float64",
     ) -> list[Evaluation]:
         require_dtype(dtype)
-        rows = [self._padded(row) for row in weights]
         if device == "cpu":
             # Compiled code computes in float64, faster than array code would in float32.
-            several = self._compiled(system, rows)
+            several = self._compiled(system, [self._padded(row) for row in weights])
         else:
             around = self._around(system, device, dtype)
-            several = [
-                around.evaluate({term: row[index] for term, index in self._index.items()}) for row in rows
-            ]
+            several = [around.evaluate(self._weights(row)) for row in weights]
         return [
             Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
             for energies, forces, strain in several
