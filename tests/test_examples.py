@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.io import write
 
@@ -23,6 +25,7 @@ from ase_scatter import (
     read_frames,
     shipped_models,
 )
+from ase_scatter.properties import elastic_constants, relax_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
@@ -168,3 +171,50 @@ def test_grid_speed(folder, capsys):
     missing = ["--beside", "no_such_package:Thing", "{}"]
     assert load("grid_speed").main([*command[:-2], *missing]) == 2
     assert "pip install" in capsys.readouterr().err
+
+
+def test_active_learning(folder, capsys):
+    example, out = load("active_learning"), folder / "active"
+    example.SETTINGS = FitSettings(
+        sites={"first": (2,), "triple": 0, "exponents2": ()}, columns=8, members=0, folds=2
+    )
+    command = ["--data", str(folder), "--out", str(out), "--start", "3", "--add", "2", "--repeats", "1"]
+    assert example.main([*command, "--workers", "1", "--quiet"]) == 0
+    assert "chosen, 5 structures" in capsys.readouterr().out
+    points = json.loads(out.with_suffix(".json").read_text())["points"]
+    assert [(p["name"], p["frames"]) for p in points] == [
+        ("chosen", 3),
+        ("random", 3),
+        ("chosen", 5),
+        ("random", 5),
+    ]
+    assert out.with_suffix(".png").exists()
+    assert example.main(["--data", "nowhere", "--out", str(out)]) == 2
+
+
+def test_li_si_study(folder, capsys):
+    """Its parts, with a calculator that is known; the whole needs data that do not come along."""
+    study = load("study")
+    copper = bulk("Cu", cubic=True)
+    modulus = study.bulk_modulus(copper, EMT())
+    strained = elastic_constants(relax_cell(copper, EMT()).atoms, EMT())
+    assert modulus == pytest.approx(strained.tensor[:3, :3].mean(), rel=0.02)
+    tensor = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert np.diag(study._symmetrised(tensor, False)).tolist() == [2.0, 2.0, 2.0, 5.0, 5.0, 5.0]
+    assert np.diag(study._symmetrised(tensor, True)).tolist() == [1.5, 1.5, 3.0, 4.5, 4.5, 6.0]
+    reference = {"Si, B (GPa)": 90.0, study.BARRIER: 0.17}
+    errors = {"energy_mae": 1.0, "force_mae": 0.1}
+    result = {
+        "columns": 3,
+        "errors": {"small, unseen": errors, "large": errors},
+        "properties": {"Si, B (GPa)": 100.0, study.BARRIER: 0.2},
+        "bands": {"Si, B (GPa)": 12.0, study.BARRIER: 0.01},
+    }
+    study.report(reference, {"bagged": result})
+    said = capsys.readouterr().out
+    assert "100.0 ± 12.0" in said
+    assert "1 of 1 within 15 %" in said
+    assert "1 of 2 references within the error bars" in said
+    study.figure(reference, {"bagged": result}, folder / "study.png")
+    assert (folder / "study.png").exists()
+    assert study.main(["--data", str(folder)]) == 2
