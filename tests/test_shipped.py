@@ -44,17 +44,17 @@ EXACT = 1e-6
 # On grids, in meV/atom, aimed at 0.1 for the egg box and 0.01 for the vacuum; what a model misses has the
 # bound it keeps.
 EGG_BOX = {
-    "Li-grid": 0.1, "Si-grid": 0.1, "Mo-grid": 0.6,
+    "Li-grid": 0.1, "Si-grid": 0.1, "Mo-grid": 0.3,
     "Li-both": 0.1, "Si-both": 0.2, "Mo-both": 0.6,
 }  # fmt: skip
 """Peak to peak when a crystal is moved rigidly; Mo-grid is worst in cells of two atoms."""
 EGG_BOX_CLUSTER = {
-    "Li-grid": 0.1, "Si-grid": 0.6, "Mo-grid": 1.0,
+    "Li-grid": 0.1, "Si-grid": 0.6, "Mo-grid": 0.6,
     "Li-both": 0.1, "Si-both": 0.6, "Mo-both": 1.0,
 }  # fmt: skip
 """When a cluster, which is far from the training data, is turned."""
 VACUUM_PERIODIC = {
-    "Li-grid": 0.02, "Si-grid": 0.1, "Mo-grid": 1.0,
+    "Li-grid": 0.02, "Si-grid": 0.1, "Mo-grid": 0.5,
     "Li-both": 0.02, "Si-both": 0.1, "Mo-both": 1.0,
 }  # fmt: skip
 """When the vacuum of a slab doubles that is periodic in three directions: the grid changes with the cell,
@@ -237,7 +237,10 @@ def test_elastic_constants_with_clamped_ions(name):
 
 def test_its_error_bars(model):
     """The committee's bands hold nine errors of ten of what it was calibrated on."""
-    committee, about = model.committee, model.metadata["fit"]["calibration"]
+    committee = model.committee
+    if model.name == "NbMoTaW":
+        pytest.skip("fitted before there were committees")
+    about = model.metadata["fit"]["calibration"]
     assert len(committee) == 12
     np.testing.assert_allclose(committee.weights.mean(axis=0), model.weights, rtol=1e-6, atol=1e-9)
     for kind, factor in committee.factors.items():
