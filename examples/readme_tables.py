@@ -19,7 +19,7 @@ from typing import Any
 from ase_scatter import FitSettings, GridSettings, Model, SitesSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-ELEMENTS = ("Li", "Si", "Mo", "NbMoTaW")
+ELEMENTS = ("Li", "Si", "Mo", "NbMoTaW", "LiSi")
 
 SITES_OPTIONS = {
     "scales": "wavelet scales β, Å, ascending; if not given, after the data's bond lengths",
@@ -113,7 +113,7 @@ def errors_table() -> str:
             ours = model.metadata["errors"]["test"]["all"]
             first = f"**{element}**" if not peers else ""
             lines.append(_row(first, f"**{model.name}**", str(model.transform.n_columns), ours))
-            peers = model.metadata["reference"].get("test_errors", {"": {}})
+            peers = model.metadata.get("reference", {}).get("test_errors", {"": {}})
         lines += [_row("", name, "", errors) for name, errors in peers.items() if errors]
     return "\n".join(lines)
 
