@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from .backend import require_device, require_dtype
 from .conventions import to_voigt
 from .errors import ExtrapolationWarning, InputError
 from .model import Model
-from .system import System
+from .system import Evaluation, System
 from .transforms.base import Shapes
-from .uncertainty import Uncertainty
+from .uncertainty import Members, Uncertainty
 
 
 class ScatteringCalculator(Calculator):
@@ -100,6 +101,22 @@ class ScatteringCalculator(Calculator):
             raise InputError("there are no atoms to judge; give some")
         return self.model.uncertainty(System.from_atoms(atoms), **self._how())
 
+    def evaluate_many(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
+        """Results of many structures of any sizes, together: as ASE names them, in ASE's units.
+
+        On a CPU the structures are dealt out to the cores. The calculator's own atoms and results stay
+        as they are.
+        """
+        systems = [System.from_atoms(atoms, apart=self.model.core is None) for atoms in structures]
+        found = self.model.evaluate_many(systems, **self._how())
+        return [_results(system, values) for system, values in zip(systems, found, strict=True)]
+
+    def get_members(self, atoms: Atoms) -> Members | None:
+        """What each member of the committee gives for these atoms; None if the model has no committee."""
+        if self.model.committee is None:
+            return None
+        return self.model.members(System.from_atoms(atoms), **self._how())
+
     def _how(self) -> dict[str, Any]:
         """How the model is to be evaluated."""
         shapes = self.parameters["grid_shape"]
@@ -134,17 +151,7 @@ class ScatteringCalculator(Calculator):
         if self.atoms is None:
             raise InputError("there are no atoms to compute; attach the calculator to some")
         system = System.from_atoms(self.atoms, apart=self.model.core is None)
-        values = self.model.evaluate(system, **self._how())
-        results: dict[str, Any] = {
-            "energy": values.energy,
-            "free_energy": values.energy,
-            "forces": values.forces,
-        }
-        if values.energies is not None:
-            results["energies"] = values.energies
-        if system.has_volume:
-            results["stress"] = to_voigt(values.strain_gradient) / system.volume
-        self.results = results
+        self.results = _results(system, self.model.evaluate(system, **self._how()))
         if self.parameters["warn_above"] is not None:
             self._warn(system, self.parameters["warn_above"])
         if properties is not None and "stress" in properties and not system.has_volume:
@@ -152,3 +159,17 @@ class ScatteringCalculator(Calculator):
                 "the stress needs a cell with three independent vectors; set one with "
                 "atoms.set_cell(...), or ask for energy and forces only"
             )
+
+
+def _results(system: System, values: Evaluation) -> dict[str, Any]:
+    """An evaluation as ASE names it."""
+    results: dict[str, Any] = {
+        "energy": values.energy,
+        "free_energy": values.energy,
+        "forces": values.forces,
+    }
+    if values.energies is not None:
+        results["energies"] = values.energies
+    if system.has_volume:
+        results["stress"] = to_voigt(values.strain_gradient) / system.volume
+    return results

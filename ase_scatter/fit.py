@@ -16,7 +16,6 @@ import scipy
 import threadpoolctl
 from ase.data import chemical_symbols
 
-from . import threads
 from .committee import HeldOut, Round, Validation, geometric_mean, kept_out, members, validate
 from .design import Normals, Problem
 from .domain import Domain
@@ -24,7 +23,7 @@ from .errors import InputError
 from .frames import Frame, read_frames
 from .metrics import ErrorTable, Prediction, errors
 from .model import Model
-from .progress import bar, in_order
+from .progress import bar
 from .regression import Moments
 from .settings import FitSettings
 from .system import System
@@ -206,15 +205,13 @@ def predict(
     workers: int | None = None,
 ) -> list[Prediction]:
     """Energy, forces and stress of many structures, on all cores."""
-
-    workers = workers or os.cpu_count() or 1
-    alone = workers == 1
-
-    def one(system: System) -> Prediction:
-        with threads.limited(threads.count() if alone else 1):
-            return Prediction.from_evaluation(model.evaluate(system, device=device, dtype=dtype), system)
-
-    return list(in_order(one, systems, workers, progress, f"predict {label}"))
+    evaluations = model.evaluate_many(
+        systems, device=device, dtype=dtype, workers=workers, progress=f"predict {label}" if progress else ""
+    )
+    return [
+        Prediction.from_evaluation(values, system)
+        for values, system in zip(evaluations, systems, strict=True)
+    ]
 
 
 def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
@@ -21,13 +21,14 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from . import transforms
+from . import threads, transforms
 from .conventions import to_voigt
 from .core import ZBLCore
 from .errors import InputError, ModelFileError, UnknownElementError
+from .progress import in_order
 from .system import Evaluation, System
 from .transforms.base import Shapes, Transform
-from .uncertainty import Committee, Uncertainty
+from .uncertainty import Committee, Members, Uncertainty
 
 FORMAT = "ase_scatter-model"
 VERSION = 1
@@ -112,6 +113,29 @@ class Model:
         energies = None if total.energies is None else total.energies + atomic
         return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
 
+    def evaluate_many(
+        self,
+        systems: Sequence[System],
+        shapes: Shapes | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+        workers: int | None = None,
+        progress: str = "",
+    ) -> list[Evaluation]:
+        """`evaluate` for many structures of any sizes, side by side on so many cores (default: all).
+
+        shapes: grids that all of them share. progress: what to call the bar, if there is to be one.
+        """
+        workers = min(workers or threads.count(), len(systems)) or 1
+        each = 1 if workers > 1 else threads.count()
+
+        def one(system: System) -> Evaluation:
+            with threads.limited(each):
+                return self.evaluate(system, shapes, device=device, dtype=dtype)
+
+        return list(in_order(one, systems, workers, bool(progress), progress))
+
     def free_atoms(self, system: System, e0: Mapping[str, float] | None = None) -> NDArray[np.float64]:
         """Free-atom energy of each atom, (N,) in eV; UnknownElementError for elements without one.
 
@@ -144,27 +168,10 @@ class Model:
         It takes about as long as one evaluation per member. Raises InputError for a model without a
         committee.
         """
-        committee = self._require_committee()
-        values = self._members(system, shapes, device, dtype)
-        factors = committee.factors
-        energy, force = factors.get("energy", np.nan), factors.get("force", np.nan)
-        forces = np.std([v.forces for v in values], axis=0, ddof=1)
-        local = [v.energies for v in values if v.energies is not None]
-        energies = energy * np.std(local, axis=0, ddof=1) if local else None
-        stress = None
-        if system.has_volume and "stress" in factors:
-            strain = np.array([to_voigt(v.strain_gradient) for v in values]) / system.volume
-            stress = factors["stress"] * float(np.sqrt(strain.var(axis=0, ddof=1).mean()))
-        grade = np.full(len(system), np.nan)
-        if committee.domain is not None:
-            grade = committee.domain.grade(self.transform, system)
-        return Uncertainty(
-            energy=energy * float(np.std([v.energy for v in values], ddof=1)),
-            energies=energies,
-            forces=force * np.sqrt(np.square(forces).mean(axis=1)),
-            stress=stress,
-            grade=grade,
-        )
+        members = self.members(system, shapes, device=device, dtype=dtype)
+        domain = self._require_committee().domain
+        grade = np.full(len(system), np.nan) if domain is None else domain.grade(self.transform, system)
+        return members.uncertainty(grade)
 
     def member(self, k: int) -> Model:
         """The potential that member k of the committee is by itself, for the spread of any property."""
@@ -172,18 +179,42 @@ class Model:
         e0 = {symbol: values[k] for symbol, values in committee.e0.items()}
         return Model(f"{self.name}, member {k}", self.transform, committee.weights[k], e0, self.core)
 
-    def _members(self, system: System, shapes: Shapes | None, device: str, dtype: str) -> list[Evaluation]:
-        """Energies, forces and strain gradients of all members, without the core."""
+    def members(
+        self,
+        system: System,
+        shapes: Shapes | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> Members:
+        """What each member of the committee gives, together: sooner than `member(k).evaluate` for each.
+
+        Raises InputError for a model without a committee.
+        """
         committee = self._require_committee()
+        core = None if self.core is None else self.core.evaluate(system)
+        atomic = np.array(
+            [
+                self.free_atoms(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
+                for k in range(len(committee))
+            ]
+        )
         found = self.transform.evaluate_members(
             system, committee.weights, shapes=shapes, device=device, dtype=dtype
         )
-        whole = []
-        for k, values in enumerate(found):
-            atomic = self.free_atoms(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
-            energies = None if values.energies is None else values.energies + atomic
-            whole.append(replace(values, energy=values.energy + float(atomic.sum()), energies=energies))
-        return whole
+        if core is not None:
+            found = [values + core for values in found]
+        local = [values.energies for values in found if values.energies is not None]
+        stress = None
+        if system.has_volume:
+            stress = np.array([to_voigt(values.strain_gradient) for values in found]) / system.volume
+        return Members(
+            energy=np.array([values.energy for values in found]) + atomic.sum(axis=1),
+            energies=np.array(local) + atomic if local else None,
+            forces=np.array([values.forces for values in found]),
+            stress=stress,
+            factors=committee.factors,
+        )
 
     def _require_committee(self) -> Committee:
         if self.committee is None:

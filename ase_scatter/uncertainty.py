@@ -83,5 +83,40 @@ class Uncertainty:
     grade: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Members:
+    """What each member of a committee gives for one structure.
+
+    energy: (m,) eV. energies: (m, N) in eV, None where the model has no energies per atom. forces:
+    (m, N, 3) in eV/Å. stress: (m, 6) eV/Å³ in Voigt order, positive in tension, None without a volume.
+    factors: as in `Committee`; a factor times a standard deviation over the members is the half-width
+    of a band that holds nine errors of ten (nan where the training had no such labels).
+    """
+
+    energy: NDArray[np.float64]
+    energies: NDArray[np.float64] | None
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64] | None
+    factors: Mapping[str, float]
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def uncertainty(self, grade: NDArray[np.float64]) -> Uncertainty:
+        """Their spread as bands; grade: (N,), what `Domain.grade` gives."""
+        forces = np.sqrt(self.forces.var(axis=0, ddof=1).mean(axis=1))
+        stress = None
+        if self.stress is not None and "stress" in self.factors:
+            stress = self.factors["stress"] * float(np.sqrt(self.stress.var(axis=0, ddof=1).mean()))
+        factors = {kind: self.factors.get(kind, np.nan) for kind in ("energy", "force")}
+        return Uncertainty(
+            energy=factors["energy"] * float(self.energy.std(ddof=1)),
+            energies=None if self.energies is None else factors["energy"] * self.energies.std(axis=0, ddof=1),
+            forces=factors["force"] * forces,
+            stress=stress,
+            grade=grade,
+        )
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")

@@ -54,6 +54,20 @@ def test_results_are_those_of_the_model(atoms, pair_model):
     assert set(atoms.calc.results) == set(atoms.calc.implemented_properties)
 
 
+def test_many_structures_give_what_each_gives_alone(atoms, molecule):
+    structures = [atoms.copy(), molecule.copy(), atoms.repeat((2, 1, 1))]
+    atoms.get_potential_energy()
+    before = dict(atoms.calc.results)
+    many = atoms.calc.evaluate_many(structures)
+    assert atoms.calc.results == before
+    assert [("stress" in results) for results in many] == [True, False, True]
+    for structure, results in zip(structures, many, strict=True):
+        structure.calc = ScatteringCalculator(atoms.calc.model)
+        assert results["energy"] == structure.get_potential_energy()
+        assert np.array_equal(results["forces"], structure.get_forces())
+    assert atoms.calc.evaluate_many([]) == []
+
+
 def test_derivatives_agree_with_ases_finite_differences(atoms):
     atoms.calc.freeze_grid(atoms)
     forces = atoms.get_forces()

@@ -172,6 +172,12 @@ def test_the_model_is_the_mean_of_its_members(result):
     expected = factors["stress"] * np.sqrt(np.mean(np.std(stresses, axis=0, ddof=1) ** 2))
     assert unsure.stress == pytest.approx(expected)
     assert unsure.energies.shape == unsure.grade.shape == (4,)
+    # All members together give what each gives alone.
+    members = model.members(frame.system)
+    np.testing.assert_allclose(members.energy, [v.energy for v in each], rtol=1e-12)
+    np.testing.assert_allclose(members.energies.sum(axis=1), members.energy, rtol=1e-12)
+    np.testing.assert_allclose(members.forces, [v.forces for v in each], atol=1e-10)
+    np.testing.assert_allclose(members.stress, stresses, atol=1e-12)
 
 
 def test_new_data_of_the_same_kind_lie_in_the_bands(result):

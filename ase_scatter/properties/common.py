@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import fields
@@ -11,10 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import BFGS
 from ase.optimize.optimize import Optimizer
+from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..uncertainty import Members
 
 Progress: TypeAlias = bool | Callable[[str, int, int | None], None]
 """False: silence. True: a bar on stderr. Or a function of (name, steps done, all steps or None)."""
@@ -70,6 +73,39 @@ def reporting(progress: Progress, name: str, total: int | None = None) -> Iterat
             yield advance
     else:
         yield lambda: None
+
+
+def evaluate_together(structures: Sequence[Atoms], calculator: BaseCalculator) -> None:
+    """Give each structure its results, in a calculator of its own that holds nothing else.
+
+    A calculator with a method `evaluate_many` gets them all in one call, any other one by one.
+    """
+    many = getattr(calculator, "evaluate_many", None)
+    if many is not None:
+        for atoms, results in zip(structures, many(structures), strict=True):
+            atoms.calc = SinglePointCalculator(atoms, **results)
+        return
+    for atoms in structures:
+        with_stress = "stress" in calculator.implemented_properties and atoms.cell.rank == 3
+        results = {
+            "energy": calculator.get_potential_energy(atoms),
+            "forces": calculator.get_forces(atoms),
+        }
+        if with_stress:
+            results["stress"] = calculator.get_stress(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+
+
+def members_of(calculator: BaseCalculator, atoms: Atoms) -> Members | None:
+    """What the members of the calculator's committee give for these atoms; None if it has no committee."""
+    ask = getattr(calculator, "get_members", None)
+    found: Members | None = None if ask is None else ask(atoms)
+    return found
+
+
+def band(values: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Half-width of the 90 % band of what members (first axis of values) say; factor as in `Members`."""
+    return np.asarray(factor * values.std(axis=0, ddof=1))
 
 
 def frozen_calculator(calculator: BaseCalculator, atoms: Atoms) -> BaseCalculator:
