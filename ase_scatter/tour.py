@@ -16,12 +16,12 @@ from .errors import InputError
 from .model import Model
 from .properties import (
     Barrier,
+    DefectFormation,
     ElasticConstants,
     EnergyVolume,
     Progress,
     Relaxation,
     Result,
-    VacancyFormation,
     elastic_constants,
     energy_volume,
     hop_end_points,
@@ -56,7 +56,7 @@ Values = Mapping[str, float | None]
 class Tour(Result):
     """Properties of an element's crystal.
 
-    relaxed: its conventional cell. elastic and clamped: with the ions relaxed and clamped. vacancy
+    relaxed: its conventional cell. vacancy
     and barrier: in a supercell of the relaxed crystal; the hop is to the nearest neighbour.
     references: source → property → value (units as in PROPERTIES) that the model came with. seconds:
     wall time.
@@ -69,8 +69,7 @@ class Tour(Result):
     relaxed: Relaxation
     curve: EnergyVolume
     elastic: ElasticConstants
-    clamped: ElasticConstants
-    vacancy: VacancyFormation
+    vacancy: DefectFormation
     barrier: Barrier
     references: Mapping[str, Values]
     seconds: float
@@ -84,7 +83,7 @@ class Tour(Result):
             "C11": constants.c11,
             "C12": constants.c12,
             "C44": constants.c44,
-            "C44_clamped": self.clamped.cubic().c44,
+            "C44_clamped": self.elastic.cubic(clamped=True).c44,
             "vacancy_formation": self.vacancy.energy,
             "vacancy_migration": self.barrier.forward,
         }
@@ -96,9 +95,9 @@ class Tour(Result):
         origins = {
             "a": self.relaxed.converged,
             "B": self.curve.converged,
-            "C11": self.elastic.converged,
-            "C12": self.elastic.converged,
-            "C44": self.elastic.converged,
+            "C11": self.elastic.linear,
+            "C12": self.elastic.linear,
+            "C44": self.elastic.linear,
             "vacancy_formation": self.vacancy.converged,
             # The two ends are one vacancy: if their energies differ, they are not what they should be.
             "vacancy_migration": self.barrier.converged
@@ -175,10 +174,7 @@ def tour(
     relaxed = relax_cell(bulk(element, cubic=True), calculator, progress=progress)
     crystal = relaxed.atoms
     curve = energy_volume(crystal, calculator, progress=progress)
-    elastic, clamped = (
-        elastic_constants(crystal, calculator, relax_ions=ions, progress=progress, name=name)
-        for ions, name in ((True, "elastic, relaxed ions"), (False, "elastic, clamped ions"))
-    )
+    elastic = elastic_constants(crystal, calculator, progress=progress)
     supercell: Atoms = crystal.repeat(REPEATS[structure])
     vacancy = vacancy_formation(supercell, calculator, fmax=0.01, progress=progress)
     _, final = hop_end_points(supercell)
@@ -194,7 +190,6 @@ def tour(
         relaxed=relaxed,
         curve=curve,
         elastic=elastic,
-        clamped=clamped,
         vacancy=vacancy,
         barrier=barrier,
         references=references_of(model),

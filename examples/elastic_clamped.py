@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from ase.build import bulk
 
@@ -21,11 +22,11 @@ from ase_scatter.report import number, text_table
 
 def clamped_constants(model: Model, strain: float = 0.005) -> dict[str, float]:
     """a (Å) and C11, C12, C44 with clamped ions (GPa) of an element's cubic crystal."""
-    calculator = ScatteringCalculator(model)
+    calculator = ScatteringCalculator(replace(model, committee=None))  # bands are not asked for
     relaxed = relax_cell(bulk(model.elements[0], cubic=True), calculator)
     if not relaxed.converged:
         raise InputError(f"the crystal of {model.name} does not relax")
-    constants = elastic_constants(relaxed.atoms, calculator, strain=strain, relax_ions=False).cubic()
+    constants = elastic_constants(relaxed.atoms, calculator, strain=strain).cubic(clamped=True)
     return {
         "a": float(relaxed.lengths[0]),
         "C11": constants.c11,

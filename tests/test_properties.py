@@ -17,7 +17,8 @@ from ase.eos import birchmurnaghan
 from ase.mep import NEB
 from ase.neighborlist import neighbor_list
 
-from ase_scatter.conventions import GPA, from_voigt
+from ase_scatter import ScatteringCalculator
+from ase_scatter.conventions import GPA
 from ase_scatter.errors import InputError
 from ase_scatter.properties import (
     elastic_constants,
@@ -27,6 +28,7 @@ from ase_scatter.properties import (
     migration_barrier,
     relax_cell,
     relax_positions,
+    symmetry_of,
     vacancy_formation,
     vacancy_hop,
 )
@@ -121,7 +123,7 @@ def test_relaxed_cell_keeps_its_shape_and_the_original():
     atoms = bulk("Cu", "fcc", a=3.7, cubic=True)
     atoms.set_cell(atoms.cell * [1.01, 1.0, 1.0], scale_atoms=True)
     before = atoms.copy()
-    relaxed = relax_cell(atoms, EMT(), fmax=1e-5)
+    relaxed = relax_cell(atoms, EMT(), keep="shape", fmax=1e-5)
     assert relaxed.converged
     assert relaxed.steps > 0
     assert atoms == before
@@ -130,9 +132,25 @@ def test_relaxed_cell_keeps_its_shape_and_the_original():
     assert abs(relaxed.stress[:3].mean()) < 0.01
     assert abs(relaxed.stress[0] - relaxed.stress[1]) > 0.5
 
-    free = relax_cell(atoms, EMT(), keep_shape=False, fmax=1e-5)
+    free = relax_cell(atoms, EMT(), keep="nothing", fmax=1e-5)
     assert np.abs(free.stress).max() < 0.01
     np.testing.assert_allclose(free.lengths / free.lengths[1], 1.0, atol=1e-4)
+    with pytest.raises(InputError, match="'symmetry', 'shape' or 'nothing'"):
+        relax_cell(atoms, EMT(), keep="volume")
+
+
+def test_relaxed_lattice_keeps_its_symmetry():
+    # An ordered alloy, tetragonal, moved off its sites by less than what counts as its symmetry.
+    rattled = bulk("Cu", "fcc", a=3.85, cubic=True)
+    rattled.numbers[[0, 1]] = 79
+    rattled.rattle(1e-3, seed=0)
+    rattled.set_constraint(FixAtoms([0]))
+    relaxed = relax_cell(rattled, EMT(), fmax=1e-6)
+    assert relaxed.converged
+    assert symmetry_of(relaxed.atoms, 1e-6).number == 123
+    assert np.ptp(relaxed.lengths) > 0.01
+    assert np.abs(relaxed.stress).max() < 1e-3
+    assert [type(constraint) for constraint in relaxed.atoms.constraints] == [FixAtoms]
 
 
 def test_relaxed_positions(copper):
@@ -204,70 +222,27 @@ def test_energies_volumes_and_stresses_agree(copper):
     assert curve.bulk_modulus == pytest.approx(constants.bulk_modulus, rel=0.01)
 
 
+def test_bands_of_a_curve_are_the_spread_of_the_members_own():
+    calculator = ScatteringCalculator("Si")
+    crystal = bulk("Si", cubic=True)
+    result = energy_volume(crystal, calculator)
+    committee = calculator.model.committee
+    each = [
+        energy_volume(crystal, ScatteringCalculator(calculator.model.member(k)))
+        for k in range(len(committee))
+    ]
+    factor = committee.factors["energy"]
+    spread = np.std([curve.bulk_modulus for curve in each], ddof=1)
+    assert result.bulk_modulus_band == pytest.approx(factor * spread, rel=1e-6)
+    assert result.a_band == pytest.approx(factor * np.std([curve.a for curve in each], ddof=1), rel=0.01)
+    assert each[0].a_band is None
+
+
 def test_curve_without_a_minimum_is_refused():
     with pytest.raises(InputError, match=r"no minimum|no equation of state"):
         energy_volume(bulk("Cu", a=4.0, cubic=True), EMT(), strain=0.02)
     with pytest.raises(InputError, match="5 points"):
         energy_volume(bulk("Cu", a=3.6), EMT(), points=4)
-
-
-# ---- elastic constants ---------------------------------------------------------------------------
-
-
-def test_pair_crystal_has_the_elastic_constants_of_its_lattice_sum(argon):
-    # At zero pressure C_ijkl = 1/(2V) Σ (φ″ − φ′/R) R_i R_j R_k R_l / R².
-    vector, (_, curvature) = lattice_sums(argon)
-    exact = np.einsum("n,ni,nj,nk,nl->ijkl", curvature, *[vector] * 4) / 2 / argon.get_volume()
-    result = elastic_constants(argon, LennardJones(**LJ), strain=1e-3)
-    constants = result.cubic()
-    assert result.converged
-    assert result.asymmetry < 1e-4
-    assert constants.deviation < 1e-3
-    assert constants.c11 == pytest.approx(exact[0, 0, 0, 0] / GPA, rel=1e-4)
-    assert constants.c12 == pytest.approx(exact[0, 0, 1, 1] / GPA, rel=1e-4)
-    assert constants.c44 == pytest.approx(exact[1, 2, 1, 2] / GPA, rel=1e-4)
-    # Cauchy's relation holds for central forces.
-    assert constants.c12 == pytest.approx(constants.c44, rel=1e-4)
-
-
-def test_relaxed_ions_soften_the_crystal_as_energies_say():
-    # Smooth: shells of hcp cross any cutoff.
-    calculator = LennardJones(sigma=2.9, epsilon=0.1, rc=9.0, ro=6.0, smooth=True)
-    crystal = relax_cell(bulk("Mg", "hcp", a=3.2), calculator, keep_shape=False, fmax=1e-7).atoms
-    clamped, relaxed = (
-        elastic_constants(crystal, calculator, relax_ions=relax, strain=2e-3, fmax=1e-7)
-        for relax in (False, True)
-    )
-    assert relaxed.converged
-    # Only shears in the basal plane and the like move the two sublattices of hcp.
-    assert relaxed.tensor[5, 5] < 0.97 * clamped.tensor[5, 5]
-    assert relaxed.tensor[2, 2] == pytest.approx(clamped.tensor[2, 2], rel=1e-5)
-    size = 2e-3
-    for result, relax in ((clamped, False), (relaxed, True)):
-        energies = []
-        for sign in (-1, 0, 1):
-            atoms = crystal.copy()
-            shear = from_voigt(np.array([0, 0, 0, 0, 0, sign * size / 2]))
-            atoms.set_cell(atoms.cell @ (np.eye(3) + shear), scale_atoms=True)
-            atoms.calc = calculator
-            if relax:
-                energies.append(relax_positions(atoms, calculator, fmax=1e-7).energy)
-            else:
-                energies.append(atoms.get_potential_energy())
-        curvature = (energies[0] - 2 * energies[1] + energies[2]) / size**2
-        assert result.tensor[5, 5] == pytest.approx(curvature / crystal.get_volume() / GPA, rel=1e-3)
-
-
-def test_crystal_under_stress_is_refused():
-    with pytest.raises(InputError, match="relax its cell first"):
-        elastic_constants(bulk("Cu", a=3.7), EMT())
-
-
-def test_unrelaxed_ions_are_told(copper):
-    rattled = copper.copy()
-    rattled.rattle(0.02, seed=0)
-    with pytest.raises(InputError, match="not relaxed after 1 steps"):
-        elastic_constants(rattled, EMT(), steps=1)
 
 
 # ---- frozen grids --------------------------------------------------------------------------------
@@ -292,30 +267,7 @@ def test_strains_keep_the_grid_and_leave_the_calculator_alone(copper):
     assert calculator.frozen is None
 
 
-# ---- vacancies and barriers ----------------------------------------------------------------------
-
-
-def test_unrelaxed_vacancy_of_a_pair_crystal_costs_the_cohesive_energy(argon):
-    # Taking an atom out breaks each of its bonds; putting it back as bulk restores half of them.
-    supercell = argon.repeat(4)
-    supercell.calc = LennardJones(**LJ)
-    cohesive = -supercell.get_potential_energy() / len(supercell)
-    result = vacancy_formation(supercell, LennardJones(**LJ), index=5, fmax=1e-3)
-    assert result.unrelaxed == pytest.approx(cohesive, rel=1e-9)
-    assert 0.9 * cohesive < result.energy < cohesive
-    assert result.converged
-    assert len(result.atoms) == result.n_atoms - 1
-
-
-def test_vacancy_of_a_compound_needs_a_reservoir():
-    alloy = bulk("Cu", a=3.6, cubic=True).repeat(2)
-    alloy.numbers[0] = 79
-    with pytest.raises(InputError, match="atom_energy"):
-        vacancy_formation(alloy, EMT())
-    low, high = (vacancy_formation(alloy, EMT(), atom_energy=mu, steps=0).energy for mu in (0.0, 1.0))
-    assert high - low == pytest.approx(1.0)
-    with pytest.raises(InputError, match="no atom 99"):
-        vacancy_formation(alloy, EMT(), index=99, atom_energy=0.0)
+# ---- barriers --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["improvedtangent", "aseneb"])
@@ -447,8 +399,8 @@ def test_results_are_data_that_json_can_hold(copper):
 def test_progress_is_reported(copper, capsys):
     seen = []
     elastic_constants(copper, EMT(), progress=lambda *step: seen.append(step))
-    assert seen[0] == ("elastic constants", 1, 12)
-    assert seen[-1] == ("elastic constants", 12, 12)
+    assert seen[0] == ("elastic constants, strains", 1, 24)
+    assert seen[-1] == ("elastic constants, strains", 24, 24)
     assert capsys.readouterr() == ("", "")
     energy_volume(copper, EMT(), points=5, progress=True, name="curve")
     captured = capsys.readouterr()

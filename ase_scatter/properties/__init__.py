@@ -2,27 +2,42 @@
 
 from .barriers import Barrier, hop_end_points, migration_barrier, vacancy_hop
 from .common import Progress, Result, frozen_calculator
-from .elastic import CubicConstants, ElasticConstants, elastic_constants
+from .defects import (
+    DefectFormation,
+    SurfaceEnergy,
+    defect_formation,
+    interstitial_formation,
+    surface_energy,
+    vacancy_formation,
+)
+from .elastic import ElasticConstants, elastic_constants
 from .eos import EnergyVolume, energy_volume
 from .relax import Relaxation, relax_cell, relax_positions
-from .vacancy import VacancyFormation, vacancy_formation
+from .tensors import CubicConstants, Moduli, Symmetry, symmetry_of
 
 __all__ = [
     "Barrier",
     "CubicConstants",
+    "DefectFormation",
     "ElasticConstants",
     "EnergyVolume",
+    "Moduli",
     "Progress",
     "Relaxation",
     "Result",
-    "VacancyFormation",
+    "SurfaceEnergy",
+    "Symmetry",
+    "defect_formation",
     "elastic_constants",
     "energy_volume",
     "frozen_calculator",
     "hop_end_points",
+    "interstitial_formation",
     "migration_barrier",
     "relax_cell",
     "relax_positions",
+    "surface_energy",
+    "symmetry_of",
     "vacancy_formation",
     "vacancy_hop",
 ]

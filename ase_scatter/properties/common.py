@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +27,8 @@ class Result:
     """Base of the frozen dataclasses that the workflows return."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as what JSON can hold; the units are those of the class's docstring."""
+        """The fields as what JSON can hold (null for what is not a finite number); the units are those of
+        the class's docstring."""
         return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}  # type: ignore[arg-type]
 
 
@@ -42,7 +43,9 @@ def _plain(value: Any) -> Any:
             "pbc": value.pbc.tolist(),
         }
     if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
@@ -85,15 +88,64 @@ def evaluate_together(structures: Sequence[Atoms], calculator: BaseCalculator) -
         for atoms, results in zip(structures, many(structures), strict=True):
             atoms.calc = SinglePointCalculator(atoms, **results)
         return
+    kinds = [kind for kind in ("energy", "forces", "stress") if kind in calculator.implemented_properties]
     for atoms in structures:
-        with_stress = "stress" in calculator.implemented_properties and atoms.cell.rank == 3
-        results = {
-            "energy": calculator.get_potential_energy(atoms),
-            "forces": calculator.get_forces(atoms),
-        }
-        if with_stress:
-            results["stress"] = calculator.get_stress(atoms)
+        known = [kind for kind in kinds if kind != "stress" or atoms.cell.rank == 3]
+        results = {kind: calculator.get_property(kind, atoms) for kind in known}
         atoms.calc = SinglePointCalculator(atoms, **results)
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What a calculator, and after it each member of its committee, gives for structures of one kind.
+
+    energy: (models, structures) eV. forces: (models, structures, 3N) eV/Å and stress: (models,
+    structures, 6) eV/Å³, without any structures unless asked for. factors: as in `Members`; none without
+    a committee.
+    """
+
+    energy: NDArray[np.float64]
+    forces: NDArray[np.float64]
+    stress: NDArray[np.float64]
+    factors: Mapping[str, float]
+
+    def band(self, values: NDArray[np.float64], kind: str) -> NDArray[np.float64] | None:
+        """Half-widths of 90 % bands of what follows from the models' values (models, …) of that kind."""
+        return band(values[1:], self.factors.get(kind, np.nan)) if len(values) > 1 else None
+
+
+def responses(
+    structures: Sequence[Atoms],
+    calculator: BaseCalculator,
+    *,
+    derivatives: bool = True,
+    progress: Progress = False,
+    name: str = "structures",
+) -> Responses:
+    """Evaluate structures with the same atoms in one batch, and by the committee if there is one.
+
+    derivatives: whether forces and stress are needed.
+    """
+    evaluate_together(structures, calculator)
+    rows: list[list[NDArray[np.float64]]] = []
+    factors: Mapping[str, float] = {}
+    with reporting(progress, name, len(structures)) as tick:
+        for atoms in structures:
+            row = [np.array([atoms.get_potential_energy()])]
+            if derivatives:
+                row += [atoms.get_forces(apply_constraint=False).reshape(1, -1), atoms.get_stress()[None]]
+            members = members_of(calculator, atoms)
+            if members is not None:
+                stress = np.empty((0, 6)) if members.stress is None else members.stress
+                more = (members.energy, members.forces.reshape(len(members), -1), stress)
+                row = [np.concatenate(pair) for pair in zip(row, more, strict=False)]
+                factors = members.factors
+            rows.append(row)
+            tick()
+    stacked = [np.stack(values, axis=1) for values in zip(*rows, strict=True)]
+    nothing = np.empty((len(stacked[0]), 0, 0))
+    energy, forces, stress = stacked if derivatives else (stacked[0], nothing, nothing)
+    return Responses(energy, forces, stress, factors)
 
 
 def members_of(calculator: BaseCalculator, atoms: Atoms) -> Members | None:

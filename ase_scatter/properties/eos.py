@@ -18,11 +18,11 @@ from .common import (
     Progress,
     Result,
     frozen_calculator,
-    minimise,
     reporting,
     require_crystal,
-    with_calculator,
+    responses,
 )
+from .relax import relax_positions
 
 FEWEST_POINTS = 5
 """The curve has four parameters: a fit through fewer points could not be wrong."""
@@ -34,8 +34,10 @@ class EnergyVolume(Result):
 
     volumes: (n,) Å³ and energies: (n,) eV, of the whole cell. v0: volume of the minimum, Å³. e0:
     its energy, eV. lengths: (3,) cell lengths there, Å. bulk_modulus: GPa; bulk_derivative: its
-    derivative with respect to pressure. n_atoms: atoms in the cell. rmse: of the fit, meV per atom.
-    converged: whether the ions were relaxed at all volumes, where that was asked for.
+    derivative with respect to pressure. v0_band, bulk_modulus_band: half-widths of their 90 % bands, from
+    curves through the members' energies of the same structures; None without a committee. n_atoms: atoms in
+    the cell. rmse: of the fit, meV per atom. converged: whether the ions were relaxed at all volumes, where
+    that was asked for.
     """
 
     volumes: NDArray[np.float64]
@@ -45,6 +47,8 @@ class EnergyVolume(Result):
     lengths: NDArray[np.float64]
     bulk_modulus: float
     bulk_derivative: float
+    v0_band: float | None
+    bulk_modulus_band: float | None
     n_atoms: int
     rmse: float
     converged: bool
@@ -53,6 +57,11 @@ class EnergyVolume(Result):
     def a(self) -> float:
         """Length of the first cell vector at the minimum, Å: a, for a conventional cell."""
         return float(self.lengths[0])
+
+    @property
+    def a_band(self) -> float | None:
+        """Half-width of the 90 % band of `a`, Å."""
+        return None if self.v0_band is None else self.a * self.v0_band / (3 * self.v0)
 
     def curve(self, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
         """The fitted energies (eV, of the cell) at these volumes (Å³)."""
@@ -82,32 +91,49 @@ def energy_volume(
     require_crystal(atoms)
     if not 0 < strain < 0.3 or points < FEWEST_POINTS:
         raise InputError(f"give a strain between 0 and 0.3, and at least {FEWEST_POINTS} points")
-    strained = with_calculator(atoms, frozen_calculator(calculator, atoms))
-    volumes, energies, converged = [], [], True
-    with reporting(progress, name, points) as tick:
-        for scale in np.linspace(1 - strain, 1 + strain, points):
-            strained.positions = atoms.positions
-            strained.set_cell(atoms.cell, scale_atoms=False)
-            strained.set_cell(scale * atoms.cell, scale_atoms=True)
-            if relax_ions:
-                relaxed, _ = minimise(strained, fmax=fmax, steps=steps, tick=lambda: None)
-                converged = converged and relaxed
-            volumes.append(strained.get_volume())
-            energies.append(float(strained.get_potential_energy()))
-            tick()
-    return _fitted(atoms, np.array(volumes), np.array(energies), converged)
+    frozen = frozen_calculator(calculator, atoms)
+    strained = []
+    for scale in np.linspace(1 - strain, 1 + strain, points):
+        strained.append(atoms.copy())
+        strained[-1].set_cell(scale * atoms.cell, scale_atoms=True)
+    converged = True
+    if relax_ions:
+        with reporting(progress, f"{name}, ions", points) as tick:
+            for k, scaled in enumerate(strained):
+                relaxed = relax_positions(scaled, frozen, fmax=fmax, steps=steps)
+                strained[k], converged = relaxed.atoms, converged and relaxed.converged
+                tick()
+    found = responses(strained, frozen, derivatives=False, progress=progress, name=name)
+    volumes = np.array([scaled.get_volume() for scaled in strained])
+    curves = np.array([_birch_murnaghan(volumes, energies) for energies in found.energy])
+    e0, modulus, derivative, v0 = curves[0].tolist()
+    bands = found.band(curves, "energy")
+    residual = found.energy[0] - birchmurnaghan(volumes, *curves[0])
+    return EnergyVolume(
+        volumes=volumes,
+        energies=found.energy[0],
+        v0=v0,
+        e0=e0,
+        lengths=np.asarray(atoms.cell.lengths()) * (v0 / atoms.get_volume()) ** (1 / 3),
+        bulk_modulus=modulus / GPA,
+        bulk_derivative=derivative,
+        v0_band=None if bands is None else float(bands[3]),
+        bulk_modulus_band=None if bands is None else float(bands[1]) / GPA,
+        n_atoms=len(atoms),
+        rmse=float(1000 * np.sqrt(np.mean(residual**2)) / len(atoms)),
+        converged=converged,
+    )
 
 
-def _fitted(
-    atoms: Atoms, volumes: NDArray[np.float64], energies: NDArray[np.float64], converged: bool
-) -> EnergyVolume:
+def _birch_murnaghan(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """E0 (eV), B (eV/Å³), B′, V0 (Å³) of the curve through energies. Raises InputError if there is none."""
     fit = EquationOfState(volumes, energies, eos="birchmurnaghan")
     try:
         # The search may stray where the curve overflows; where it ends is checked below. Nor is a
         # covariance that cannot be estimated of interest: the residual is looked at.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", OptimizeWarning)
-            v0, e0, modulus = map(float, fit.fit(warn=False))
+            v0, _, modulus = map(float, fit.fit(warn=False))
     except (RuntimeError, ValueError) as error:
         raise InputError(f"no equation of state fits these energies ({error})") from error
     if not (volumes[0] < v0 < volumes[-1] and modulus > 0):
@@ -115,16 +141,4 @@ def _fitted(
             f"the energy has no minimum between {volumes[0]:.2f} and {volumes[-1]:.2f} Å³; relax "
             "the cell first, or scan a wider range of strains"
         )
-    residual = energies - birchmurnaghan(volumes, *fit.eos_parameters)
-    return EnergyVolume(
-        volumes=volumes,
-        energies=energies,
-        v0=v0,
-        e0=e0,
-        lengths=np.asarray(atoms.cell.lengths()) * (v0 / atoms.get_volume()) ** (1 / 3),
-        bulk_modulus=modulus / GPA,
-        bulk_derivative=float(fit.eos_parameters[2]),
-        n_atoms=len(atoms),
-        rmse=float(1000 * np.sqrt(np.mean(residual**2)) / len(atoms)),
-        converged=converged,
-    )
+    return np.asarray(fit.eos_parameters)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
 from numpy.typing import NDArray
 
 from ..conventions import GPA
+from ..errors import InputError
 from .common import (
     Progress,
     Result,
@@ -74,7 +77,7 @@ def relax_cell(
     atoms: Atoms,
     calculator: BaseCalculator,
     *,
-    keep_shape: bool = True,
+    keep: Literal["symmetry", "shape", "nothing"] = "symmetry",
     fmax: float = 0.001,
     steps: int = 300,
     progress: Progress = False,
@@ -82,20 +85,27 @@ def relax_cell(
 ) -> Relaxation:
     """Relax the cell and the positions in it.
 
-    keep_shape: only scale the cell, to zero pressure; otherwise all six strains are free. fmax:
-    tolerance on the forces (eV/Å) and on the derivatives of the energy with respect to the strains,
-    per atom (eV). The grid of a grid calculator is frozen while the cell moves, then fitted to
-    where it went, until it stays. Check `converged`, and `stress` for what keep_shape leaves.
-    Raises InputError if the atoms are not periodic in three dimensions.
+    keep: "symmetry" keeps the space group that the atoms have within 0.01 Å, "shape" only scales the
+    cell, to zero pressure, "nothing" leaves all six strains free. fmax: tolerance on the forces (eV/Å) and
+    on the derivatives of the energy with respect to the strains, per atom (eV). The grid of a grid
+    calculator is frozen while the cell moves, then fitted to where it went, until it stays. Check
+    `converged`, and `stress` for what a kept shape leaves. Raises InputError if the atoms are not
+    periodic in three dimensions.
     """
     require_crystal(atoms)
+    if keep not in ("symmetry", "shape", "nothing"):
+        raise InputError(f"keep is {keep!r}, but must be 'symmetry', 'shape' or 'nothing'")
     atoms, total = atoms.copy(), 0
+    constraints = list(atoms.constraints)
     with reporting(progress, name) as tick, warnings.catch_warnings():
         # Of the logarithm of a deformation near 1, which is off by 1e-13: it has nothing to tell.
         warnings.filterwarnings("ignore", message="logm result may be inaccurate")
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        if keep == "symmetry":
+            atoms.set_constraint([*constraints, FixSymmetry(atoms)])
         for _ in range(CELL_ROUNDS):
             atoms.calc = frozen_calculator(calculator, atoms)
-            cell = FrechetCellFilter(atoms, hydrostatic_strain=keep_shape)
+            cell = FrechetCellFilter(atoms, hydrostatic_strain=keep == "shape")
             converged, taken = minimise(cell, fmax=fmax, steps=steps, tick=tick)
             total += taken
             if taken == 0 or not converged or atoms.calc is calculator:
@@ -103,4 +113,5 @@ def relax_cell(
     energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
     stress = atoms.get_stress() / GPA
     atoms.calc = None
+    atoms.set_constraint(constraints)
     return Relaxation(atoms, energy, force, stress, total, converged)

@@ -89,14 +89,11 @@ def properties(model: Model, start: Mapping[str, Atoms]) -> dict[str, float]:
     calculator = ScatteringCalculator(model)
     values = {}
     for crystal in (*ELASTIC, "Li"):
-        # Cubic crystals keep their shape: bcc Li is not stable against all shears.
-        cell = relax_cell(start[crystal], calculator, keep_shape=crystal != "LiSi", fmax=0.002, steps=400)
+        cell = relax_cell(start[crystal], calculator, fmax=0.002, steps=400)
         try:
-            found = elastic_constants(cell.atoms, calculator, fmax=0.002, steps=400)
-            tensor = 0.5 * (found.tensor + found.tensor.T)
+            tensor = elastic_constants(cell.atoms, calculator, fmax=0.002, steps=400).tensor
         except InputError:
             tensor = np.full((6, 6), np.nan)
-        tensor = _symmetrised(tensor, crystal == "LiSi")
         for entry in ELASTIC.get(crystal, ()):
             values[f"{crystal}, {entry} (GPa)"] = float(tensor[int(entry[1]) - 1, int(entry[2]) - 1])
         values[f"{crystal}, B (GPa)"] = float(tensor[:3, :3].mean())
@@ -107,16 +104,9 @@ def properties(model: Model, start: Mapping[str, Atoms]) -> dict[str, float]:
     return values
 
 
-def _symmetrised(tensor: np.ndarray, tetragonal: bool) -> np.ndarray:
-    """Averages over the axes that are alike: z apart in a tetragonal crystal, none in a cubic one."""
-    order = [[1, 0, 2, 4, 3, 5]] if tetragonal else [[1, 2, 0, 4, 5, 3], [2, 0, 1, 5, 3, 4]]
-    copies = [tensor, *(tensor[np.ix_(turn, turn)] for turn in order)]
-    return np.mean(copies, axis=0)
-
-
 def bulk_modulus(atoms: Atoms, calculator: ScatteringCalculator, step: float = 0.015) -> float:
     """From the pressure at two volumes with relaxed ions, GPa."""
-    rest = relax_cell(atoms, calculator, keep_shape=False, fmax=0.005, steps=400).atoms
+    rest = relax_cell(atoms, calculator, keep="nothing", fmax=0.005, steps=400).atoms
     pressures = []
     for sign in (-1, 1):
         strained = rest.copy()

@@ -1,0 +1,152 @@
+"""Elastic tensors in Voigt order: rotation, the crystal's symmetry, stability, moduli of a polycrystal."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from ..conventions import VOIGT, VOIGT_COLS, VOIGT_ROWS
+from ..errors import InputError
+from .common import Result
+
+
+@dataclass(frozen=True)
+class CubicConstants(Result):
+    """Averages over the entries that are equal in a cubic crystal, GPa.
+
+    deviation: how far an entry of the tensor is from the average it belongs to, at most; large if
+    the crystal is not cubic or its axes are not x, y, z.
+    """
+
+    c11: float
+    c12: float
+    c44: float
+    deviation: float
+
+    @property
+    def bulk_modulus(self) -> float:
+        """(C11 + 2 C12) / 3 in GPa."""
+        return (self.c11 + 2 * self.c12) / 3
+
+
+@dataclass(frozen=True)
+class Moduli(Result):
+    """Moduli of a polycrystal without texture, GPa: Voigt's and Reuss's bounds, Hill's mean of the two
+    (Proc. Phys. Soc. A 65, 349, 1952). young and poisson (a number) are of Hill's. anisotropy: the
+    universal index, 0 for an isotropic crystal (Phys. Rev. Lett. 101, 055504, 2008).
+    """
+
+    bulk: float
+    shear: float
+    young: float
+    poisson: float
+    anisotropy: float
+    bulk_voigt: float
+    bulk_reuss: float
+    shear_voigt: float
+    shear_reuss: float
+
+
+@dataclass(frozen=True)
+class Symmetry(Result):
+    """A crystal's space group. rotations: (n, 3, 3), its rotations as Cartesian matrices."""
+
+    symbol: str
+    number: int
+    rotations: NDArray[np.float64]
+
+
+def symmetry_of(atoms: Atoms, tolerance: float = 1e-3) -> Symmetry:
+    """The space group that the atoms have within a tolerance (Å), by spglib."""
+    import spglib
+
+    cell: Any = (np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
+    with warnings.catch_warnings():
+        # Of a way to report errors that is to come; Here None is understood.
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        found = spglib.get_symmetry_dataset(cell, symprec=tolerance)
+    if found is None:
+        raise InputError("no symmetry could be found: do atoms lie on top of each other?")
+    basis = np.array(atoms.cell).T  # lattice vectors as columns
+    rotations = np.array([basis @ rotation @ np.linalg.inv(basis) for rotation in found.rotations])
+    return Symmetry(found.international, int(found.number), rotations)
+
+
+def symmetrised(tensor: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.float64]:
+    """Mean of the tensors (..., 6, 6) over the rotations and over the order of the two strains."""
+    tensor = (tensor + np.swapaxes(tensor, -1, -2)) / 2
+    # The group's mean is a projection, which one matrix (36, 36) does for any number of tensors.
+    mean = np.mean([np.kron(m, m) for m in map(_voigt_rotation, symmetry.rotations)], axis=0)
+    return np.asarray((tensor.reshape(*tensor.shape[:-2], 36) @ mean.T).reshape(tensor.shape))
+
+
+def rotated(tensor: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The tensor (6, 6) of the crystal turned by a rotation matrix (3, 3)."""
+    turn = _voigt_rotation(rotation)
+    return np.asarray(turn @ tensor @ turn.T)
+
+
+def _voigt_rotation(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How stresses in Voigt order turn: σ' = M σ, and so C' = M C Mᵀ (Bond's matrix)."""
+    turn = np.empty((6, 6))
+    for row, (i, j) in enumerate(VOIGT):
+        products = np.outer(rotation[i], rotation[j])
+        both = products + products.T
+        turn[row] = both[VOIGT_ROWS, VOIGT_COLS]
+        turn[row, :3] /= 2
+    return turn
+
+
+def stiffnesses(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eigenvalues (6,) in GPa, ascending: the crystal is stable if all are positive (Born's criteria for
+    any symmetry, Phys. Rev. B 90, 224104, 2014)."""
+    # In Mandel's notation the matrix has the eigenvalues of the tensor.
+    scale = np.sqrt([1, 1, 1, 2, 2, 2])
+    return np.asarray(np.linalg.eigvalsh(tensor * np.outer(scale, scale)))
+
+
+def cubic(tensor: NDArray[np.float64]) -> CubicConstants:
+    """C11, C12 and C44 of a cubic crystal whose axes are x, y, z."""
+    axial, shear = tensor[:3, :3], tensor[3:, 3:]
+    c11, c44 = float(np.diag(axial).mean()), float(np.diag(shear).mean())
+    c12 = float(axial[np.triu_indices(3, 1)].mean())
+    ideal = np.zeros((6, 6))
+    ideal[:3, :3] = c12
+    ideal[range(6), range(6)] = [c11] * 3 + [c44] * 3
+    return CubicConstants(c11, c12, c44, float(np.abs(tensor - ideal).max()))
+
+
+def moduli(tensor: NDArray[np.float64]) -> Moduli:
+    """Moduli of a polycrystal from the tensor (6, 6) in GPa. Raises InputError if it is singular."""
+    if abs(stiffnesses(tensor)).min() < 1e-9:
+        raise InputError("the elastic tensor is singular, so that it has no compliance")
+    compliance = np.asarray(np.linalg.inv(tensor), dtype=np.float64)
+    bulk_voigt, shear_voigt = _isotropic(tensor, 1.0)
+    softness, slack = _isotropic(compliance, 0.25)
+    bulk_reuss, shear_reuss = 1 / (9 * softness), 1 / (4 * slack)
+    bulk, shear = (bulk_voigt + bulk_reuss) / 2, (shear_voigt + shear_reuss) / 2
+    return Moduli(
+        bulk=bulk,
+        shear=shear,
+        young=9 * bulk * shear / (3 * bulk + shear),
+        poisson=(3 * bulk - 2 * shear) / (6 * bulk + 2 * shear),
+        anisotropy=5 * shear_voigt / shear_reuss + bulk_voigt / bulk_reuss - 6,
+        bulk_voigt=bulk_voigt,
+        bulk_reuss=bulk_reuss,
+        shear_voigt=shear_voigt,
+        shear_reuss=shear_reuss,
+    )
+
+
+def _isotropic(tensor: NDArray[np.float64], shears: float) -> tuple[float, float]:
+    """Mean over all orientations of what resists dilation and shear; shears: 1 for stiffnesses, 1/4 for
+    compliances, where engineering shears count twice on both sides."""
+    axial = tensor[:3, :3]
+    total, trace = axial.sum(), np.trace(axial)
+    shear = (3 * trace - total) / 30 + shears * np.trace(tensor[3:, 3:]) / 5
+    return float(total / 9), float(shear)
