@@ -20,7 +20,8 @@ from .errors import InputError
 from .frames import Frame
 from .learning import Point
 from .metrics import Prediction, energy_pairs, force_pairs, stress_pairs
-from .properties import Barrier, EnergyVolume
+from .properties import Barrier, ElasticConstants, EnergyVolume
+from .report import measured
 from .selection import Choice
 from .tuning import Tuning
 
@@ -134,7 +135,8 @@ def eos_plot(
         ax.axvline(reference_volume, color=COLOURS[1], lw=0.9, ls="--", label=f"{reference} minimum")
         ax.legend(frameon=False, loc="upper right")
     text = (
-        f"$V_0$ = {curve.v0 / n:.3f} Å³/atom\n$B$ = {curve.bulk_modulus:.1f} GPa\n"
+        f"$V_0$ = {measured(curve.v0 / n, None if curve.v0_band is None else curve.v0_band / n, '.3f')}"
+        f" Å³/atom\n$B$ = {measured(curve.bulk_modulus, curve.bulk_modulus_band, '.1f')} GPa\n"
         f"$B'$ = {curve.bulk_derivative:.2f}"
     )
     _note(ax, 0.5, text, ha="center")
@@ -236,6 +238,31 @@ def columns_plot(
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_locator(NullLocator())
     _tidy(ax, title)
+    return _written(figure, path)
+
+
+def tensor_plot(constants: ElasticConstants, path: str | Path | None = None, *, title: str = "") -> Figure:
+    """The elastic tensor as a coloured table (GPa), with the bands where there are any."""
+    figure = Figure(figsize=(6.0, 5.2), layout="constrained")
+    ax = figure.subplots()
+    tensor, band = constants.tensor, constants.tensor_band
+    largest = float(np.abs(tensor).max())
+    image = ax.imshow(tensor, cmap="RdBu", vmin=-largest, vmax=largest)
+    for i, j in np.ndindex(6, 6):
+        # Entries that are zero by symmetry stay empty.
+        if abs(tensor[i, j]) > 1e-6 * largest:
+            text = f"{tensor[i, j]:.1f}" + ("" if band is None else f"\n± {band[i, j]:.1f}")
+            dark = abs(tensor[i, j]) > 0.6 * largest
+            ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    names = ["xx", "yy", "zz", "yz", "xz", "xy"]
+    ax.set(xticks=range(6), yticks=range(6), xticklabels=names, yticklabels=names)
+    ax.tick_params(length=0, labelcolor=INK)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    bar = figure.colorbar(image, shrink=0.8, label="GPa")
+    bar.outline.set_visible(False)
+    if title:
+        ax.set_title(title, loc="left", color=INK)
     return _written(figure, path)
 
 

@@ -54,3 +54,9 @@ def error_table(errors: Mapping[str, ErrorTable]) -> str:
 def number(value: float | None, form: str) -> str:
     """A number in a format, or a dash where there is none."""
     return MISSING if value is None else format(value, form)
+
+
+def measured(value: float | None, band: float | None, form: str) -> str:
+    """A number with the half-width of its band, or alone where there is none."""
+    known = band is not None and band == band
+    return f"{number(value, form)} ± {number(band, form)}" if known else number(value, form)

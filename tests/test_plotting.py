@@ -105,6 +105,8 @@ def test_energy_volume(tmp_path):
         lengths=np.full(3, 3.42),
         bulk_modulus=98.0,
         bulk_derivative=4.2,
+        v0_band=0.05,
+        bulk_modulus_band=None,
         n_atoms=2,
         rmse=0.1,
         converged=True,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import evaluate, fit, learn, select, tour
+from . import evaluate, fit, learn, properties, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
         tour.add_tour,
+        properties.add_elastic,
+        properties.add_eos,
+        properties.add_vacancy,
+        properties.add_surface,
         fit.add_fit,
         evaluate.add_evaluate,
         evaluate.add_info,
