@@ -113,7 +113,7 @@ def test_energy_volume(tmp_path):
     )
     figure = eos_plot(curve, tmp_path / "e.png", reference_volume=20.5, title="Si")
     assert is_png(tmp_path / "e.png")
-    for piece in ("20.000 Å³/atom", "98.0 GPa", "4.20", "DFT minimum"):
+    for piece in ("20.000 ± 0.025 Å³/atom", "98.0 GPa", "4.20", "DFT minimum"):
         assert piece in texts(figure)
 
 
