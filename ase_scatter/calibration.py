@@ -8,41 +8,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import threads
-from .committee import HeldOut
-from .conventions import GPA, to_voigt
+from .committee import INSIDE, HeldOut
+from .conventions import GPA
 from .frames import Frame
+from .metrics import LABEL_UNITS, Prediction
 from .model import Model
 from .progress import in_order
 from .report import text_table
 from .uncertainty import Uncertainty
 
-UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa"}
-
 
 def bands_and_errors(
-    model: Model, frames: Sequence[Frame], *, workers: int = 1, progress: bool = False
+    model: Model,
+    frames: Sequence[Frame],
+    predictions: Sequence[Prediction],
+    *,
+    device: str = "cpu",
+    dtype: str = "float64",
+    workers: int | None = None,
+    progress: bool = False,
 ) -> tuple[list[Uncertainty], dict[str, HeldOut]]:
     """Uncertainties of labelled structures; errors by kind of label, with the bands as their spreads.
 
+    predictions: of the model for the frames.
     Energies per atom in eV, forces in eV/Å by component, stresses in GPa by component. Bands state to hold
     nine errors of ten: `HeldOut.inside(1.0)` is the fraction that they do hold.
     """
 
-    def one(frame: Frame) -> tuple[Uncertainty, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-        with threads.limited(1):
-            values, unsure = model.evaluate(frame.system), model.uncertainty(frame.system)
+    workers = workers or threads.count()
+    each = 1 if workers > 1 else threads.count()
+
+    def one(
+        labelled: tuple[Frame, Prediction],
+    ) -> tuple[Uncertainty, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        frame, values = labelled
+        with threads.limited(each):
+            unsure = model.uncertainty(frame.system, device=device, dtype=dtype)
         n = len(frame.system)
         found = {"energy": (np.array([values.energy - frame.energy]) / n, np.array([unsure.energy]) / n)}
         if frame.forces is not None:
             found["force"] = ((values.forces - frame.forces).ravel(), np.repeat(unsure.forces, 3))
-        if frame.stress is not None and unsure.stress is not None:
-            wrong = to_voigt(values.strain_gradient) / frame.system.volume - frame.stress
-            found["stress"] = (wrong / GPA, np.full(6, unsure.stress / GPA))
+        if frame.stress is not None and values.stress is not None and unsure.stress is not None:
+            found["stress"] = ((values.stress - frame.stress) / GPA, np.full(6, unsure.stress / GPA))
         return unsure, found
 
     several: dict[str, list[HeldOut]] = {}
     unsure = []
-    for bands, found in in_order(one, list(frames), workers, progress, "uncertainty"):
+    labelled = list(zip(frames, predictions, strict=True))
+    for bands, found in in_order(one, labelled, workers, progress, "uncertainty"):
         unsure.append(bands)
         for kind, (wrong, stated) in found.items():
             several.setdefault(kind, []).append(HeldOut(np.abs(wrong), stated))
@@ -53,10 +66,10 @@ def calibration_table(held: dict[str, HeldOut]) -> str:
     """Stated and true bands as a text."""
     rows = []
     for kind, h in held.items():
-        true = float(np.quantile(h.errors, 0.9))
+        true = float(np.quantile(h.errors, INSIDE))
         rows.append(
             [
-                f"{kind} ({UNITS[kind]})",
+                f"{kind} ({LABEL_UNITS[kind]})",
                 str(len(h.errors)),
                 f"{h.spreads.mean():.3g}",
                 f"{true:.3g}",

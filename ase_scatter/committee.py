@@ -68,6 +68,12 @@ class Regression:
         penalty[self.forced] = 0.0
         return penalty
 
+    def usable(self, moments: Moments) -> int:
+        """How many columns there are to choose from: those that differ from zero and are not excluded."""
+        there = (np.diag(moments.gram) > 0) & np.isfinite(self.price)
+        there[self.forced] = False
+        return int(np.count_nonzero(there))
+
     def choose(self, moments: Moments, ridge: float, size: int, among: Indices | None = None) -> Indices:
         """The forced columns and so many more, in the order of their choice."""
         if among is None:

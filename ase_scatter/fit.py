@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import scipy
 import threadpoolctl
-from ase.data import chemical_symbols
 
+from . import threads
 from .committee import HeldOut, Round, Validation, geometric_mean, kept_out, members, validate
 from .design import Normals, Problem
 from .domain import Domain
 from .errors import InputError
-from .frames import Frame, read_frames
+from .frames import Frame, elements_of, read_frames
 from .metrics import ErrorTable, Prediction, errors
 from .model import Model
 from .progress import bar
@@ -71,11 +70,11 @@ def fit(
     frames: dict[str, Sequence[Frame]] = {"train": _frames(train)}
     if test is not None:
         frames["test"] = _frames(test)
-    elements = _elements(frames["train"])
-    strange = sorted(set(_elements(frames.get("test", ()))) - set(elements))
+    elements = elements_of(frame.system for frame in frames["train"])
+    strange = sorted(set(elements_of(frame.system for frame in frames.get("test", ()))) - set(elements))
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
-    workers = workers or os.cpu_count() or 1
+    workers = workers or threads.count()
     problem = Problem(settings, elements, frames["train"], workers, progress)
     with threadpoolctl.threadpool_limits(1):
         normals = problem.normals()
@@ -131,11 +130,9 @@ def solve(
     regression = problem.regression(among, settings.thrift)
     parts = normals.weighted(settings.sigmas)
     total = Moments.summed(parts)
-    usable = (np.diag(total.gram) > 0) & np.isfinite(regression.price)
-    most = min(settings.columns, int(np.count_nonzero(usable[: problem.n])))
-    ridges = settings.ridges if settings.ridge is None else (settings.ridge,)
+    most = min(settings.columns, regression.usable(total))
     shown = partial(bar, progress=progress, label="validation", total=len(parts))
-    validation = validate(regression, parts, ridges, most, shown)
+    validation = validate(regression, parts, settings.tried_ridges, most, shown)
     ridge, size = validation.best
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
@@ -225,10 +222,6 @@ def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:
         if frame.stress is not None and not (frame.system.pbc.all() and frame.system.has_volume):
             raise InputError(f"frame {number} has a stress but is not periodic in three dimensions")
     return frames
-
-
-def _elements(frames: Iterable[Frame]) -> list[str]:
-    return sorted({chemical_symbols[z] for frame in frames for z in frame.system.numbers.tolist()})
 
 
 def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> dict[str, Any]:

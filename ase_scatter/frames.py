@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase.data import chemical_symbols
 from ase.io import read
 from numpy.typing import NDArray
 
@@ -51,6 +52,23 @@ def read_frames(
     dimensions is left out: their volume is arbitrary. Raises InputError, naming the frame (counted
     from 0), for what cannot be trained on.
     """
+    structures = read_structures(path)
+    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    frames = []
+    for index, atoms in enumerate(structures):
+        try:
+            frames.append(_frame(atoms, keys))
+        except InputError as error:
+            raise type(error)(f"frame {index} of {path}: {error}") from error
+    for name, key in keys.items():
+        # Only a name that the user chose is missed: it is a slip of the pen.
+        if key != name and all(getattr(frame, name) is None for frame in frames):
+            raise InputError(f"no frame of {path} has a usable {name} under the name {key!r}")
+    return frames
+
+
+def read_structures(path: str | Path) -> list[Atoms]:
+    """All structures of a file, labelled or not. Raises InputError where there are none to be read."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}; give the path of an extended-XYZ file")
@@ -65,18 +83,12 @@ def read_frames(
         ) from error
     if not structures:
         raise InputError(f"{path} holds no frames; give a file with at least one structure")
-    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
-    frames = []
-    for index, atoms in enumerate(structures):
-        try:
-            frames.append(_frame(atoms, keys))
-        except InputError as error:
-            raise type(error)(f"frame {index} of {path}: {error}") from error
-    for name, key in keys.items():
-        # Only a name that the user chose is missed: it is a slip of the pen.
-        if key != name and all(getattr(frame, name) is None for frame in frames):
-            raise InputError(f"no frame of {path} has a usable {name} under the name {key!r}")
-    return frames
+    return list(structures)
+
+
+def elements_of(systems: Iterable[System]) -> list[str]:
+    """Chemical symbols of the elements in these structures, in alphabetical order."""
+    return sorted({chemical_symbols[z] for system in systems for z in system.numbers.tolist()})
 
 
 def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:

@@ -16,6 +16,9 @@ from .system import Evaluation, System
 ALL = "all"
 """The group that every frame belongs to."""
 
+LABEL_UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa"}
+"""Kind of label → the unit that its errors are told in."""
+
 ErrorTable = dict[str, dict[str, float]]
 """Group → name of a statistic → value, as `errors` gives it."""
 

@@ -19,7 +19,7 @@ from scipy.interpolate import CubicHermiteSpline
 from .errors import InputError
 from .frames import Frame
 from .learning import Point
-from .metrics import Prediction, energy_pairs, force_pairs, stress_pairs
+from .metrics import LABEL_UNITS, Prediction, energy_pairs, force_pairs, stress_pairs
 from .properties import Barrier, ElasticConstants, EnergyVolume
 from .report import measured
 from .selection import Choice
@@ -270,11 +270,10 @@ def calibration_plot(
     bins: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path | None = None, *, title: str = ""
 ) -> Figure:
     """Stated against true bands on data kept out, by kind of label (a model's `calibration` bins)."""
-    units = {"energy": ("Energy", "eV/atom"), "force": ("Force", "eV/Å"), "stress": ("Stress", "GPa")}
     figure = Figure(figsize=(4.1 * len(bins), 4.3), layout="constrained")
     axes = figure.subplots(1, len(bins), squeeze=False)[0]
     for ax, (kind, rows) in zip(axes, bins.items(), strict=True):
-        name, unit = units[kind]
+        name, unit = kind.capitalize(), LABEL_UNITS[kind]
         stated, true = ([row[key] for row in rows] for key in ("band", "true"))
         positive = [v for v in (*stated, *true) if v > 0]
         limits = (0.7 * min(positive), 1.4 * max(positive))

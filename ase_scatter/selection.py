@@ -23,6 +23,7 @@ import scipy.linalg
 import threadpoolctl
 from numpy.typing import NDArray
 
+from . import threads
 from .errors import InputError
 from .model import Model
 from .progress import bar, in_order
@@ -60,7 +61,7 @@ def select_structures(
     known: Sequence[System] = (),
     count: int | None = None,
     until: float = ENOUGH,
-    workers: int = 1,
+    workers: int | None = None,
     progress: bool = False,
 ) -> Choice:
     """Structures of a pool that a model would learn most from, best first.
@@ -75,7 +76,7 @@ def select_structures(
         raise InputError("at least one structure must be asked for")
     for system in (*pool, *known):
         model.free_atoms(system)  # refuses unknown elements
-    sigmas = _sigmas(model)
+    sigmas, workers = _sigmas(model), workers or threads.count()
 
     def rows(system: System) -> Matrix:
         values, d_positions, _ = model.transform.jacobian(system)

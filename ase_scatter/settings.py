@@ -84,6 +84,11 @@ class FitSettings:
             raise InputError("members must be 0, or at least 2: a committee of one has no spread")
 
     @property
+    def tried_ridges(self) -> tuple[float, ...]:
+        """The ridges to choose from by validation."""
+        return self.ridges if self.ridge is None else (self.ridge,)
+
+    @property
     def sigmas(self) -> dict[str, float]:
         """What counts as an error of 1, by kind of label."""
         return {

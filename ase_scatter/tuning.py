@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from ase.data import chemical_symbols
 from tqdm import tqdm
 
 from . import threads
 from .committee import geometric_mean, validate
 from .design import Normals, Problem
 from .errors import InputError
-from .frames import Frame
+from .frames import Frame, elements_of
 from .regression import Moments
 from .settings import FitSettings, spread, typical_bond
 from .system import System
@@ -115,7 +114,7 @@ def tune(
     minutes: float,
     settings: FitSettings | None = None,
     record: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     progress: bool = True,
 ) -> Tuning:
     """Search hyperparameters on training frames, for so many minutes.
@@ -128,7 +127,9 @@ def tune(
         raise InputError(f"the time to tune must be positive, not {minutes} minutes")
     settings = settings or FitSettings()
     frames = spread(list(frames), FRAMES)
-    search = _Search(frames, settings, None if record is None else Path(record), workers, progress)
+    search = _Search(
+        frames, settings, None if record is None else Path(record), workers or threads.count(), progress
+    )
     end = perf_counter() + 60 * minutes
     best = search.trial({})
     bond = typical_bond([frame.system for frame in frames])
@@ -166,7 +167,7 @@ class _Search:
         self.trials: list[Trial] = []
         self.first: dict[str, float] | None = None
         self._matrix: tuple[str, Problem, Normals] | None = None
-        self.elements = sorted({z for frame in frames for z in frame.system.numbers.tolist()})
+        self.elements = elements_of(frame.system for frame in frames)
         about = {
             "frames": len(frames),
             "atoms": sum(len(f.system) for f in frames),
@@ -220,9 +221,8 @@ class _Search:
         with threadpoolctl.threadpool_limits(self.workers):
             parts = normals.weighted(settings.sigmas)
             total = Moments.summed(parts)
-            most = min(settings.columns, int(np.count_nonzero(np.diag(total.gram)[: problem.n])))
-            ridges = settings.ridges if settings.ridge is None else (settings.ridge,)
-            ridge, size = validate(regression, parts, ridges, most).best
+            most = min(settings.columns, regression.usable(total))
+            ridge, size = validate(regression, parts, settings.tried_ridges, most).best
             squares: dict[str, list[float]] = {}
             for part, kinds in zip(parts, normals.parts, strict=True):
                 columns = regression.choose(total - part, ridge, size)
@@ -252,8 +252,7 @@ class _Search:
         )
         if self._matrix is None or self._matrix[0] != key:
             self._matrix = None  # before the next, for the sake of memory
-            symbols = [chemical_symbols[z] for z in self.elements]
-            problem = Problem(settings, symbols, self.frames, self.workers, self.progress)
+            problem = Problem(settings, self.elements, self.frames, self.workers, self.progress)
             with threadpoolctl.threadpool_limits(1):
                 self._matrix = (key, problem, problem.normals())
         return self._matrix[1], self._matrix[2]

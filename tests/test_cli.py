@@ -101,7 +101,7 @@ def test_structures_are_files_or_names(tmp_path, monkeypatch):
     # A file goes before a name.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Fe").write_text("not a structure")
-    with pytest.raises(InputError, match="read from Fe"):
+    with pytest.raises(InputError, match="Fe cannot be read"):
         structure_of("Fe")
     for text in ("nowhere.cif", "Xx", "SiC", "F", ""):
         with pytest.raises(InputError, match=r"file that ASE reads"):

@@ -44,21 +44,16 @@ def frames_or_path(path: str, options: argparse.Namespace) -> Any:
 
 def structures(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """Labelled frames (none if the file has no energies) and the systems of all structures."""
-    from ase.io import read
-
-    from ..frames import read_frames
+    from ..frames import read_frames, read_structures
     from ..system import System
 
     keys = keys_of(options)
-    energy = keys.get("energy_key", "energy")
-    try:
-        structures = read(options.file, index=":", do_not_split_by_at_sign=True)
-    except Exception:
-        structures = None  # read_frames says what is wrong with the file
-    if structures and not keys:
+    if not keys:
+        structures = read_structures(options.file)
         results = [atoms.calc.results if atoms.calc is not None else {} for atoms in structures]
         labelled = (
-            energy in atoms.info or energy in found for atoms, found in zip(structures, results, strict=True)
+            "energy" in atoms.info or "energy" in found
+            for atoms, found in zip(structures, results, strict=True)
         )
         if not any(labelled):
             return [], [System.from_atoms(atoms) for atoms in structures]
@@ -73,16 +68,11 @@ def structure_of(text: str) -> Atoms:
     is given where there is one. A file of that name wins. Raises InputError if it is neither.
     """
     from ase.build import bulk
-    from ase.io import read
+
+    from ..frames import read_structures
 
     if Path(text).is_file():
-        try:
-            found: Any = read(text, do_not_split_by_at_sign=True)
-        except Exception as error:  # each of ASE's readers fails in its own way
-            said = f"{error}" or type(error).__name__
-            raise InputError(f"no structure can be read from {text}: {said}") from error
-        atoms: Atoms = found
-        return atoms
+        return read_structures(text)[-1]
     for cubic in (True, False):
         try:
             return bulk(text, cubic=cubic)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     bands: list[Any] = []
     if options.bands:
         bands, held = bands_and_errors(
-            model, frames, workers=options.workers or os.cpu_count() or 1, progress=not options.quiet
+            model,
+            frames,
+            predictions,
+            device=options.device,
+            dtype=options.dtype,
+            workers=options.workers,
+            progress=not options.quiet,
         )
         print()
         print(calibration_table(held))

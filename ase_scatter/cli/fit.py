@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,8 @@ def run_fit(options: argparse.Namespace) -> None:
     if target.suffix != ".json":
         raise InputError(f"the model file is named {target.name}, but its name must end in .json")
     plot = None if options.no_plot else Path(options.plot or target.with_suffix(".png"))
-    claim([target, *([plot] if plot else [])], options.force)
+    tuned = [target.with_suffix(f".tune{end}") for end in (".csv", ".png")] if options.tune else []
+    claim([target, *([plot] if plot else []), *tuned], options.force)
     if plot:
         require_format(plot)
 
@@ -117,7 +117,7 @@ def _tuned(settings: Any, target: Path, options: argparse.Namespace) -> Any:
         minutes=options.tune,
         settings=settings,
         record=record,
-        workers=options.workers or os.cpu_count() or 1,
+        workers=options.workers,
         progress=not options.quiet,
     )
     tried = list(rows(tuning))

@@ -20,10 +20,9 @@ is left would teach little: where what the training leaves open is below half of
 
 def run_select(options: argparse.Namespace) -> None:
     """Choose, print, write."""
-    import os
+    from ase.io import write
 
-    from ase.io import read, write
-
+    from ..frames import read_structures
     from ..model import Model
     from ..plotting import choice_plot, require_format
     from ..report import text_table
@@ -37,16 +36,15 @@ def run_select(options: argparse.Namespace) -> None:
     if options.plot:
         require_format(options.plot)
     model = Model.load(options.model)
-    pool, known = _structures(options.pool, read), []
-    if options.known:
-        known = _structures(options.known, read)
+    pool = read_structures(options.pool)
+    known = read_structures(options.known) if options.known else []
     choice = select_structures(
         model,
         [System.from_atoms(atoms) for atoms in pool],
         known=[System.from_atoms(atoms) for atoms in known],
         count=options.count,
         until=options.until,
-        workers=options.workers or os.cpu_count() or 1,
+        workers=options.workers,
         progress=not options.quiet,
     )
     rows = [
@@ -65,15 +63,6 @@ def run_select(options: argparse.Namespace) -> None:
         write_json(Path(options.json), {"model": model.hash, "pool": str(options.pool), **vars(choice)})
     if options.plot:
         choice_plot(choice, options.plot, title=f"{Path(options.pool).name}, model {model.name}")
-
-
-def _structures(path: str, read: Any) -> list[Any]:
-    if not Path(path).is_file() or Path(path).stat().st_size == 0:
-        raise InputError(f"{path} is no file with structures")
-    try:
-        return list(read(path, index=":", do_not_split_by_at_sign=True))
-    except Exception as error:  # ASE's readers raise whatever their parsing trips over
-        raise InputError(f"{path} cannot be read as structures ({type(error).__name__}: {error})") from error
 
 
 def add_select(commands: Any) -> None:
