@@ -14,6 +14,8 @@ from ase.calculators.emt import EMT
 from ase.io import read, write
 
 from ase_scatter import cli, tour
+from ase_scatter.cli.common import structure_of
+from ase_scatter.errors import InputError
 from ase_scatter.model import Model
 
 OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
@@ -86,6 +88,24 @@ def test_wrong_usage_has_the_exit_code_of_argparse(arguments, capsys):
         cli.main(arguments)
     assert stop.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+# ---- structures ----------------------------------------------------------------------------------
+
+
+def test_structures_are_files_or_names(tmp_path, monkeypatch):
+    assert len(structure_of("Si")) == 8
+    assert structure_of("Mg").cell.angles() == pytest.approx([90, 90, 120])
+    write(tmp_path / "two.extxyz", [bulk("Cu"), bulk("Au")])
+    assert structure_of(str(tmp_path / "two.extxyz")).get_chemical_formula() == "Au"
+    # A file goes before a name.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Fe").write_text("not a structure")
+    with pytest.raises(InputError, match="read from Fe"):
+        structure_of("Fe")
+    for text in ("nowhere.cif", "Xx", "SiC", "F", ""):
+        with pytest.raises(InputError, match=r"file that ASE reads"):
+            structure_of(text)
 
 
 # ---- fit, evaluate, info -------------------------------------------------------------------------

@@ -7,9 +7,12 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 def claim(paths: Iterable[Path], force: bool) -> None:
@@ -61,6 +64,34 @@ def structures(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
             return [], [System.from_atoms(atoms) for atoms in structures]
     frames = read_frames(options.file, **keys)
     return frames, [frame.system for frame in frames]
+
+
+def structure_of(text: str) -> Atoms:
+    """The structure that a user names: a file that ASE reads, or what `ase.build.bulk` knows.
+
+    text: a path, of whose images the last is taken, or a name such as Si, whose conventional cubic cell
+    is given where there is one. A file of that name wins. Raises InputError if it is neither.
+    """
+    from ase.build import bulk
+    from ase.io import read
+
+    if Path(text).is_file():
+        try:
+            found: Any = read(text, do_not_split_by_at_sign=True)
+        except Exception as error:  # each of ASE's readers fails in its own way
+            said = f"{error}" or type(error).__name__
+            raise InputError(f"no structure can be read from {text}: {said}") from error
+        atoms: Atoms = found
+        return atoms
+    for cubic in (True, False):
+        try:
+            return bulk(text, cubic=cubic)
+        except (ValueError, RuntimeError, KeyError, NotImplementedError):
+            continue
+    raise InputError(
+        f"{text!r} is no structure: give a file that ASE reads (POSCAR, .cif, .extxyz …), or an element "
+        "whose crystal ase.build.bulk knows, such as Si"
+    )
 
 
 def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
