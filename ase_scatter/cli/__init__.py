@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import evaluate, fit, learn, select, tour
+from . import evaluate, fit, learn, phonons, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         evaluate.add_info,
         select.add_select,
         learn.add_learn,
+        phonons.add_phonons,
     ):
         add(commands)
     return parser

@@ -30,6 +30,9 @@ from .elastic import LARGEST_STRESS
 LARGEST_FORCE = 0.05
 """eV/Å: a crystal with larger forces is at no minimum, and has no phonons to speak of."""
 
+SYMPREC = 1e-3
+"""Å: what a relaxation leaves of disorder, and far less than a displacement."""
+
 LENGTH = 10.0
 """Å: supercells are at least as long as this along each edge, unless told otherwise."""
 
@@ -40,11 +43,10 @@ Supercell = Sequence[int] | float
 class ForceSets(Result):
     """Forces on supercells with one displaced atom each: what phonopy's FORCE_SETS holds.
 
-    atoms: the crystal, N atoms, without a calculator. supercell: (3,) its repetitions, to S·N atoms.
-    primitive_matrix: (3, 3), whose columns are the vectors of the primitive cell in units of the
-    crystal's. displaced: (n,) the displaced atom of each supercell, in phonopy's count. displacements:
-    (n, 3) Å. forces: (n, S·N, 3) eV/Å, less those of the perfect supercell. symprec: Å, the tolerance
-    within which the symmetry was found.
+    atoms: the crystal, N atoms, its symmetry made exact, without a calculator. supercell: (3,) its
+    repetitions, to S·N atoms. primitive_matrix: (3, 3), whose columns are the vectors of the primitive
+    cell in units of the crystal's. displaced: (n,) the displaced atom of each supercell, in phonopy's
+    count. displacements: (n, 3) Å. forces: (n, S·N, 3) eV/Å, less those of the perfect supercell.
     """
 
     atoms: Atoms
@@ -53,7 +55,6 @@ class ForceSets(Result):
     displaced: NDArray[np.int64]
     displacements: NDArray[np.float64]
     forces: NDArray[np.float64]
-    symprec: float
 
     def to_phonopy(self, forces: NDArray[np.float64] | None = None) -> Any:
         """A `phonopy.Phonopy` with these forces and their force constants, drift removed.
@@ -61,7 +62,7 @@ class ForceSets(Result):
         forces: (n, S·N, 3) eV/Å, others at the same displacements. Raises InputError without phonopy.
         """
         forces = self.forces if forces is None else forces
-        model = _phonopy(self.atoms, self.supercell, self.primitive_matrix, self.symprec)
+        model = _phonopy(self.atoms, self.supercell, self.primitive_matrix)
         rows = zip(self.displaced, self.displacements, forces, strict=True)
         model.dataset = {
             "natom": len(model.supercell),
@@ -138,14 +139,15 @@ def force_sets(
     *,
     supercell: Supercell = LENGTH,
     displacement: float = 0.01,
-    symprec: float = 1e-5,
+    symprec: float = SYMPREC,
     progress: Progress = False,
     name: str = "displacements",
 ) -> tuple[ForceSets, NDArray[np.float64] | None, float]:
     """Forces on the supercells that phonopy displaces, evaluated as one batch.
 
     atoms: a crystal at rest. supercell: three repetitions, or a length in Å that every edge is to reach.
-    displacement: Å. symprec: Å. Returns the force sets; those of the members of the committee, (members,
+    displacement: Å. symprec: Å, by which atoms may be off the places that symmetry has for them; they
+    are put there. Returns the force sets; those of the members of the committee, (members,
     n, S·N, 3) in eV/Å, or None; and the factor that turns their standard deviation into a half-width
     (nan without). The members take as long as a committee takes for n + 1 supercells. Raises InputError
     for what is no crystal, or forces that are not finite.
@@ -154,10 +156,10 @@ def force_sets(
     require_crystal(atoms)
     if not 0 < displacement < 0.5:
         raise InputError(f"the displacement is {displacement} Å, but must be between 0 and 0.5")
-    crystal = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, masses=atoms.get_masses(), pbc=True)
+    crystal = _symmetrised(atoms, symprec)
     repeat = repetitions(crystal, supercell)
-    primitive = _primitive_matrix(crystal, symprec)
-    model = _phonopy(crystal, repeat, primitive, symprec)
+    primitive = _primitive_matrix(crystal)
+    model = _phonopy(crystal, repeat, primitive)
     model.generate_displacements(distance=displacement)
     structures = [_atoms(cell) for cell in (model.supercell, *model.supercells_with_displacements)]
     calculator = frozen_calculator(calculator, structures[0])
@@ -179,7 +181,6 @@ def force_sets(
         displaced=np.array([row["number"] for row in rows]),
         displacements=np.array([row["displacement"] for row in rows]),
         forces=forces[1:] - forces[0],
-        symprec=symprec,
     )
     return sets, *_member_forces(structures, calculator, progress, f"{name}, members")
 
@@ -201,32 +202,41 @@ def _member_forces(
     return forces, first.factors.get("force", np.nan)
 
 
-def _phonopy(
-    atoms: Atoms, supercell: NDArray[np.int64], primitive_matrix: NDArray[np.float64], symprec: float
-) -> Any:
+def _phonopy(atoms: Atoms, supercell: NDArray[np.int64], primitive_matrix: NDArray[np.float64]) -> Any:
     """A `phonopy.Phonopy` of this crystal, without forces."""
     require_phonopy()
     from phonopy import Phonopy
 
-    return Phonopy(_cell(atoms), np.diag(supercell), primitive_matrix, symprec=symprec, log_level=0)
+    return Phonopy(_cell(atoms), np.diag(supercell), primitive_matrix, log_level=0)
 
 
-def _primitive_matrix(atoms: Atoms, symprec: float) -> NDArray[np.float64]:
-    """Vectors of a primitive cell, as columns, in units of the atoms' cell."""
-    from phonopy.structure.cells import guess_primitive_matrix
+def _symmetrised(atoms: Atoms, symprec: float) -> Atoms:
+    """The bare crystal, its cell and positions as its symmetry has them."""
+    from ase.spacegroup.symmetrize import refine_symmetry
 
     if atoms.cell.handedness != 1:
         raise InputError("the cell's vectors are left-handed; change the sign of all three, or swap two")
+    masses = atoms.get_masses()
     for symbol in set(atoms.symbols):
-        masses = atoms.get_masses()[atoms.symbols == symbol]
-        if np.ptp(masses) > 1e-6 * masses[0]:
+        same = masses[atoms.symbols == symbol]
+        if np.ptp(same) > 1e-6 * same[0]:
             raise InputError(f"the {symbol} atoms differ in mass, which phonopy's primitive cell cannot have")
+    crystal = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, masses=masses, pbc=True)
     try:
-        found = np.asarray(guess_primitive_matrix(_cell(atoms), symprec=symprec), dtype=np.float64)
-    except (RuntimeError, TypeError, AttributeError) as error:
+        refine_symmetry(crystal, symprec=symprec)
+    except Exception as error:  # whatever spglib or ASE make of it
         raise InputError(
-            "no symmetry can be found in this crystal; check that no two atoms share a place"
+            f"no symmetry can be found in this crystal ({error}); check that no two atoms share a place"
         ) from error
+    return crystal
+
+
+def _primitive_matrix(atoms: Atoms) -> NDArray[np.float64]:
+    """Vectors of a primitive cell, as columns, in units of the atoms' cell."""
+    from phonopy.structure.cells import guess_primitive_matrix
+
+    # Named, not left to phonopy: it warns of what it finds by itself.
+    found = np.asarray(guess_primitive_matrix(_cell(atoms)), dtype=np.float64)
     # Multiples of a twelfth: 1/2, 1/3 and their like, without their rounding errors.
     exact = np.round(12 * found) / 12
     return exact if np.abs(exact - found).max() < 1e-6 else found

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .common import Progress, Result, band, require_crystal
-from .force_sets import LENGTH, ForceSets, Supercell, force_sets, require_phonopy, require_relaxed
+from .force_sets import LENGTH, SYMPREC, ForceSets, Supercell, force_sets, require_phonopy, require_relaxed
 
 SOFTEST = 0.01
 """An imaginary frequency below this share of the highest one is noise of the interpolation between
@@ -100,7 +100,7 @@ def phonons(
     points: int = 150,
     mesh: Mesh = MESH,
     temperatures: ArrayLike | None = None,
-    symprec: float = 1e-5,
+    symprec: float = SYMPREC,
     stressed: bool = False,
     progress: Progress = False,
     name: str = "phonons",
@@ -110,8 +110,8 @@ def phonons(
     atoms: a relaxed crystal in any cell. supercell: three repetitions of that cell, or a length in Å
     that every edge is to reach. displacement: Å. path: special points such as "GXKGL" (by default those
     of Comput. Mater. Sci. 49, 299, 2010), with so many points. mesh: three numbers of wave vectors, or
-    a length in Å that they resolve. temperatures: K, by default 0 to 1000. symprec: Å, tolerance of the
-    symmetry search. stressed: the cell is meant to be under stress.
+    a length in Å that they resolve. temperatures: K, by default 0 to 1000. symprec: Å, by which
+    atoms may be off the places that symmetry has for them. stressed: the cell is meant to be under stress.
 
     A calculator with a committee gives error bars: force constants are linear in its members' forces,
     which are evaluated at the same displacements, so that frequencies of each member are exact; the
