@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -56,23 +56,18 @@ class ForceSets(Result):
     displacements: NDArray[np.float64]
     forces: NDArray[np.float64]
 
-    def to_phonopy(self, forces: NDArray[np.float64] | None = None) -> Any:
+    def to_phonopy(self) -> Any:
         """A `phonopy.Phonopy` with these forces and their force constants, drift removed.
 
-        forces: (n, S·N, 3) eV/Å, others at the same displacements. Raises InputError without phonopy.
+        Raises InputError without phonopy.
         """
-        forces = self.forces if forces is None else forces
         model = _phonopy(self.atoms, self.supercell, self.primitive_matrix)
-        rows = zip(self.displaced, self.displacements, forces, strict=True)
+        rows = zip(self.displaced, self.displacements, strict=True)
         model.dataset = {
             "natom": len(model.supercell),
-            "first_atoms": [
-                {"number": int(atom), "displacement": step, "forces": found} for atom, step, found in rows
-            ],
+            "first_atoms": [{"number": int(atom), "displacement": step} for atom, step in rows],
         }
-        # Only what belongs to the primitive cell is kept: the rest follows by translation.
-        model.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
-        model.symmetrize_force_constants(show_drift=False)
+        set_forces(model, self.forces)
         return model
 
     def write(self, directory: str | Path) -> list[Path]:
@@ -89,6 +84,28 @@ class ForceSets(Result):
         model.save(files[0])
         write_FORCE_SETS(model.dataset, files[1])
         return files
+
+
+class Displaced(NamedTuple):
+    """What comes of displaced supercells.
+
+    force_sets: the forces. model: a `phonopy.Phonopy` with their force constants. members: (members, n,
+    S·N, 3) eV/Å, forces of the members of the committee like those of the force sets, None without one.
+    factor: what turns the members' standard deviation into a half-width, nan without.
+    """
+
+    force_sets: ForceSets
+    model: Any
+    members: NDArray[np.float64] | None
+    factor: float
+
+
+def set_forces(model: Any, forces: NDArray[np.float64]) -> None:
+    """Give a `phonopy.Phonopy` other forces (n, S·N, 3) in eV/Å at its displacements."""
+    model.forces = forces
+    # Only what belongs to the primitive cell is kept: the rest follows by translation.
+    model.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
+    model.symmetrize_force_constants(show_drift=False)
 
 
 def require_phonopy() -> None:
@@ -142,14 +159,12 @@ def force_sets(
     symprec: float = SYMPREC,
     progress: Progress = False,
     name: str = "displacements",
-) -> tuple[ForceSets, NDArray[np.float64] | None, float]:
+) -> Displaced:
     """Forces on the supercells that phonopy displaces, evaluated as one batch.
 
     atoms: a crystal at rest. supercell: three repetitions, or a length in Å that every edge is to reach.
     displacement: Å. symprec: Å, by which atoms may be off the places that symmetry has for them; they
-    are put there. Returns the force sets; those of the members of the committee, (members,
-    n, S·N, 3) in eV/Å, or None; and the factor that turns their standard deviation into a half-width
-    (nan without). The members take as long as a committee takes for n + 1 supercells. Raises InputError
+    are put there. The members take as long as a committee takes for n + 1 supercells. Raises InputError
     for what is no crystal, or forces that are not finite.
     """
     require_phonopy()
@@ -182,7 +197,8 @@ def force_sets(
         displacements=np.array([row["displacement"] for row in rows]),
         forces=forces[1:] - forces[0],
     )
-    return sets, *_member_forces(structures, calculator, progress, f"{name}, members")
+    set_forces(model, sets.forces)
+    return Displaced(sets, model, *_member_forces(structures, calculator, progress, f"{name}, members"))
 
 
 def _member_forces(

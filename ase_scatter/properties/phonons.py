@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .common import Progress, Result, band, require_crystal
-from .force_sets import LENGTH, SYMPREC, ForceSets, Supercell, force_sets, require_phonopy, require_relaxed
+from .force_sets import (
+    LENGTH,
+    SYMPREC,
+    ForceSets,
+    Supercell,
+    force_sets,
+    require_phonopy,
+    require_relaxed,
+    set_forces,
+)
 
 SOFTEST = 0.01
 """An imaginary frequency below this share of the highest one is noise of the interpolation between
@@ -126,7 +135,7 @@ def phonons(
     if points < 2:
         raise InputError(f"the path needs at least two points, not {points}")
     require_relaxed(atoms, calculator, stressed=stressed)
-    sets, member_forces, factor = force_sets(
+    sets, model, member_forces, factor = force_sets(
         atoms,
         calculator,
         supercell=supercell,
@@ -135,7 +144,6 @@ def phonons(
         progress=progress,
         name=name,
     )
-    model = sets.to_phonopy()
     primitive = Atoms(
         model.primitive.symbols,
         cell=model.primitive.cell,
@@ -146,10 +154,7 @@ def phonons(
     found = spectrum(model, grid, kelvin, track.kpts)
     distances, places, names = track.get_linear_kpoint_axis()
     dos = model.run_total_dos()
-    members = [
-        spectrum(sets.to_phonopy(forces), grid, kelvin, track.kpts)
-        for forces in (() if member_forces is None else member_forces)
-    ]
+    members = member_spectra(model, member_forces, grid, kelvin, track.kpts)
     return Phonons(
         primitive=primitive,
         path=np.asarray(track.kpts),
@@ -207,6 +212,21 @@ def spectrum(
         stable=imaginary < SOFTEST * float(values.max()),
         thermal=scale * np.array([thermal.free_energy, thermal.entropy / 1000, thermal.heat_capacity / 1000]),
     )
+
+
+def member_spectra(
+    model: Any,
+    members: NDArray[np.float64] | None,
+    mesh: Mesh,
+    temperatures: NDArray[np.float64],
+    path: NDArray[np.float64] | None = None,
+) -> list[Spectrum]:
+    """The same for the forces of each member (members, n, S·N, 3); the last ones stay in the model."""
+    found = []
+    for forces in () if members is None else members:
+        set_forces(model, forces)
+        found.append(spectrum(model, mesh, temperatures, path))
+    return found
 
 
 def optical_modes(gamma: NDArray[np.float64]) -> NDArray[np.int64]:

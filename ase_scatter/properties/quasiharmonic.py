@@ -25,7 +25,7 @@ from .common import (
 )
 from .eos import FEWEST_POINTS
 from .force_sets import LENGTH, Supercell, force_sets, repetitions, require_phonopy, require_relaxed
-from .phonons import MESH, Mesh, Spectrum, checked_mesh, checked_temperatures, spectrum
+from .phonons import MESH, Mesh, Spectrum, checked_mesh, checked_temperatures, member_spectra, spectrum
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ def _scan(
     temperatures: NDArray[np.float64],
     strain: float,
 ) -> _Scan:
-    sets, member_forces, _ = force_sets(
+    _, phonopy, member_forces, _ = force_sets(
         crystal, crystal.calc, supercell=supercell.tolist(), displacement=displacement
     )
-    model = spectrum(sets.to_phonopy(), mesh, temperatures)
+    model = spectrum(phonopy, mesh, temperatures)
     if not model.stable:
         raise InputError(
             f"at a strain of {strain:.3f} the crystal is unstable, with an imaginary frequency of "
@@ -182,7 +182,7 @@ def _scan(
         members = members_of(crystal.calc, crystal)
         assert members is not None
         energies += (members.energy / len(crystal)).tolist()
-        spectra += [spectrum(sets.to_phonopy(forces), mesh, temperatures) for forces in member_forces]
+        spectra += member_spectra(phonopy, member_forces, mesh, temperatures)
         factors = dict(members.factors)
     return _Scan(crystal.get_volume() / len(crystal), energies, spectra, factors)
 
