@@ -16,6 +16,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 from ase.eos import birchmurnaghan
+from ase.io import write
 
 from ase_scatter import cli
 from ase_scatter.conventions import GPA
@@ -23,6 +24,7 @@ from ase_scatter.errors import InputError
 from ase_scatter.plotting import expansion_plot, phonon_plot, thermal_plot
 from ase_scatter.properties import phonons, quasi_harmonic, relax_cell
 from ase_scatter.properties.force_sets import repetitions
+from ase_scatter.properties.phonons import _softest, optical_modes
 from ase_scatter.properties.quasiharmonic import _minimum
 from ase_scatter.uncertainty import Members
 
@@ -183,6 +185,14 @@ def test_unstable_crystals_are_told():
         quasi_harmonic(atoms, calculator, supercell=(3, 3, 3), mesh=(8, 8, 8))
 
 
+def test_translations_at_gamma_are_no_instability_but_soft_optical_modes_are():
+    assert optical_modes(np.array([-5.0, -1e-3, 0.0, 1e-3])).tolist() == [0]
+    origin, elsewhere = np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.0, 0.0])
+    assert _softest(origin, np.array([-0.3, 0.0, 0.1, 4.0])) == 4.0
+    assert _softest(origin, np.array([-5.0, -1e-3, 0.0, 1e-3])) == -5.0
+    assert _softest(elsewhere, np.array([-0.3, 0.0, 0.1, 4.0])) == -0.3
+
+
 # ---- thermal properties ----------------------------------------------------------------------------
 
 
@@ -205,6 +215,16 @@ def test_thermal_properties_of_many_oscillators(argon):
     assert thermal.heat_capacity[2] == pytest.approx(
         21 * (thermal.entropy[3] - thermal.entropy[1]) / 2, rel=1e-3
     )
+
+
+def test_thermal_properties_are_per_atom():
+    calculator = LennardJones(sigma=2.9, epsilon=0.1, rc=9.0, ro=6.0, smooth=True)
+    atoms = relax_cell(bulk("Mg", a=3.2), calculator, keep_shape=False, fmax=1e-5).atoms
+    found = phonons(atoms, calculator, supercell=(3, 3, 2), **QUICK, temperatures=[9000])
+    assert found.stable
+    assert found.optical.shape == (3,)
+    assert found.labels[1][0] == "M"
+    assert found.thermal.heat_capacity[0] == pytest.approx(3 * units.kB, rel=2e-3)
 
 
 # ---- committees ------------------------------------------------------------------------------------
@@ -471,6 +491,18 @@ def test_command(emt, tmp_path, capsys):
     assert phonopy.load(out / "phonopy_params.yaml", log_level=0).force_constants is not None
     assert cli.main(command) == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_command_tells_of_an_unstable_crystal(emt, tmp_path, capsys):
+    file, plot = tmp_path / "bcc.vasp", tmp_path / "bcc.png"
+    write(file, bulk("Cu", "bcc", a=2.87))
+    command = ["phonons", "some", str(file), "--supercell", "4,4,4", "--quiet", "--qha", "--plot", str(plot)]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "UNSTABLE: imaginary frequencies up to" in said
+    assert "expansion" not in said
+    assert plot.exists()
+    assert not (tmp_path / "bcc-qha.png").exists()
 
 
 def test_command_refuses_in_one_line(emt, capsys):
