@@ -63,7 +63,7 @@ def refused(capsys, *arguments: object) -> str:
 # ---- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info", "select", "learn"])
+@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])

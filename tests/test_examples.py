@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_relax_and_md(alloy, capsys):
     assert "8 fs" in text
     assert "peak to peak" in text
     assert load("relax_and_md").main(["--model", "nothing.json"]) == 2
+
+
+@pytest.mark.skipif("Si" not in shipped_models(), reason="Si is not there yet")
+def test_phonons_si(tmp_path, capsys):
+    pytest.importorskip("phonopy")
+    plot, out = tmp_path / "si.png", tmp_path / "files"
+    command = ["--length", "5", "--plot", str(plot), "--out", str(out)]
+    assert load("phonons_si").main(command) == 0
+    text = capsys.readouterr().out
+    assert "8 atoms in the supercell" in text
+    # At Γ even the smallest supercell is exact; the fit is within 10 % of the experiment's 15.5 THz.
+    assert 13.9 < float(re.search(r"optical mode at Γ: ([0-9.]+) ± ", text)[1]) < 15.6
+    assert plot.exists()
+    assert (out / "FORCE_SETS").exists()
+    assert load("phonons_si").main(["--model", "nothing.json"]) == 2
 
 
 @pytest.mark.skipif("Si" not in shipped_models(), reason="Si is not there yet")

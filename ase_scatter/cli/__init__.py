@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import evaluate, fit, learn, properties, select, tour
+from . import evaluate, fit, learn, phonons, properties, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         evaluate.add_info,
         select.add_select,
         learn.add_learn,
+        phonons.add_phonons,
     ):
         add(commands)
     return parser

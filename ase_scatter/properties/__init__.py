@@ -12,6 +12,9 @@ from .defects import (
 )
 from .elastic import ElasticConstants, elastic_constants
 from .eos import EnergyVolume, energy_volume
+from .force_sets import ForceSets
+from .phonons import Phonons, Thermal, phonons
+from .quasiharmonic import QuasiHarmonic, quasi_harmonic
 from .relax import Relaxation, relax_cell, relax_positions
 from .tensors import CubicConstants, Moduli, Symmetry, symmetry_of
 
@@ -21,12 +24,16 @@ __all__ = [
     "DefectFormation",
     "ElasticConstants",
     "EnergyVolume",
+    "ForceSets",
     "Moduli",
+    "Phonons",
     "Progress",
+    "QuasiHarmonic",
     "Relaxation",
     "Result",
     "SurfaceEnergy",
     "Symmetry",
+    "Thermal",
     "defect_formation",
     "elastic_constants",
     "energy_volume",
@@ -34,6 +41,8 @@ __all__ = [
     "hop_end_points",
     "interstitial_formation",
     "migration_barrier",
+    "phonons",
+    "quasi_harmonic",
     "relax_cell",
     "relax_positions",
     "surface_energy",
