@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
+from ase.io import read, write
 from ase.mep import NEB
 
+from ase_scatter import Model, ScatteringCalculator
 from ase_scatter.errors import InputError
 from ase_scatter.properties import (
     Barrier,
@@ -26,6 +29,8 @@ from ase_scatter.properties import (
     vacancy_hop,
 )
 from ase_scatter.properties.elastic_band import BatchedNEB
+from ase_scatter.system import System
+from ase_scatter.uncertainty import Members
 
 
 class CurvedDoubleWell(Calculator):
@@ -343,3 +348,144 @@ def test_curve_goes_through_images_and_slopes_and_finds_the_top():
     assert abs(band.fitted_forward - truth) < 0.2 * abs(band.forward - truth)
     assert band.fitted_backward - band.fitted_forward == pytest.approx(band.backward - band.forward)
     assert band.to_dict()["fitted_forward"] == band.fitted_forward
+
+
+# ---- error bars ----------------------------------------------------------------------------------
+
+
+class Committee(CurvedDoubleWell):
+    """Wells whose saddles lie at other places and heights; their mean is the calculator."""
+
+    tilts = np.array([-0.06, -0.02, 0.03, 0.05])
+
+    def __init__(self, tilt: float = 0.0) -> None:
+        super().__init__()
+        self.tilt = tilt
+
+    def height(self, x: float) -> float:
+        return super().height(x) + self.tilt * (x + x**2 / 3)
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        x = self.atoms.positions[0, 0] - self.atoms.positions[1, 0] - 5.0
+        self.results["forces"][0, 0] -= self.tilt * (1 + 2 * x / 3)
+
+    def get_members(self, atoms: Atoms) -> Members:
+        energy = np.array([Committee(tilt).get_potential_energy(atoms) for tilt in self.tilts])
+        return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
+
+
+def test_band_is_the_spread_of_the_barriers_that_members_find_themselves():
+    settings = {"images": 5, "fmax": 0.002, "end_fmax": 1e-3}
+    ends = CurvedDoubleWell().structure(-0.75), CurvedDoubleWell().structure(0.9)
+    mean = migration_barrier(*ends, Committee(), **settings)
+    own = [migration_barrier(*ends, Committee(tilt), **settings) for tilt in Committee.tilts]
+    assert all(barrier.converged for barrier in own)
+    forward, backward = (np.array([getattr(b, name) for b in own]) for name in ("forward", "backward"))
+    assert mean.forward_band == pytest.approx(2.0 * forward.std(ddof=1), rel=0.03)
+    assert mean.backward_band == pytest.approx(2.0 * backward.std(ddof=1), rel=0.03)
+    top = int(mean.energies.argmax())
+    assert mean.energies_band[0] == 0
+    assert mean.energies_band[top] == mean.forward_band
+    assert mean.energies_band.shape == mean.energies.shape
+    # Against the last image: another spread than against the first.
+    assert abs(mean.forward_band - mean.backward_band) > 0.1 * mean.forward_band
+
+
+def test_members_of_a_shipped_model_find_barriers_within_its_band():
+    """Each member relaxes ends and band with its own forces, in a supercell that is small but real."""
+    model = Model.load("Mo")
+    crystal = bulk("Mo", a=3.17, cubic=True).repeat(2)
+    settings = {"images": 1, "fmax": 0.02}
+    calculator = ScatteringCalculator(model)
+    barrier = vacancy_hop(crystal, calculator, **settings)
+    assert barrier.converged
+    top = barrier.images[1]
+    members = model.members(System.from_atoms(top)).energy
+    members -= model.members(System.from_atoms(barrier.images[0])).energy
+    assert barrier.forward_band == pytest.approx(model.committee.factors["energy"] * members.std(ddof=1))
+    own = [vacancy_hop(crystal, ScatteringCalculator(model.member(k)), **settings).forward for k in range(3)]
+    # What relaxing by themselves changes is of second order, small against the spread.
+    assert np.abs(own - members[:3]).max() < 0.3 * members.std(ddof=1)
+
+
+# ---- trajectories to go on from ------------------------------------------------------------------
+
+
+def test_band_goes_on_from_its_file(copper, hop, tmp_path):
+    path = tmp_path / "hop.traj"
+    supercell = copper.repeat(2)
+    first = vacancy_hop(supercell, EMT(), images=3, steps=3, trajectory=path)
+    assert not first.converged
+    frames = read(path, ":")
+    # The guess and three steps, five images each.
+    assert len(frames) == 4 * 5
+    for image, frame in zip(first.images, frames[-5:], strict=True):
+        np.testing.assert_allclose(frame.positions, image.positions)
+    np.testing.assert_allclose([frame.get_potential_energy() for frame in frames[-5:]], first.energies)
+    assert frames[-3].get_forces().shape == (31, 3)
+
+    second = vacancy_hop(supercell, EMT(), images=3, trajectory=path)
+    assert second.converged
+    assert second.steps < hop.steps
+    assert second.forward == pytest.approx(hop.forward, abs=2e-3)
+    whole = read(path, ":")
+    np.testing.assert_array_equal(whole[19].positions, frames[19].positions)
+    assert len(whole) % 5 == 0
+    assert len(whole) > 20
+
+    # What is converged stays.
+    third = vacancy_hop(supercell, EMT(), images=3, trajectory=path)
+    assert (third.converged, third.steps) == (True, 0)
+    np.testing.assert_allclose(third.energies, second.energies, rtol=1e-9)
+
+
+def test_half_a_band_at_the_end_is_taken_off(copper, tmp_path):
+    path, part = tmp_path / "hop.traj", tmp_path / "part.traj"
+    supercell = copper.repeat(2)
+    settings = {"images": 1, "end_fmax": 0.05, "fmax": 1e-4}
+    vacancy_hop(supercell, EMT(), steps=2, trajectory=path, **settings)
+    frames = read(path, ":")
+    assert len(frames) == 9
+    for kept, left in ((8, 6), (2, 0)):
+        write(part, frames[:kept])
+        vacancy_hop(supercell, EMT(), steps=1, trajectory=part, **settings)
+        found = read(part, ":")
+        assert len(found) % 3 == 0
+        assert len(found) > left
+        for before, after in zip(frames[:left], found, strict=False):
+            np.testing.assert_array_equal(before.positions, after.positions)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_files_of_something_else_are_refused_and_stay(copper, tmp_path):
+    supercell, path = copper.repeat(2), tmp_path / "hop.traj"
+    settings = {"images": 1, "steps": 1}
+    vacancy_hop(supercell, EMT(), trajectory=path, **settings)
+
+    def refuses(file: Path, text: str, cell: Atoms = supercell, **others: Any) -> None:
+        before = file.read_bytes()
+        with pytest.raises(InputError, match=text) as error:
+            vacancy_hop(cell, EMT(), trajectory=file, **{**settings, **others})
+        assert "another file" in str(error.value)
+        assert file.read_bytes() == before
+
+    refuses(path, "1 images between", images=2)
+    refuses(path, "another path: its final", neighbour=5)
+    refuses(path, "another path: its initial", index=3)
+    refuses(path, "Cu31", copper.repeat((2, 2, 3)))
+    wider = supercell.copy()
+    wider.set_cell(wider.cell * 1.01, scale_atoms=True)
+    refuses(path, "cell", wider)
+
+    foreign = tmp_path / "md.traj"
+    write(foreign, [supercell] * 3)
+    refuses(foreign, "not written by")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a trajectory")
+    refuses(notes, "cannot be read")
+    cut = tmp_path / "cut.traj"
+    cut.write_bytes(path.read_bytes()[:-200])
+    refuses(cut, "cannot be read")
+    with pytest.raises(InputError, match="no folder"):
+        vacancy_hop(supercell, EMT(), trajectory=tmp_path / "nowhere" / "x.traj", **settings)
