@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ase.constraints import FixAtoms
 from ase.io import read, write
 from ase.mep import NEB
 
-from ase_scatter import Model, ScatteringCalculator
+from ase_scatter import Model, ScatteringCalculator, cli
 from ase_scatter.errors import InputError
 from ase_scatter.properties import (
     Barrier,
@@ -385,11 +386,38 @@ def test_band_is_the_spread_of_the_barriers_that_members_find_themselves():
     assert mean.forward_band == pytest.approx(2.0 * forward.std(ddof=1), rel=0.03)
     assert mean.backward_band == pytest.approx(2.0 * backward.std(ddof=1), rel=0.03)
     top = int(mean.energies.argmax())
+    assert mean.intermediate is None
     assert mean.energies_band[0] == 0
     assert mean.energies_band[top] == mean.forward_band
     assert mean.energies_band.shape == mean.energies.shape
     # Against the last image: another spread than against the first.
     assert abs(mean.forward_band - mean.backward_band) > 0.1 * mean.forward_band
+
+
+def test_path_over_a_stable_state_is_told_and_has_the_widest_band():
+    class Dip(Committee):
+        """A well at x = 0 between equal ends, of a depth that the members do not agree on."""
+
+        def height(self, x: float) -> float:
+            return (1 + 10 * self.tilt) * 0.1 * (-np.cos(2 * np.pi * x) - 5 * np.exp(-8 * x**2))
+
+        def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+            Calculator.calculate(self, atoms, properties, system_changes)
+            x, y, z = self.atoms.positions[0] - self.atoms.positions[1] - 5.0
+            forces, step = np.zeros((2, 3)), 1e-5
+            forces[0] = [-(self.height(x + step) - self.height(x - step)) / (2 * step), -2 * y, -2 * z]
+            self.results = {"energy": self.height(x) + y**2 + z**2, "forces": forces}
+
+        def get_members(self, atoms: Atoms) -> Members:
+            energy = np.array([Dip(tilt).get_potential_energy(atoms) for tilt in self.tilts])
+            return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
+
+    dip = Dip()
+    dip.c = 0.0
+    barrier = migration_barrier(dip.structure(-1), dip.structure(1), dip, images=5, steps=40)
+    assert barrier.intermediate == 3
+    assert barrier.forward_band == barrier.energies_band.max() == barrier.energies_band[3]
+    assert barrier.to_dict()["intermediate"] == 3
 
 
 def test_members_of_a_shipped_model_find_barriers_within_its_band():
@@ -489,3 +517,83 @@ def test_files_of_something_else_are_refused_and_stay(copper, tmp_path):
     refuses(cut, "cannot be read")
     with pytest.raises(InputError, match="no folder"):
         vacancy_hop(supercell, EMT(), trajectory=tmp_path / "nowhere" / "x.traj", **settings)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crystal_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("mo") / "mo.xyz"
+    write(path, bulk("Mo", a=3.1, cubic=True), format="extxyz")
+    return path
+
+
+def command(*arguments: object) -> int:
+    return cli.main(["barrier", "Mo", *map(str, arguments), "--quiet"])
+
+
+def test_command_gives_table_json_and_figure(crystal_file, tmp_path, capsys):
+    data, plot, file = (tmp_path / f"hop.{end}" for end in ("json", "png", "traj"))
+    options = ["--repeat", "2,2,2", "--images", "1", "--hop", "3"]
+    options += ["--json", data, "--plot", plot, "--trajectory", file]
+    assert command(crystal_file, *options, "--steps", "1", "--fmax", "0.0001") == 1
+    said = capsys.readouterr().out
+    assert "NOT CONVERGED after 1 steps" in said
+    found = json.loads(data.read_text())
+    assert not found["converged"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+    assert command(crystal_file, *options) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert command(crystal_file, *options, "--force") == 0
+    said = capsys.readouterr().out
+    found = json.loads(data.read_text())
+    assert found["converged"]
+    assert f"{found['forward']:.4f}" in said
+    assert f"{found['forward_band']:.4f}" in said
+    assert "NOT CONVERGED" not in said
+    assert "Vacancy in Mo, model Mo" in said
+    assert len(found["images"]) == 3
+    assert len(found["images"][0]["symbols"]) == 15
+    assert len(read(file, ":")) % 3 == 0
+
+    # Of a cell that was relaxed: as from the name, where another lattice parameter is the start.
+    assert command("Mo", *options[:-6], "--json", tmp_path / "name.json") == 0
+    other = json.loads((tmp_path / "name.json").read_text())
+    assert other["forward"] == pytest.approx(found["forward"], abs=5e-3)
+
+
+def test_command_takes_two_ends_and_interstitials(tmp_path, capsys):
+    initial, final = hop_end_points(bulk("Mo", a=3.17, cubic=True).repeat(2))
+    write(tmp_path / "a.traj", initial)
+    write(tmp_path / "b.traj", final[::-1])
+    ends = [tmp_path / "a.traj", "--final", tmp_path / "b.traj", "--images", "1"]
+    assert command(*ends) == 0
+    assert "were matched" in capsys.readouterr().out
+    places = ["--from", "0.5,0,0.25", "--to", "0.5,0.25,0"]
+    way = ["--interstitial", "Mo", *places, "--images", "1", "--repeat", "2,2,2", "--steps", "1"]
+    assert command("Mo", *way) in (0, 1)
+    assert "Mo in Mo, model Mo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["nothing"], "no file nothing"),
+        (["Mo", "--hop", "0,1", "--final", "x"], "different paths"),
+        (["Mo", "--interstitial", "Mo"], "goes with --from and --to"),
+        (["Mo", "--from", "0,0,0", "--to", "0,0,1"], "goes with --from"),
+        (["Mo", "--interstitial", "Mo", "--from", "0,0", "--to", "0,0,1"], "three fractional"),
+        (["Mo", "--repeat", "2,2"], "three positive"),
+        (["Mo", "--hop", "0,0", "--repeat", "2,2,2"], "cannot hop"),
+        (["Mo", "--hop", "0,1,2"], "--hop takes"),
+        (["Mo", "--final", "x", "--repeat", "2,2,2"], "--repeat does not go"),
+        (["Mo", "--plot", "x.doc"], ".png"),
+    ],
+)
+def test_command_refuses_in_one_line(options, text, capsys):
+    assert command(*options) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert captured.err.count("\n") == 1

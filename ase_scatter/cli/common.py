@@ -63,6 +63,24 @@ def structures(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     return frames, [frame.system for frame in frames]
 
 
+def structure_of(text: str) -> Any:
+    """Atoms from a file that ASE reads, or else of a crystal that `ase.build.bulk` knows by this name."""
+    from ase.build import bulk
+    from ase.io import read
+
+    if Path(text).exists():
+        try:
+            return read(text, do_not_split_by_at_sign=True)
+        except Exception as error:
+            raise InputError(f"{text} cannot be read as a structure: {error}") from error
+    for cubic in (True, False):
+        try:
+            return bulk(text, cubic=cubic)
+        except Exception:
+            continue  # not cubic, or no name of a crystal
+    raise InputError(f"there is no file {text}, and ase.build.bulk knows no crystal of that name")
+
+
 def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The options that were given; the others keep the defaults of what they are passed to."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

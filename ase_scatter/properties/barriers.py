@@ -25,6 +25,9 @@ from .relax import relax_positions
 
 METHODS = ("improvedtangent", "aseneb")
 
+DIP = 0.005
+"""eV. An image that lies lower than both ends by more is a stable state between them."""
+
 
 @dataclass(frozen=True)
 class Barrier(Result):
@@ -40,7 +43,9 @@ class Barrier(Result):
     the 90 % bands of the two barriers, and of each image's energy above the first. They are spreads of
     what the members say at the images of the mean potential. Ends and saddle are stationary points, where
     a small change of the positions leaves the energy as it is: to first order in how far a member is from
-    the mean, that is the spread of the barriers that the members would find on paths of their own.
+    the mean, that is the spread of the barriers that the members would find on paths of their own. Where
+    the band has no saddle between its ends, or a stable state (`intermediate`), the saddle of a member may be
+    anywhere: both barriers get the widest of the bands of the images.
 
     mapping: how atoms were reordered; None if they stayed in the order given.
     """
@@ -64,6 +69,11 @@ class Barrier(Result):
         return np.asarray(self._spline()(np.asarray(path)))
 
     @property
+    def intermediate(self) -> int | None:
+        """The lowest image, where it lies below both ends: the path passes a more stable state."""
+        return _lowest_between(self.energies)
+
+    @property
     def fitted_forward(self) -> float:
         """Highest point of `curve` above the first image, eV."""
         return self._top() - float(self.energies[0])
@@ -74,9 +84,9 @@ class Barrier(Result):
         return self._top() - float(self.energies[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields and the fitted barriers, as what JSON can hold."""
-        fitted = {"fitted_forward": self.fitted_forward, "fitted_backward": self.fitted_backward}
-        return {**super().to_dict(), **fitted}
+        """The fields, the fitted barriers and the intermediate, as what JSON can hold."""
+        more = ("fitted_forward", "fitted_backward", "intermediate")
+        return {**super().to_dict(), **{name: getattr(self, name) for name in more}}
 
     def _spline(self) -> CubicHermiteSpline:
         return CubicHermiteSpline(self.path, self.energies, self.slopes)
@@ -166,7 +176,7 @@ def migration_barrier(
         steps=taken,
         converged=converged and all(end.converged for end in ends),
         mapping=mapping,
-        **_bands(band, calculator, int(energies.argmax())),
+        **_bands(band, calculator, energies),
     )
 
 
@@ -202,18 +212,28 @@ def interstitial_hop(
     return migration_barrier(initial, final, calculator, **settings)
 
 
-def _bands(band: Sequence[Atoms], calculator: BaseCalculator, top: int) -> dict[str, Any]:
+def _lowest_between(energies: NDArray[np.float64]) -> int | None:
+    lowest = int(energies.argmin())
+    return lowest if energies[lowest] < min(energies[0], energies[-1]) - DIP else None
+
+
+def _bands(
+    band: Sequence[Atoms], calculator: BaseCalculator, energies: NDArray[np.float64]
+) -> dict[str, Any]:
     """The fields of `Barrier` that a committee fills."""
     found = [members_of(calculator, image) for image in band]
     members = [each for each in found if each is not None]
     if len(members) < len(band):
         return {}
     factor = members[0].factors.get("energy", np.nan)
-    energies = np.stack([each.energy for each in members], axis=1)
+    each = np.stack([image.energy for image in members], axis=1)
+    forward, backward = (half_width(each - each[:, [end]], factor) for end in (0, -1))
+    top = int(energies.argmax())
+    is_saddle = 0 < top < len(band) - 1 and _lowest_between(energies) is None
     return {
-        "energies_band": half_width(energies - energies[:, :1], factor),
-        "forward_band": float(half_width(energies[:, top] - energies[:, 0], factor)),
-        "backward_band": float(half_width(energies[:, top] - energies[:, -1], factor)),
+        "energies_band": forward,
+        "forward_band": float(forward[top] if is_saddle else forward.max()),
+        "backward_band": float(backward[top] if is_saddle else backward.max()),
     }
 
 
