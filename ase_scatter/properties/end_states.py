@@ -131,19 +131,16 @@ def fitting_map(initial: Atoms, final: Atoms) -> AtomMap | None:
     if len(initial) == len(final) and (initial.numbers == final.numbers).all():
         require_same_cell(initial, final)
         vectors = displacement(initial, final)
-        order, mapped, cost = _matched(initial, final, np.zeros(3))
+        order, _, cost = _matched(initial, final, np.zeros(3))
         in_place = (order == np.arange(len(order))).all()
         if in_place and np.linalg.norm(np.median(vectors, axis=0)) < LEAST_MOTION:
             return None
-        if not in_place and (not _leads_elsewhere(mapped) or cost > 0.5 * np.sum(vectors**2)):
+        if not in_place and cost > 0.5 * np.sum(vectors**2):
             return None
         found = map_atoms(initial, final)
-        return found if _leads_elsewhere(found.displacements) else None
+        farthest = np.linalg.norm(found.displacements, axis=1).max(initial=0.0)
+        return found if farthest > LEAST_MOTION else None
     return map_atoms(initial, final)
-
-
-def _leads_elsewhere(vectors: NDArray[np.float64]) -> bool:
-    return bool(np.linalg.norm(vectors, axis=1).max(initial=0.0) > LEAST_MOTION)
 
 
 def displacement(start: Atoms, end: Atoms) -> NDArray[np.float64]:
