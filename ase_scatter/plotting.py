@@ -16,7 +16,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
-from scipy.interpolate import CubicHermiteSpline
+from scipy.interpolate import PchipInterpolator
 
 from .errors import InputError
 from .frames import Frame
@@ -154,24 +154,40 @@ def barrier_plot(
     references: Mapping[str, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Energy along a minimum-energy path, through images and their slopes.
+    """Energy along a minimum-energy path, through images and their slopes, with 90 % bands where known.
 
     references: name → forward barrier in eV of other methods, drawn as lines.
     """
-    figure = Figure(figsize=(5.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(5.8, 4.2), layout="constrained")
     ax = figure.subplots()
-    heights = barrier.energies - barrier.energies[0]
+    zero = barrier.energies[0]
+    heights = barrier.energies - zero
     along = np.linspace(barrier.path[0], barrier.path[-1], 300)
-    ax.plot(along, CubicHermiteSpline(barrier.path, heights, barrier.slopes)(along), "-", color=COLOURS[0])
+    ax.plot(along, barrier.curve(along) - zero, "-", color=COLOURS[0])
+    if barrier.energies_band is not None:
+        # Monotone between images, so that the band does not overshoot to less than nothing.
+        width = PchipInterpolator(barrier.path, barrier.energies_band)(along)
+        lower, upper = (barrier.curve(along) - zero + sign * width for sign in (-1, 1))
+        ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % band")
     ax.plot(barrier.path, heights, "o", ms=6, color=COLOURS[0], mec="white", label="this model")
     for index, (name, value) in enumerate((references or {}).items(), start=1):
         ax.axhline(value, color=_colour(index), lw=1.0, ls="--", label=name, zorder=0)
-    if references:
-        ax.legend(frameon=False, loc="lower center", ncols=1 + len(references))
-    state = "" if barrier.converged else "  (not converged)"
-    _note(ax, 0.03, f"forward {barrier.forward:.3f} eV\nbackward {barrier.backward:.3f} eV{state}")
+    if references or barrier.energies_band is not None:
+        figure.legend(frameon=False, loc="outside lower center", ncols=2 + len(references or ()))
+    said = [
+        f"{name} {value:.3f}" + (" eV" if band is None else f" ± {band:.3f} eV")
+        for name, value, band in (
+            ("forward", barrier.forward, barrier.forward_band),
+            ("backward", barrier.backward, barrier.backward_band),
+        )
+    ]
+    said += [] if barrier.intermediate is None else ["(passes a more stable state)"]
+    said += [] if barrier.converged else ["(not converged)"]
+    _note(ax, 0.03, "\n".join(said))
     ax.set(xlabel="path (Å)", ylabel="energy (eV)")
-    ax.margins(y=0.2)
+    # Room for the note above the path.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.12 * (1 + len(said) / 2) * (high - low))
     _tidy(ax, title)
     return _written(figure, path)
 

@@ -157,19 +157,17 @@ def tour(
     device: str = "cpu",
     dtype: str = "float64",
     images: int = 5,
-    workers: int = 1,
     progress: Progress = False,
 ) -> Tour:
     """Relax the element's crystal, strain it, take an atom out, and let a neighbour hop there.
 
-    images: moving images of the band. workers: images that are evaluated at the same time. Raises
-    InputError for elements that the model does not know or that are not cubic crystals.
+    images: moving images of the band. Raises InputError for elements that the model does not know or that
+    are not cubic crystals.
     """
     start = perf_counter()
     element = element_of(model, element)
     structure = _structure(element)
-    calculators = [ScatteringCalculator(model, device=device, dtype=dtype) for _ in range(workers)]
-    calculator = calculators[0]
+    calculator = ScatteringCalculator(model, device=device, dtype=dtype)
 
     relaxed = relax_cell(bulk(element, cubic=True), calculator, progress=progress)
     crystal = relaxed.atoms
@@ -179,9 +177,7 @@ def tour(
     vacancy = vacancy_formation(supercell, calculator, fmax=0.01, progress=progress)
     _, final = hop_end_points(supercell)
     # The first end is the vacancy that is relaxed already.
-    barrier = migration_barrier(
-        vacancy.atoms, final, calculators, images=images, fmax=0.03, progress=progress
-    )
+    barrier = migration_barrier(vacancy.atoms, final, calculator, images=images, fmax=0.03, progress=progress)
     return Tour(
         model=model.name,
         hash=model.hash,

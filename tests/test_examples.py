@@ -118,6 +118,17 @@ def test_relax_and_md_of_silicon(capsys):
     assert "cell 5.4" in capsys.readouterr().out
 
 
+@pytest.mark.skipif("Mo" not in shipped_models(), reason="Mo is not there yet")
+def test_vacancy_hop_mo(tmp_path, capsys):
+    out = tmp_path / "hop.png"
+    assert load("vacancy_hop_mo").main(["--images", "3", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "converged in" in said
+    assert "GAP 1.644 eV, inside the error bar" in said
+    assert out.stat().st_size > 5000
+    assert load("vacancy_hop_mo").main(["--model", "nothing.json"]) == 2
+
+
 def test_fit_potentials(folder, capsys):
     example = load("fit_potentials")
     example.SETTINGS["Si-grid"] = TINY

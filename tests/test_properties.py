@@ -14,7 +14,6 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 from ase.eos import birchmurnaghan
-from ase.mep import NEB
 from ase.neighborlist import neighbor_list
 
 from ase_scatter import ScatteringCalculator
@@ -24,47 +23,17 @@ from ase_scatter.properties import (
     elastic_constants,
     energy_volume,
     frozen_calculator,
-    hop_end_points,
-    migration_barrier,
     relax_cell,
     relax_positions,
     symmetry_of,
     vacancy_formation,
     vacancy_hop,
 )
-from ase_scatter.properties.barriers import BatchedNEB
 
 # Argon-like. The cutoff lies between shells of the fcc lattice, at 4.1 and 4.3 nearest-neighbour
 # distances squared: truncation changes the sums, but no neighbour crosses it under a small strain.
 SIGMA, EPSILON = 3.4, 0.0104
 LJ = {"sigma": SIGMA, "epsilon": EPSILON, "rc": 2.3 * SIGMA}
-
-
-class CurvedDoubleWell(Calculator):
-    """Atom 0 in E = V(x) + k (y − c x²)² with V′ = h x (x − 1)(x + a): a curved path, known ends.
-
-    Minima at x = 1 and x = −a, saddle at x = 0, where V = 0.
-    """
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
-    a, h, k, c = 0.8, 3.0, 4.0, 0.5
-
-    def height(self, x: float) -> float:
-        return self.h * (x**4 / 4 + (self.a - 1) * x**3 / 3 - self.a * x**2 / 2)
-
-    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        x, y, z = self.atoms.positions[0] - self.atoms.positions[1] - 5.0
-        off = y - self.c * x**2
-        slope = self.h * x * (x - 1) * (x + self.a) - 4 * self.k * self.c * x * off
-        forces = np.zeros((2, 3))
-        forces[0] = [-slope, -2 * self.k * off, -2 * z]
-        self.results = {"energy": self.height(x) + self.k * off**2 + z**2, "forces": forces}
-
-    def structure(self, x: float) -> Atoms:
-        atoms = Atoms("H2", positions=[[5 + x, 5 + self.c * x**2, 5], [0, 0, 0]])
-        atoms.set_constraint(FixAtoms([1]))
-        return atoms
 
 
 class GridEMT(EMT):
@@ -265,115 +234,6 @@ def test_strains_keep_the_grid_and_leave_the_calculator_alone(copper):
         relax_cell(start, calculator, fmax=1e-6).lengths, copper.cell.lengths(), rtol=1e-6
     )
     assert calculator.frozen is None
-
-
-# ---- barriers --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["improvedtangent", "aseneb"])
-def test_climbing_image_finds_the_saddle_of_a_curved_valley(method):
-    well = CurvedDoubleWell()
-    barrier = migration_barrier(
-        well.structure(-0.75), well.structure(0.9), well, images=4, method=method, fmax=0.003
-    )
-    assert barrier.converged
-    assert barrier.max_force < 0.01
-    assert barrier.forward == pytest.approx(-well.height(-well.a), abs=1e-4)
-    assert barrier.backward == pytest.approx(-well.height(1.0), abs=1e-4)
-    top = int(barrier.energies.argmax())
-    assert abs(barrier.slopes[top]) < 0.01
-    assert barrier.images[top].positions[0, 0] == pytest.approx(5.0, abs=0.01)
-    assert (np.diff(barrier.path) > 0).all()
-    # Uphill before the saddle, downhill after it.
-    assert (barrier.slopes[1:top] > 0).all()
-    assert (barrier.slopes[top + 1 : -1] < 0).all()
-
-
-def test_vacancy_hop_is_symmetric_and_does_not_depend_on_the_threads(copper):
-    supercell = copper.repeat(2)
-    one = vacancy_hop(supercell, EMT(), images=3, method="improvedtangent")
-    assert one.converged
-    assert one.forward == pytest.approx(one.backward, abs=2e-3)
-    np.testing.assert_allclose(one.energies, one.energies[::-1], atol=2e-3)
-    assert one.energies.argmax() == 2
-    assert 0.3 < one.forward < 1.5
-    two = vacancy_hop(supercell, [EMT(), EMT()], images=3, method="improvedtangent")
-    # EMT carries its neighbour list along, so that the last bits depend on what came before.
-    np.testing.assert_allclose(one.energies, two.energies, rtol=1e-10)
-
-
-def test_batched_band_has_the_forces_of_ase(copper):
-    initial, final = hop_end_points(copper.repeat(2))
-    bands = []
-    for _ in range(2):
-        band = [initial.copy() for _ in range(4)] + [final.copy()]
-        for share, image in enumerate(band[1:-1], start=1):
-            image.positions += share / 4 * (final.positions - initial.positions)
-            image.rattle(0.02, seed=share)
-        bands.append(band)
-    for image in bands[0]:
-        image.calc = EMT()
-    settings = {"method": "improvedtangent", "climb": True}
-    batched = BatchedNEB(bands[1], [EMT(), EMT()], **settings)
-    np.testing.assert_allclose(batched.get_forces(), NEB(bands[0], **settings).get_forces())
-
-
-def test_batched_band_evaluates_only_what_has_moved(copper):
-    calls = []
-
-    class Counted(EMT):
-        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-            calls.append(1)
-            super().calculate(atoms, properties, system_changes)
-
-    initial, final = hop_end_points(copper.repeat(2))
-    band = [initial.copy(), initial.copy(), initial.copy(), final.copy()]
-    for seed, image in enumerate(band):
-        image.rattle(0.01, seed=seed)
-    neb = BatchedNEB(band, [Counted()], method="improvedtangent")
-    neb.get_forces()
-    assert len(calls) == 4
-    neb.get_forces()
-    assert len(calls) == 4
-    band[1].positions[0] += 0.01
-    neb.get_forces()
-    assert len(calls) == 5
-
-
-def test_hop_ends_are_one_vacancy_in_two_places(copper):
-    supercell = copper.repeat(3)
-    initial, final = hop_end_points(supercell, index=7)
-    moved = np.flatnonzero(np.abs(final.positions - initial.positions).max(axis=1) > 1e-9)
-    assert len(moved) == 1
-    hop = np.linalg.norm(final.positions[moved] - initial.positions[moved])
-    assert hop == pytest.approx(copper.cell.lengths()[0] / np.sqrt(2))
-    # The hopping atom sits, up to a lattice vector, where the vacancy was.
-    offset = supercell.cell.scaled_positions(final.positions[moved[0]] - supercell.positions[7])
-    np.testing.assert_allclose(offset, np.round(offset), atol=1e-9)
-    with pytest.raises(InputError, match="cannot hop"):
-        hop_end_points(supercell, index=7, neighbour=7)
-
-
-def test_paths_that_make_no_sense_are_refused(copper):
-    initial, final = hop_end_points(copper.repeat(2))
-    with pytest.raises(InputError, match="same structure"):
-        migration_barrier(initial, initial, EMT())
-    with pytest.raises(InputError, match="same atoms"):
-        migration_barrier(initial, final[1:], EMT())
-    other = final.copy()
-    other.set_cell(other.cell * 1.01)
-    with pytest.raises(InputError, match="same cell"):
-        migration_barrier(initial, other, EMT())
-    with pytest.raises(InputError, match="improvedtangent or aseneb"):
-        migration_barrier(initial, final, EMT(), method="string")
-    with pytest.raises(InputError, match="one image"):
-        migration_barrier(initial, final, EMT(), images=0)
-
-
-def test_unfinished_band_says_so(copper):
-    barrier = vacancy_hop(copper.repeat(2), EMT(), images=3, fmax=1e-4, steps=3)
-    assert not barrier.converged
-    assert barrier.steps == 3
 
 
 # ---- results and progress ------------------------------------------------------------------------

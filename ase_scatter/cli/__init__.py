@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import evaluate, fit, learn, phonons, properties, select, tour
+from . import barrier, evaluate, fit, learn, phonons, properties, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0, or 2 for what the user can put right."""
+    """Run the command; the exit code: 0, 1 for results that are not converged, 2 for what the user can put
+    right."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except (InputError, DeviceError) as error:
         return _refuse(str(error))
     except OSError as error:
@@ -23,7 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _refuse(message: str) -> int:
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         properties.add_eos,
         properties.add_vacancy,
         properties.add_surface,
+        barrier.add_barrier,
         fit.add_fit,
         evaluate.add_evaluate,
         evaluate.add_info,

@@ -129,9 +129,13 @@ def add_keys(command: argparse.ArgumentParser) -> None:
         labels.add_argument(f"--{name}-key", metavar="NAME", help=with_default(f"of the {name}", name))
 
 
-def add_common(command: argparse.ArgumentParser, *, workers: str, default: int | None = 1) -> None:
-    shown = "one per core" if default is None else str(default)
-    command.add_argument("--workers", type=positive, default=default, help=with_default(workers, shown))
+def add_common(
+    command: argparse.ArgumentParser, *, workers: str | None = None, default: int | None = 1
+) -> None:
+    """workers: what the option of that name is for; None for a command without it."""
+    if workers is not None:
+        shown = "one per core" if default is None else str(default)
+        command.add_argument("--workers", type=positive, default=default, help=with_default(workers, shown))
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
 

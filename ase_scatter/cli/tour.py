@@ -36,7 +36,6 @@ def run_tour(options: argparse.Namespace) -> None:
         device=options.device,
         dtype=options.dtype,
         images=options.images,
-        workers=options.workers,
         progress=not options.quiet,
     )
     references = references_of(model)
@@ -79,4 +78,4 @@ def add_tour(commands: Any) -> None:
         "--images", type=positive, default=5, help="moving images of the band (default: %(default)s)"
     )
     add_device(command)
-    add_common(command, workers="images of the band that are evaluated at once")
+    add_common(command)

@@ -1,6 +1,6 @@
 """Workflows that take any ASE calculator and return data: no printing, no plotting."""
 
-from .barriers import Barrier, hop_end_points, migration_barrier, vacancy_hop
+from .barriers import Barrier, interstitial_hop, migration_barrier, vacancy_hop
 from .common import Progress, Result, frozen_calculator
 from .defects import (
     DefectFormation,
@@ -11,6 +11,7 @@ from .defects import (
     vacancy_formation,
 )
 from .elastic import ElasticConstants, elastic_constants
+from .end_states import AtomMap, hop_end_points, insert_end_points, map_atoms
 from .eos import EnergyVolume, energy_volume
 from .force_sets import ForceSets
 from .phonons import Phonons, Thermal, phonons
@@ -19,6 +20,7 @@ from .relax import Relaxation, relax_cell, relax_positions
 from .tensors import CubicConstants, Moduli, Symmetry, symmetry_of
 
 __all__ = [
+    "AtomMap",
     "Barrier",
     "CubicConstants",
     "DefectFormation",
@@ -39,7 +41,10 @@ __all__ = [
     "energy_volume",
     "frozen_calculator",
     "hop_end_points",
+    "insert_end_points",
     "interstitial_formation",
+    "interstitial_hop",
+    "map_atoms",
     "migration_barrier",
     "phonons",
     "quasi_harmonic",

@@ -1,30 +1,32 @@
-"""Migration barriers: nudged elastic bands whose images are evaluated together."""
+"""Migration barriers: the highest point of a minimum-energy path, and how sure a committee is of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from queue import SimpleQueue
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.geometry import find_mic
-from ase.mep import NEB, idpp_interpolate, interpolate
-from ase.optimize import BFGS
+from ase.optimize import LBFGS
 from ase.optimize.optimize import Optimizer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicHermiteSpline
 
-from .. import threads
 from ..errors import InputError
-from .common import Progress, Result, minimise, reporting, require_crystal
+from .band_file import BandFile
+from .common import Progress, Result, members_of, reporting
+from .common import band as half_width
+from .elastic_band import BatchedNEB, arc, first_guess, optimise
+from .end_states import AtomMap, fitting_map, hop_end_points, insert_end_points, map_atoms, require_path
 from .relax import relax_positions
 
 METHODS = ("improvedtangent", "aseneb")
+
+DIP = 0.005
+"""eV. An image that lies lower than both ends by more is a stable state between them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,16 @@ class Barrier(Result):
     backward: energy of the highest image above the first and above the last, eV. images: the
     structures, without calculators. max_force: largest force on the band that is left, eV/Å.
     steps: optimizer steps. converged: whether both ends and the band reached their tolerances.
+
+    With a committee, else None: forward_band, backward_band and energies_band (n,), half-widths in eV of
+    the 90 % bands of the two barriers, and of each image's energy above the first. They are spreads of
+    what the members say at the images of the mean potential. Ends and saddle are stationary points, where
+    a small change of the positions leaves the energy as it is: to first order in how far a member is from
+    the mean, that is the spread of the barriers that the members would find on paths of their own. Where
+    the band has no saddle between its ends, or a stable state (`intermediate`), the saddle of a member may be
+    anywhere: both barriers get the widest of the bands of the images.
+
+    mapping: how atoms were reordered; None if they stayed in the order given.
     """
 
     energies: NDArray[np.float64]
@@ -47,81 +59,49 @@ class Barrier(Result):
     max_force: float
     steps: int
     converged: bool
+    energies_band: NDArray[np.float64] | None = None
+    forward_band: float | None = None
+    backward_band: float | None = None
+    mapping: AtomMap | None = None
 
+    def curve(self, path: ArrayLike) -> NDArray[np.float64]:
+        """Energies (eV) at distances along the path (Å): cubics through all energies with their slopes."""
+        return np.asarray(self._spline()(np.asarray(path)))
 
-class BatchedNEB(NEB):
-    """A band whose images are evaluated together, by as many threads as there are calculators.
+    @property
+    def intermediate(self) -> int | None:
+        """The lowest image, where it lies below both ends: the path passes a more stable state."""
+        return _lowest_between(self.energies)
 
-    Images carry results, not calculators: before ASE asks them for their forces, those that have
-    moved are evaluated, each by a calculator that is free. One calculator serves any number of
-    images. What a calculator computes in compiled code (FFT, BLAS) runs in parallel.
-    """
+    @property
+    def fitted_forward(self) -> float:
+        """Highest point of `curve` above the first image, eV."""
+        return self._top() - float(self.energies[0])
 
-    def __init__(
-        self, images: Sequence[Atoms], calculators: Sequence[BaseCalculator], **settings: Any
-    ) -> None:
-        super().__init__(list(images), **settings)
-        self._free: SimpleQueue[BaseCalculator] = SimpleQueue()
-        for calculator in calculators:
-            self._free.put(calculator)
-        self._threads = len(calculators)
+    @property
+    def fitted_backward(self) -> float:
+        """Highest point of `curve` above the last image, eV."""
+        return self._top() - float(self.energies[-1])
 
-    def get_forces(self) -> NDArray[np.float64]:
-        """Forces on the band's inner images, ((n − 2) N, 3) in eV/Å."""
-        stale = [image for image in self.images if _is_stale(image)]
-        # Images side by side, or one after the other with all the threads that there are.
-        each = 1 if self._threads > 1 else threads.count()
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, the fitted barriers and the intermediate, as what JSON can hold."""
+        more = ("fitted_forward", "fitted_backward", "intermediate")
+        return {**super().to_dict(), **{name: getattr(self, name) for name in more}}
 
-        def evaluate(image: Atoms) -> None:
-            with threads.limited(each):
-                self._evaluate(image)
+    def _spline(self) -> CubicHermiteSpline:
+        return CubicHermiteSpline(self.path, self.energies, self.slopes)
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            # list() re-raises what went wrong in a thread.
-            list(pool.map(evaluate, stale))
-        return np.asarray(super().get_forces())
-
-    def _evaluate(self, image: Atoms) -> None:
-        calculator = self._free.get()
-        try:
-            energy = calculator.get_potential_energy(image)
-            forces = calculator.get_forces(image)
-        finally:
-            self._free.put(calculator)
-        image.calc = SinglePointCalculator(image, energy=energy, forces=forces)
-
-
-def _is_stale(image: Atoms) -> bool:
-    return image.calc is None or bool(image.calc.check_state(image))
-
-
-def hop_end_points(supercell: Atoms, *, index: int = 0, neighbour: int | None = None) -> tuple[Atoms, Atoms]:
-    """A vacancy before and after a neighbour has hopped into it, all atoms on their sites.
-
-    supercell: the perfect crystal. index: the atom that is taken out. neighbour: the atom that hops
-    (in the perfect crystal's count); by default the nearest, the first among equals.
-    """
-    require_crystal(supercell)
-    if len(supercell) < 3:
-        raise InputError("a hop needs a supercell of at least three atoms")
-    index %= len(supercell)
-    distances = supercell.get_distances(index, range(len(supercell)), mic=True)
-    distances[index] = np.inf
-    if neighbour is None:
-        # Rounded, so that the choice among equals does not hang on the last bit.
-        neighbour = int(np.argmin(np.round(distances, 6)))
-    if not 0 <= neighbour < len(supercell) or neighbour == index:
-        raise InputError(f"atom {neighbour} cannot hop into the place of atom {index}")
-    initial, final = supercell.copy(), supercell.copy()
-    final.positions[neighbour] += supercell.get_distance(neighbour, index, mic=True, vector=True)
-    del initial[index], final[index]
-    return initial, final
+    def _top(self) -> float:
+        spline = self._spline()
+        turning = spline.derivative().roots(extrapolate=False)
+        # A piece that is flat has nan as a root.
+        return float(max(self.energies.max(), *spline(turning[np.isfinite(turning)]), -np.inf))
 
 
 def migration_barrier(
     initial: Atoms,
     final: Atoms,
-    calculators: BaseCalculator | Sequence[BaseCalculator],
+    calculator: BaseCalculator,
     *,
     images: int = 5,
     method: str = "improvedtangent",
@@ -130,41 +110,61 @@ def migration_barrier(
     fmax: float = 0.05,
     steps: int = 300,
     end_fmax: float = 0.01,
-    optimizer: type[Optimizer] = BFGS,
+    optimizer: type[Optimizer] = LBFGS,
+    reorder: bool | None = None,
+    trajectory: str | Path | None = None,
     progress: Progress = False,
     name: str = "barrier",
 ) -> Barrier:
     """Minimum-energy path between two structures by a (climbing-image) nudged elastic band.
 
-    initial and final: same atoms, order and cell; both are relaxed first, to end_fmax (eV/Å).
-    calculators: one that all images share, or several, which work at the same time. images: the
-    number of moving ones, between the ends. method: "improvedtangent" or "aseneb" of ASE. climb:
-    let the highest image climb to the saddle (J. Chem. Phys. 113, 9901, 2000). spring: eV/Å².
-    fmax: tolerance on the band, eV/Å, within that many steps of the optimizer. The first guess is
-    IDPP (J. Chem. Phys. 140, 214106, 2014). Check `converged`: an unfinished band gives too high a
-    barrier. Raises InputError for ends that do not belong together.
+    initial and final: same composition and cell; both are relaxed first, to end_fmax (eV/Å). images: the
+    number of moving ones, between the ends; all are evaluated in one call where the calculator has
+    `evaluate_many`. method: "improvedtangent" (J. Chem. Phys. 113, 9978, 2000) or "aseneb" of ASE. climb:
+    let the highest image climb to the saddle (J. Chem. Phys. 113, 9901, 2000). spring: eV/Å². fmax:
+    tolerance on the band, eV/Å, within that many steps of the optimizer. The first guess is IDPP
+    (J. Chem. Phys. 140, 214106, 2014).
+
+    reorder: whether to match the atoms (`map_atoms`); by default where the order given does not fit
+    (`fitting_map`); see the result's `mapping`. trajectory: a file to which the band is written after each
+    step; if it exists, it must be of the same path, and the calculation goes on from its last whole band.
+    Check `converged`: an unfinished band gives too high a barrier. Raises InputError for ends that do not
+    belong together, and for a file that is of something else.
     """
     if method not in METHODS:
         raise InputError(f"the method is {method!r}, but must be {' or '.join(METHODS)}")
     if images < 1:
         raise InputError("a band needs at least one image between its ends")
-    pool = list(calculators) if isinstance(calculators, Sequence) else [calculators]
-    if not pool:
-        raise InputError("give at least one calculator")
-    _require_ends(initial, final)
+    mapping = None
+    if reorder is not False:
+        mapping = map_atoms(initial, final) if reorder else fitting_map(initial, final)
+    if mapping is not None:
+        final = mapping.atoms
+    require_path(initial, final)
+    file = None if trajectory is None else BandFile(trajectory, initial, final, images + 2)
+    known = None if file is None else file.last
 
     ends = [
-        relax_positions(end, pool[0], fmax=end_fmax, progress=progress, name=f"{name}, {which} end")
-        for end, which in ((initial, "first"), (final, "last"))
+        relax_positions(end, calculator, fmax=end_fmax, progress=progress, name=f"{name}, {which} end")
+        for end, which in zip(
+            (known[0], known[-1]) if known else (initial, final), ("first", "last"), strict=True
+        )
     ]
-    band = _guess(ends[0].atoms, ends[1].atoms, images)
-    for image, end in ((band[0], ends[0]), (band[-1], ends[1])):
-        image.calc = SinglePointCalculator(image, energy=end.energy)
-    neb = BatchedNEB(band, pool, method=method, k=spring, climb=False)
+    if known is None:
+        band = first_guess(ends[0].atoms, ends[1].atoms, images)
+    else:
+        band = [ends[0].atoms, *known[1:-1], ends[1].atoms]
+    neb = BatchedNEB(band, calculator, method=method, k=spring, climb=False)
     with reporting(progress, name) as tick:
-        converged, taken = _optimise(neb, climb, fmax, steps, tick, optimizer)
+
+        def after_step() -> None:
+            if file is not None:
+                file.write(band)
+            tick()
+
+        converged, taken = optimise(neb, climb, fmax, steps, after_step, optimizer)
     energies = np.array([image.get_potential_energy() for image in band])
-    path, slopes = _path(band)
+    path, slopes = arc(band)
     return Barrier(
         energies=energies,
         path=path,
@@ -175,12 +175,14 @@ def migration_barrier(
         max_force=float(np.linalg.norm(neb.get_forces(), axis=1).max()),
         steps=taken,
         converged=converged and all(end.converged for end in ends),
+        mapping=mapping,
+        **_bands(band, calculator, energies),
     )
 
 
 def vacancy_hop(
     supercell: Atoms,
-    calculators: BaseCalculator | Sequence[BaseCalculator],
+    calculator: BaseCalculator,
     *,
     index: int = 0,
     neighbour: int | None = None,
@@ -191,62 +193,48 @@ def vacancy_hop(
     supercell, index, neighbour: as in `hop_end_points`. settings: as in `migration_barrier`.
     """
     initial, final = hop_end_points(supercell, index=index, neighbour=neighbour)
-    return migration_barrier(initial, final, calculators, **settings)
+    return migration_barrier(initial, final, calculator, **settings)
 
 
-def _require_ends(initial: Atoms, final: Atoms) -> None:
-    if len(initial) != len(final) or (initial.numbers != final.numbers).any():
-        raise InputError("the two ends must hold the same atoms, in the same order")
-    if (initial.pbc != final.pbc).any() or not np.allclose(initial.cell, final.cell, atol=1e-8):
-        raise InputError("the two ends must have the same cell and periodicity")
-    if np.abs(_displacement(initial, final)).max(initial=0.0) < 1e-3:
-        raise InputError("the two ends are the same structure; there is no path between them")
+def interstitial_hop(
+    supercell: Atoms,
+    calculator: BaseCalculator,
+    element: str,
+    start: ArrayLike,
+    end: ArrayLike,
+    **settings: Any,
+) -> Barrier:
+    """Barrier of an added atom's way from one place in a crystal to another.
+
+    supercell: the perfect crystal. start and end: (3,) Å, Cartesian. settings: as in `migration_barrier`.
+    """
+    initial, final = insert_end_points(supercell, element, start, end)
+    return migration_barrier(initial, final, calculator, **settings)
 
 
-def _guess(initial: Atoms, final: Atoms, images: int) -> list[Atoms]:
-    """An IDPP path, the ends first and last."""
-    band = [initial.copy() for _ in range(images + 1)] + [final.copy()]
-    interpolate(band, mic=True)
-    # The method is named, or ASE warns about its default; it matters little here.
-    plain = NEB(band, method="improvedtangent")
-    idpp_interpolate(plain, traj=None, log=None, mic=True)
-    return band
+def _lowest_between(energies: NDArray[np.float64]) -> int | None:
+    lowest = int(energies.argmin())
+    return lowest if energies[lowest] < min(energies[0], energies[-1]) - DIP else None
 
 
-def _optimise(
-    neb: BatchedNEB,
-    climb: bool,
-    fmax: float,
-    steps: int,
-    tick: Callable[[], None],
-    optimizer: type[Optimizer],
-) -> tuple[bool, int]:
-    """Relax the band; where it climbs, roughly first, so that the right image does."""
-    taken = 0
-    if climb:
-        _, taken = minimise(neb, fmax=10 * fmax, steps=steps, tick=tick, optimizer=optimizer)
-        neb.climb = True
-    converged, more = minimise(neb, fmax=fmax, steps=steps - taken, tick=tick, optimizer=optimizer)
-    return converged, taken + more
-
-
-def _displacement(start: Atoms, end: Atoms) -> NDArray[np.float64]:
-    """Minimum-image displacements (N, 3) in Å."""
-    vectors, _ = find_mic(end.positions - start.positions, start.cell, start.pbc)
-    return np.asarray(vectors)
-
-
-def _path(band: Sequence[Atoms]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distance along the band (Å) and the energy's slope (eV/Å), zero at the relaxed ends."""
-    legs = [_displacement(a, b) for a, b in pairwise(band)]
-    lengths = np.array([np.linalg.norm(leg) for leg in legs])
-    slopes = np.zeros(len(band))
-    for i, image in enumerate(band[1:-1], start=1):
-        # Unit vectors on both sides, averaged: a central difference along the arc.
-        tangent = legs[i - 1] / lengths[i - 1] + legs[i] / lengths[i]
-        tangent /= np.linalg.norm(tangent)
-        slopes[i] = -np.vdot(image.get_forces(apply_constraint=False), tangent)
-    return np.concatenate([[0.0], np.cumsum(lengths)]), slopes
+def _bands(
+    band: Sequence[Atoms], calculator: BaseCalculator, energies: NDArray[np.float64]
+) -> dict[str, Any]:
+    """The fields of `Barrier` that a committee fills."""
+    found = [members_of(calculator, image) for image in band]
+    members = [each for each in found if each is not None]
+    if len(members) < len(band):
+        return {}
+    factor = members[0].factors.get("energy", np.nan)
+    each = np.stack([image.energy for image in members], axis=1)
+    forward, backward = (half_width(each - each[:, [end]], factor) for end in (0, -1))
+    top = int(energies.argmax())
+    is_saddle = 0 < top < len(band) - 1 and _lowest_between(energies) is None
+    return {
+        "energies_band": forward,
+        "forward_band": float(forward[top] if is_saddle else forward.max()),
+        "backward_band": float(backward[top] if is_saddle else backward.max()),
+    }
 
 
 def _bare(image: Atoms) -> Atoms:
