@@ -62,8 +62,8 @@ def bands_and_errors(
     return unsure, {kind: HeldOut.joined(parts) for kind, parts in several.items()}
 
 
-def calibration_table(held: dict[str, HeldOut]) -> str:
-    """Stated and true bands as a text."""
+def calibration_rows(held: dict[str, HeldOut]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of stated and true bands."""
     rows = []
     for kind, h in held.items():
         true = float(np.quantile(h.errors, INSIDE))
@@ -78,4 +78,9 @@ def calibration_table(held: dict[str, HeldOut]) -> str:
             ]
         )
     heads = ["", "labels", "mean 90 % band", "90 % of errors below", "inside their band", "rank correlation"]
-    return text_table(heads, rows)
+    return heads, rows
+
+
+def calibration_table(held: dict[str, HeldOut]) -> str:
+    """`calibration_rows` as a text."""
+    return text_table(*calibration_rows(held))

@@ -41,18 +41,17 @@ class Section:
         self.parts.append(f'<p class="warning">{escape(text)}</p>')
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        cells = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        head = f"<thead><tr>{cells}</tr></thead>" if any(header) else ""
         body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        self.parts.append(
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+        self.parts.append(f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>')
 
     def figure(self, figure: Figure, says: str) -> None:
         """A figure, with what it says for those who cannot see it."""
         buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=144)
+        figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
-        width = round(96 * figure.get_figwidth())
+        width = round(90 * figure.get_figwidth())
         self.parts.append(
             f'<img width="{width}" alt="{escape(says, quote=True)}" src="data:image/png;base64,{data}">'
         )

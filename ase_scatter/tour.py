@@ -29,7 +29,7 @@ from .properties import (
     relax_cell,
     vacancy_formation,
 )
-from .report import number, text_table
+from .report import measured, number, text_table
 
 REPEATS = {"diamond": 2, "bcc": 3, "fcc": 3}
 """Crystal structures of the tour → conventional cells along each edge of the supercell."""
@@ -49,6 +49,8 @@ PROPERTIES: dict[str, tuple[str, str]] = {
 END_TOLERANCE = 0.02
 """How far (eV) the energies of the two ends of the vacancy's hop may be apart."""
 
+UNCONVERGED = "* not converged: a relaxation is not finished, or the ends of the hop differ in energy"
+
 Values = Mapping[str, float | None]
 
 
@@ -56,10 +58,9 @@ Values = Mapping[str, float | None]
 class Tour(Result):
     """Properties of an element's crystal.
 
-    relaxed: its conventional cell. vacancy
-    and barrier: in a supercell of the relaxed crystal; the hop is to the nearest neighbour.
-    references: source → property → value (units as in PROPERTIES) that the model came with. seconds:
-    wall time.
+    relaxed: its conventional cell. vacancy and barrier: in a supercell of the relaxed crystal; the hop is
+    to the nearest neighbour. references: source → property → value (units as in PROPERTIES) that the model
+    came with. seconds: wall time.
     """
 
     model: str
@@ -88,6 +89,20 @@ class Tour(Result):
             "vacancy_migration": self.barrier.forward,
         }
 
+    def bands(self) -> dict[str, float | None]:
+        """Half-widths of the 90 % bands of `values`; None without a committee."""
+        relaxed, clamped = self.elastic.cubic_band(), self.elastic.cubic_band(clamped=True)
+        return {
+            "a": self.curve.a_band,
+            "B": self.curve.bulk_modulus_band,
+            "C11": None if relaxed is None else relaxed.c11,
+            "C12": None if relaxed is None else relaxed.c12,
+            "C44": None if relaxed is None else relaxed.c44,
+            "C44_clamped": None if clamped is None else clamped.c44,
+            "vacancy_formation": self.vacancy.energy_band,
+            "vacancy_migration": self.barrier.forward_band,
+        }
+
     def unconverged(self) -> set[str]:
         """Names of the properties that are not to be trusted: a relaxation was not finished, or the two
         ends of the hop, which are one vacancy in two places, came out with different energies.
@@ -108,19 +123,28 @@ class Tour(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, and the values by name, as what JSON can hold."""
-        return {**super().to_dict(), "values": self.values(), "unconverged": sorted(self.unconverged())}
+        return {
+            **super().to_dict(),
+            "values": self.values(),
+            "bands": self.bands(),
+            "unconverged": sorted(self.unconverged()),
+        }
 
-    def table(self) -> str:
-        """The values beside the references, as a text; what is not converged has an asterisk."""
-        values, unconverged = self.values(), self.unconverged()
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of a table: values with their bands beside the references; what is not converged
+        has an asterisk."""
+        values, bands, unconverged = self.values(), self.bands(), self.unconverged()
         rows = []
         for name, (heading, form) in PROPERTIES.items():
             mark = "*" if name in unconverged else ""
             others = [number(source.get(name), form) for source in self.references.values()]
-            rows.append([heading, number(values[name], form) + mark, *others])
-        text = text_table(["", self.model, *self.references], rows)
-        note = "\n* not converged: a relaxation is not finished, or the ends of the hop differ in energy"
-        return text + note if unconverged else text
+            rows.append([heading, measured(values[name], bands[name], form) + mark, *others])
+        return ["", self.model, *self.references], rows
+
+    def table(self) -> str:
+        """`rows` as a text."""
+        text = text_table(*self.rows())
+        return f"{text}\n{UNCONVERGED}" if self.unconverged() else text
 
 
 def element_of(model: Model, element: str | None) -> str:

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
-from ase.io import write
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
 
 from ase_scatter import (
     FitSettings,
@@ -241,3 +243,43 @@ def test_li_si_study(folder, capsys):
     study.figure(reference, {"bagged": result}, folder / "study.png")
     assert (folder / "study.png").exists()
     assert study.main(["--data", str(folder)]) == 2
+
+
+def test_elastic_constants_of_silicon(tmp_path, capsys):
+    example = load("elastic_si")
+    assert example.main(["--out", str(tmp_path / "si.png")]) == 0
+    said = capsys.readouterr().out
+    assert "C44, clamped ions" in said
+    assert said.count("±") == 9
+    assert (tmp_path / "si.png").exists()
+    assert example.main(["--model", "nothing.json"]) == 2
+
+
+def test_md_with_error_bars(tmp_path, capsys):
+    example = load("md_with_error_bars")
+    out, keep, plot = tmp_path / "md.csv", tmp_path / "md.extxyz", tmp_path / "md.png"
+    command = ["--picoseconds", "0.02", "--every", "10", "--repeat", "2", "--limit", "1e-6"]
+    assert example.main([*command, "--out", str(out), "--keep", str(keep), "--plot", str(plot)]) == 0
+    assert "2 of 3 structures are beyond the limit" in capsys.readouterr().out
+    assert len(out.read_text().splitlines()) == 4
+    assert len(read(keep, ":")) == 2  # but for the perfect crystal, whose forces are zero
+    assert plot.exists()
+    assert example.main(["--out", str(out)]) == 2
+
+
+def test_training_from_output_files(tmp_path, capsys):
+    example = load("train_from_dft")
+    runs = example.gather(example.make_runs(tmp_path, 3))
+    assert len(runs) == 3
+    # What is fitted is the free energy, where a program gives one that differs.
+    smeared = bulk("Cu")
+    smeared.calc = SinglePointCalculator(smeared, energy=-1.0, free_energy=-1.5, forces=np.zeros((1, 3)))
+    write(tmp_path / "smeared.traj", smeared)
+    found = example.gather([*tmp_path.glob("run*.traj"), tmp_path / "smeared.traj"])
+    assert found[str(tmp_path / "smeared.traj")][0].get_potential_energy() == -1.5
+    page = tmp_path / "page.html"
+    assert example.main(["--columns", "20", "--page", str(page)]) == 0
+    assert "structures of 7 runs" in capsys.readouterr().out
+    assert page.exists()
+    assert example.main([str(tmp_path / "smeared.traj")]) == 2
+    assert "at least three" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import barrier, evaluate, fit, learn, phonons, properties, select, tour
+from . import barrier, evaluate, fit, learn, phonons, properties, report, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         properties.add_vacancy,
         properties.add_surface,
         barrier.add_barrier,
+        report.add_report,
         fit.add_fit,
         evaluate.add_evaluate,
         evaluate.add_info,

@@ -19,16 +19,17 @@ TOUR_EXAMPLES = """examples:
 
 def run_tour(options: argparse.Namespace) -> None:
     from ..model import Model
-    from ..plotting import barrier_plot, elastic_plot, eos_plot
-    from ..tour import element_of, references_of, tour
+    from ..plotting import tour_figures
+    from ..plotting.base import DPI
+    from ..tour import element_of, tour
 
     model = Model.load(options.model)
     element_of(model, options.element)
     out = Path(options.out or f"tour-{model.name}")
     names = ("tour.json", "energy-volume.png", "elastic.png", "barrier.png")
-    data, curve, elastic, barrier = (out / name for name in names)
+    data = out / names[0]
     out.mkdir(parents=True, exist_ok=True)
-    claim([data, curve, elastic, barrier], options.force)
+    claim([out / name for name in names], options.force)
 
     result = tour(
         model,
@@ -38,28 +39,8 @@ def run_tour(options: argparse.Namespace) -> None:
         images=options.images,
         progress=not options.quiet,
     )
-    references = references_of(model)
-    title = f"{result.element}, model {model.name}"
-    length = references.get("DFT", {}).get("a")
-    volume = None if length is None else length**3 / result.curve.n_atoms
-    eos_plot(result.curve, curve, reference_volume=volume, title=title)
-    shown = {"C11": "C11", "C12": "C12", "C44": "C44", "C44_clamped": "C44\n(clamped ions)"}
-    sources = {model.name: result.values(), **references}
-    elastic_plot(
-        {
-            source: {label: values.get(name) for name, label in shown.items()}
-            for source, values in sources.items()
-        },
-        elastic,
-        title=title,
-    )
-    heights = {source: values.get("vacancy_migration") for source, values in references.items()}
-    barrier_plot(
-        result.barrier,
-        barrier,
-        references={source: height for source, height in heights.items() if height is not None},
-        title=f"Vacancy hop, {title}",
-    )
+    for name, figure in tour_figures(result).items():
+        figure.savefig(out / f"{name}.png", dpi=DPI)
     write_json(data, result.to_dict())
     print(f"{result.element} ({result.structure}) with model {model.name} {model.hash}\n")
     print(result.table())

@@ -33,7 +33,7 @@ LARGEST_FORCE = 0.05
 SYMPREC = 1e-3
 """Å: what a relaxation leaves of disorder, and far less than a displacement."""
 
-LENGTH = 10.0
+LENGTH = 15.0
 """Å: supercells are at least as long as this along each edge, unless told otherwise."""
 
 Supercell = Sequence[int] | float

@@ -1,0 +1,25 @@
+"""Figures of what the workflows and fits give: each takes data and a path, and returns the figure."""
+
+from .base import require_format
+from .crystals import barrier_plot, elastic_plot, eos_plot, tensor_plot, tour_figures
+from .errors import calibration_plot, columns_plot, parity_plot
+from .training import choice_plot, learning_plot, tuning_plot
+from .vibrations import expansion_plot, phonon_plot, thermal_plot
+
+__all__ = [
+    "barrier_plot",
+    "calibration_plot",
+    "choice_plot",
+    "columns_plot",
+    "elastic_plot",
+    "eos_plot",
+    "expansion_plot",
+    "learning_plot",
+    "parity_plot",
+    "phonon_plot",
+    "require_format",
+    "tensor_plot",
+    "thermal_plot",
+    "tour_figures",
+    "tuning_plot",
+]

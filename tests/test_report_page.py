@@ -1,0 +1,111 @@
+"""The page about a potential: self-contained, complete, and honest about what could not be computed."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+from matplotlib.figure import Figure
+
+from ase_scatter import Model, ScatteringCalculator, cli, tour
+from ase_scatter.html import Section, page
+
+
+class Balanced(HTMLParser):
+    """Fails at tags that do not match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def checked(text: str) -> str:
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+    # Nothing is fetched from anywhere.
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    return text
+
+
+def test_sections_texts_tables_and_figures():
+    section = Section("Errors & <more>")
+    section.text("a < b")
+    section.warning("beware")
+    section.table(["", "E (meV)"], [["train", "1"], ["test", "2"]])
+    section.table(["", ""], [["no", "head"]])
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    section.figure(figure, 'it "says"')
+    text = checked(page("A page", "about", [section]))
+    assert "a &lt; b" in text
+    assert "Errors &amp; &lt;more&gt;" in text
+    assert text.count("<thead>") == 1
+    assert 'alt="it &quot;says&quot;"' in text
+    (picture,) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Crystals with the labels that the model itself gives."""
+    path = tmp_path_factory.mktemp("mo") / "mo.extxyz"
+    frames = []
+    for seed in range(4):
+        atoms = bulk("Mo", cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = ScatteringCalculator("Mo")
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        frames.append(atoms)
+    write(path, frames)
+    return path
+
+
+def test_report_of_a_shipped_potential(tmp_path, capsys, labelled):
+    target = tmp_path / "mo.html"
+    assert cli.main(["report", "Mo", "--data", str(labelled), "-o", str(target), "--quiet"]) == 0
+    text = checked(target.read_text(encoding="utf-8"))
+    for heading in (
+        "What it is",
+        "Errors",
+        "On mo.extxyz",
+        "On data left out",
+        "Crystal of Mo",
+        "Phonons of Mo",
+    ):
+        assert f">{heading}" in text
+    assert text.count("<img") >= 8
+    for source in ("GAP", "MTP", "vacancy migration"):
+        assert source in text
+    assert " ± " in text
+    assert 'class="warning"' not in text
+    assert cli.main(["report", "Mo", "-o", str(target), "--quiet"]) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+def test_what_cannot_be_computed_is_said(tmp_path, monkeypatch):
+    model = replace(Model.load("Mo"), metadata={}, committee=None)
+    model.save(tmp_path / "bare.json")
+
+    def fails(*arguments, **settings):
+        raise tour.InputError("the crystal does not relax")
+
+    monkeypatch.setattr(tour, "tour", fails)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "bare.json", "--quiet"]) == 0
+    text = checked((tmp_path / "bare.html").read_text(encoding="utf-8"))
+    assert "Not computed: the crystal does not relax" in text
+    assert "no citation" in text
+    assert "Errors" not in text
