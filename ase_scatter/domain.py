@@ -10,7 +10,7 @@ edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (201
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Region:
         rest = float(np.sqrt(max(left.mean(), 1e-6 * max(1, len(columns)))))
         region = cls(columns, mean, scale, axes, np.sqrt(values[kept]), rest, 1.0)
         edge = float(region.grade(x).max()) if len(columns) else 1.0
-        return cls(columns, mean, scale, axes, np.sqrt(values[kept]), rest, edge or 1.0)
+        return replace(region, edge=edge or 1.0)
 
     def grade(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """(atoms,) distances over the edge."""

@@ -141,9 +141,8 @@ def _greedy(
         # The most doubtful is looked at anew until it is known to be.
         while True:
             k = max(doubt, key=lambda i: doubt[i])
-            before = doubt[k]
             _, doubt[k] = gain(offered[k])
-            if doubt[k] >= 0.999 * before or doubt[k] >= max(doubt.values()):
+            if doubt[k] >= max(doubt.values()):
                 break
         largest.append(doubt[k])
     return Choice(chosen, gains, doubts, largest, bool(largest) and largest[-1] < until)
