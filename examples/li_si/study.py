@@ -34,7 +34,7 @@ from ase_scatter.committee import geometric_mean
 from ase_scatter.design import Problem
 from ase_scatter.fit import predict, solve
 from ase_scatter.metrics import energy_pairs, errors
-from ase_scatter.properties import elastic_constants, migration_barrier, relax_cell, relax_positions
+from ase_scatter.properties import elastic_constants, migration_barrier, relax_cell
 from ase_scatter.regression import Moments
 from ase_scatter.report import text_table
 
@@ -81,40 +81,40 @@ def structures(data: Path) -> dict[str, Atoms]:
     return found
 
 
-def properties(model: Model, start: Mapping[str, Atoms]) -> dict[str, float]:
-    """Elastic constants, bulk moduli and barrier, everything relaxed with the model itself.
+def properties(
+    model: Model, start: Mapping[str, Atoms], progress: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Elastic constants, bulk moduli and barrier, everything relaxed with the model itself, and the
+    half-widths of their 90 % bands (none without a committee).
 
     nan for what comes out of no crystal that is at rest.
     """
     calculator = ScatteringCalculator(model)
-    values = {}
-    for crystal in (*ELASTIC, "Li"):
-        cell = relax_cell(start[crystal], calculator, fmax=0.002, steps=400)
+    values, bands = {}, {}
+    for crystal in tqdm((*ELASTIC, "Li", *GLASSES), "crystals", disable=not progress):
+        # Glasses have no symmetry to keep.
+        cell = relax_cell(start[crystal], calculator, fmax=0.002, steps=600)
+        tensors, factor = np.full((1, 6, 6), np.nan), np.nan
         try:
-            tensor = elastic_constants(cell.atoms, calculator, fmax=0.002, steps=400).tensor
-        except InputError:
-            tensor = np.full((6, 6), np.nan)
-        for entry in ELASTIC.get(crystal, ()):
-            values[f"{crystal}, {entry} (GPa)"] = float(tensor[int(entry[1]) - 1, int(entry[2]) - 1])
-        values[f"{crystal}, B (GPa)"] = float(tensor[:3, :3].mean())
-    for glass in GLASSES:
-        values[f"{glass}, B (GPa)"] = bulk_modulus(start[glass], calculator)
+            found = elastic_constants(cell.atoms, calculator, fmax=0.002, steps=400)
+        except InputError as error:
+            print(f"{model.name}, {crystal}: {error}", file=sys.stderr)
+        else:
+            members = () if found.tensor_members is None else found.tensor_members
+            tensors, factor = np.array([found.tensor, *members]), found.factor
+        wanted = {
+            entry: tensors[:, int(entry[1]) - 1, int(entry[2]) - 1] for entry in ELASTIC.get(crystal, ())
+        }
+        wanted["B"] = tensors[:, :3, :3].mean(axis=(1, 2))
+        for entry, (value, *spread) in wanted.items():
+            values[f"{crystal}, {entry} (GPa)"] = float(value)
+            if spread:
+                bands[f"{crystal}, {entry} (GPa)"] = factor * float(np.std(spread, ddof=1))
     hop = migration_barrier(start["start"], start["end"], calculator, images=5, fmax=0.05)
     values[BARRIER] = hop.forward
-    return values
-
-
-def bulk_modulus(atoms: Atoms, calculator: ScatteringCalculator, step: float = 0.015) -> float:
-    """From the pressure at two volumes with relaxed ions, GPa."""
-    rest = relax_cell(atoms, calculator, keep="nothing", fmax=0.005, steps=400).atoms
-    pressures = []
-    for sign in (-1, 1):
-        strained = rest.copy()
-        strained.set_cell(rest.cell * (1 + sign * step) ** (1 / 3), scale_atoms=True)
-        strained = relax_positions(strained, calculator, fmax=0.005, steps=400).atoms
-        strained.calc = calculator
-        pressures.append(-strained.get_stress()[:3].mean() * 160.21766)
-    return float((pressures[0] - pressures[1]) / (2 * step))
+    if hop.forward_band is not None:
+        bands[BARRIER] = hop.forward_band
+    return values, bands
 
 
 def with_all_columns(problem: Problem, parts: list[Moments], settings: FitSettings) -> Model:
@@ -140,24 +140,6 @@ def errors_of(model: Model, sets: Mapping[str, list[Frame]], workers: int) -> di
         name: errors(predict(model, [f.system for f in frames], workers=workers), frames)["all"]
         for name, frames in sets.items()
     }
-
-
-def judged(
-    model: Model, start: Mapping[str, Atoms], progress: bool
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Properties of a model, and the half-widths of their 90 % bands from those of its members."""
-    members = range(len(model.committee or ()))
-    each = [properties(model.member(k), start) for k in tqdm(members, "members", disable=not progress)]
-    values = properties(model, start)
-    if model.committee is None:
-        return values, {}
-    factors = model.committee.factors
-    bands = {}
-    for name in values:
-        factor = factors["energy"] if name == BARRIER else factors["stress"]
-        spread = np.array([v[name] for v in each]) - values[name]
-        bands[name] = factor * float(np.sqrt(np.nansum(spread**2) / (np.isfinite(spread).sum() - 1)))
-    return values, bands
 
 
 def energy_bands(model: Model, frames: list[Frame], workers: int) -> tuple[float, float]:
@@ -224,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     results: dict[str, Any] = {}
     for name, model in models.items():
-        values, bands = judged(model, start, progress)
+        values, bands = properties(model, start, progress)
         results[name] = {
             "columns": len(model.weights),
             "errors": errors_of(model, sets, options.workers),
