@@ -74,6 +74,7 @@ def labelled(tmp_path_factory):
 
 
 def test_report_of_a_shipped_potential(tmp_path, capsys, labelled):
+    pytest.importorskip("phonopy")
     target = tmp_path / "mo.html"
     assert cli.main(["report", "Mo", "--data", str(labelled), "-o", str(target), "--quiet"]) == 0
     text = checked(target.read_text(encoding="utf-8"))
