@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator, ScalarFormatter
 
 from ..learning import Point
 from ..selection import Choice
@@ -44,6 +44,9 @@ def learning_plot(points: Sequence[Point], path: str | Path | None = None, *, ti
         ax.xaxis.set_major_formatter(ScalarFormatter())
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticks(sorted({p.n_frames for p in points}))
+        # Plain numbers; in a short range the minor ticks are all there are.
+        for set_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            set_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         tidy(ax)
     axes[0].legend(frameon=False)
     if title:
