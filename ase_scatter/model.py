@@ -125,9 +125,10 @@ class Model:
     ) -> list[Evaluation]:
         """`evaluate` for many structures of any sizes, side by side on so many cores (default: all).
 
-        shapes: grids that all of them share. progress: what to call the bar, if there is to be one.
+        A GPU takes them one after the other. shapes: grids that all of them share. progress: what to call
+        the bar, if there is to be one.
         """
-        workers = min(workers or threads.count(), len(systems)) or 1
+        workers = 1 if device != "cpu" else min(workers or threads.count(), len(systems)) or 1
         each = 1 if workers > 1 else threads.count()
 
         def one(system: System) -> Evaluation:
