@@ -345,10 +345,22 @@ class GridTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Evaluation:
-        weights = np.asarray(weights, dtype=np.float64)
-        if weights.shape != (self.n_columns,):
-            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
-        return self._sample(system, shapes, device, dtype).evaluate(weights)
+        rows = np.asarray(weights, dtype=np.float64)[None]
+        return self.evaluate_members(system, rows, shapes=shapes, device=device, dtype=dtype)[0]
+
+    def evaluate_members(
+        self,
+        system: System,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        device: str = "cpu",
+        dtype: str = "float64",
+    ) -> list[Evaluation]:
+        if weights.shape[1:] != (self.n_columns,):
+            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape[1:]}")
+        sample = self._sample(system, shapes, device, dtype)
+        return [sample.evaluate(row) for row in weights]
 
     def jacobian(
         self,
