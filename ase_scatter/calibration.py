@@ -35,15 +35,11 @@ def bands_and_errors(
     nine errors of ten: `HeldOut.inside(1.0)` is the fraction that they do hold.
     """
 
-    workers = workers or threads.count()
-    each = 1 if workers > 1 else threads.count()
-
     def one(
         labelled: tuple[Frame, Prediction],
     ) -> tuple[Uncertainty, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         frame, values = labelled
-        with threads.limited(each):
-            unsure = model.uncertainty(frame.system, device=device, dtype=dtype)
+        unsure = model.uncertainty(frame.system, device=device, dtype=dtype)
         n = len(frame.system)
         found = {"energy": (np.array([values.energy - frame.energy]) / n, np.array([unsure.energy]) / n)}
         if frame.forces is not None:
@@ -55,7 +51,7 @@ def bands_and_errors(
     several: dict[str, list[HeldOut]] = {}
     unsure = []
     labelled = list(zip(frames, predictions, strict=True))
-    for bands, found in in_order(one, labelled, workers, progress, "uncertainty"):
+    for bands, found in in_order(one, labelled, workers or threads.count(), progress, "uncertainty"):
         unsure.append(bands)
         for kind, (wrong, stated) in found.items():
             several.setdefault(kind, []).append(HeldOut(np.abs(wrong), stated))

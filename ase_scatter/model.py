@@ -129,11 +129,9 @@ class Model:
         the bar, if there is to be one.
         """
         workers = 1 if device != "cpu" else min(workers or threads.count(), len(systems)) or 1
-        each = 1 if workers > 1 else threads.count()
 
         def one(system: System) -> Evaluation:
-            with threads.limited(each):
-                return self.evaluate(system, shapes, device=device, dtype=dtype)
+            return self.evaluate(system, shapes, device=device, dtype=dtype)
 
         return list(in_order(one, systems, workers, bool(progress), progress))
 

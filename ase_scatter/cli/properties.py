@@ -119,10 +119,11 @@ def run_eos(options: argparse.Namespace) -> None:
 
 def run_vacancy(options: argparse.Namespace) -> None:
     from ..properties import vacancy_formation
+    from ..properties.force_sets import repetitions
     from ..report import measured, text_table
 
     calculator, relaxed = _start(options)
-    repeat = options.repeat or _repeats(relaxed)
+    repeat = options.repeat or tuple(repetitions(relaxed.atoms, SMALLEST).tolist())
     found = vacancy_formation(
         relaxed.atoms.repeat(repeat),
         calculator,
@@ -190,11 +191,6 @@ def _start(options: argparse.Namespace) -> tuple[ScatteringCalculator, Relaxatio
     lengths = ", ".join(f"{length:.4f}" for length in relaxed.lengths)
     print(f"{options.structure} with model {calculator.model.name}: cell edges {lengths} Å")
     return calculator, relaxed
-
-
-def _repeats(relaxed: Relaxation) -> tuple[int, ...]:
-    """Cells along each edge, so that each is at least SMALLEST long."""
-    return tuple(max(1, int(-(-SMALLEST // length))) for length in relaxed.lengths)
 
 
 def _title(options: argparse.Namespace, relaxed: Relaxation) -> str:

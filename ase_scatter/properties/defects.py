@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .common import Progress, Result, band, members_of, require_crystal, with_calculator
 from .relax import relax_positions
+
+Formation = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""Energies of what is broken and of what is sound → what breaking it costs."""
 
 NEAREST = 0.5
 """An interstitial nearer (Å) to another atom than this is a mistake."""
@@ -165,19 +168,13 @@ def defect_formation(
         return with_defect - without - fixed - taken * without
 
     unrelaxed = float(with_calculator(defect, calculator).get_potential_energy())
-    moved = defect.copy()
-    if rattle > 0:
-        moved.positions += np.random.default_rng(0).normal(scale=rattle, size=(len(moved), 3))
+    moved = _rattled(defect, rattle)
     relaxed = relax_positions(moved, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
-    broken, sound = members_of(calculator, relaxed.atoms), members_of(calculator, whole)
-    width = None
-    if broken is not None and sound is not None:
-        width = float(band(formation(broken.energy, sound.energy), broken.factors.get("energy", np.nan)))
     reference = np.array(energy)
     return DefectFormation(
         energy=float(formation(np.array(relaxed.energy), reference)),
         unrelaxed=float(formation(np.array(unrelaxed), reference)),
-        energy_band=width,
+        energy_band=_band(calculator, relaxed.atoms, whole, formation),
         n_atoms=len(perfect),
         atoms=relaxed.atoms,
         max_force=relaxed.max_force,
@@ -219,22 +216,16 @@ def surface_energy(
     whole = with_calculator(crystal, calculator)
     energy = float(whole.get_potential_energy())
     unrelaxed = float(with_calculator(slab, calculator).get_potential_energy())
-    moved = slab.copy()
-    if rattle > 0:
-        moved.positions += np.random.default_rng(0).normal(scale=rattle, size=(len(moved), 3))
+    moved = _rattled(slab, rattle)
     relaxed = relax_positions(moved, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
 
     def gamma(cut: NDArray[np.float64], sound: NDArray[np.float64]) -> NDArray[np.float64]:
         return (cut - units * sound) / (2 * area) / (J / m**2)
 
-    cut, sound = members_of(calculator, relaxed.atoms), members_of(calculator, whole)
-    width = None
-    if cut is not None and sound is not None:
-        width = float(band(gamma(cut.energy, sound.energy), cut.factors.get("energy", np.nan)))
     return SurfaceEnergy(
         energy=float(gamma(np.array(relaxed.energy), np.array(energy))),
         unrelaxed=float(gamma(np.array(unrelaxed), np.array(energy))),
-        energy_band=width,
+        energy_band=_band(calculator, relaxed.atoms, whole, gamma),
         area=area,
         miller=miller,
         layers=layers,
@@ -242,3 +233,19 @@ def surface_energy(
         max_force=relaxed.max_force,
         converged=relaxed.converged,
     )
+
+
+def _rattled(atoms: Atoms, width: float) -> Atoms:
+    """A copy with random displacements of that width (Å), the same each time."""
+    moved: Atoms = atoms.copy()
+    if width > 0:
+        moved.positions += np.random.default_rng(0).normal(scale=width, size=(len(moved), 3))
+    return moved
+
+
+def _band(calculator: BaseCalculator, broken: Atoms, sound: Atoms, formation: Formation) -> float | None:
+    """Half-width of the 90 % band of a formation energy, of the members' energies of both structures."""
+    defect, perfect = members_of(calculator, broken), members_of(calculator, sound)
+    if defect is None or perfect is None:
+        return None
+    return float(band(formation(defect.energy, perfect.energy), defect.factors.get("energy", np.nan)))

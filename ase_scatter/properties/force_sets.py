@@ -122,7 +122,7 @@ def repetitions(atoms: Atoms, supercell: Supercell) -> NDArray[np.int64]:
         length = float(supercell)  # type: ignore[arg-type]
         if not 0 < length < np.inf:
             raise InputError(f"the supercell's length must be positive, not {length} Å")
-        # An edge of 10 Å less a rounding error is long enough.
+        # An edge that is too short by a rounding error is long enough.
         return np.asarray(np.ceil(length / atoms.cell.lengths() - 1e-6), dtype=np.int64)
     found = np.array(supercell)
     if found.shape != (3,) or not np.issubdtype(found.dtype, np.integer) or (found < 1).any():

@@ -25,6 +25,7 @@ from .common import (
     require_crystal,
     with_calculator,
 )
+from .tensors import spglib_quiet
 
 CELL_ROUNDS = 5
 """How often a relaxed cell gets the grid that fits it before what is left is taken as it is."""
@@ -97,10 +98,9 @@ def relax_cell(
         raise InputError(f"keep is {keep!r}, but must be 'symmetry', 'shape' or 'nothing'")
     atoms, total = atoms.copy(), 0
     constraints = list(atoms.constraints)
-    with reporting(progress, name) as tick, warnings.catch_warnings():
+    with reporting(progress, name) as tick, spglib_quiet(), warnings.catch_warnings():
         # Of the logarithm of a deformation near 1, which is off by 1e-13: it has nothing to tell.
         warnings.filterwarnings("ignore", message="logm result may be inaccurate")
-        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
         if keep == "symmetry":
             atoms.set_constraint([*constraints, FixSymmetry(atoms)])
         for _ in range(CELL_ROUNDS):

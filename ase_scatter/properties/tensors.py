@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +63,20 @@ class Symmetry(Result):
     rotations: NDArray[np.float64]
 
 
+@contextmanager
+def spglib_quiet() -> Iterator[None]:
+    """No warnings of the way in which spglib is going to report errors; here and in ASE the old is meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        yield
+
+
 def symmetry_of(atoms: Atoms, tolerance: float = 1e-3) -> Symmetry:
     """The space group that the atoms have within a tolerance (Å), by spglib."""
     import spglib
 
     cell: Any = (np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
-    with warnings.catch_warnings():
-        # Of a way to report errors that is to come; Here None is understood.
-        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+    with spglib_quiet():
         found = spglib.get_symmetry_dataset(cell, symprec=tolerance)
     if found is None:
         raise InputError("no symmetry could be found: do atoms lie on top of each other?")
