@@ -1,16 +1,22 @@
 """The one place that knows NumPy from CuPy.
 
-A `Backend` bundles what differs between a host and a device: the array namespace, the FFT module and
-the transfers. After `backend.to_device(...)` the arrays themselves decide where code runs; no other
-module imports CuPy. A strict stand-in, registered by the tests, has the same face over arrays that
-are not NumPy's, so that code which mixes host and device fails on a laptop too.
+A `Backend` bundles what differs between a host and a device: the array namespace, the FFT module, the
+transfers and the compilation of kernels. After `backend.to_device(...)` the arrays themselves decide
+where code runs; no other module imports CuPy. A strict stand-in, registered by the tests, has the same
+face over arrays that are not NumPy's, so that code which mixes host and device fails on a laptop too;
+it runs the kernels as well, on the CPU.
+
+Kernels are CUDA files beside the modules that use them, compiled with their sizes as macros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.fft
@@ -25,12 +31,28 @@ COMPLEX = {"float64": "complex128", "float32": "complex64"}
 """The complex type that goes with each real one."""
 
 
+THREADS = 128
+"""Threads of a block, in every kernel."""
+
+
+class Kernels(Protocol):
+    """Compiled kernels of one source."""
+
+    def __call__(self, name: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
+        """Run a kernel on so many blocks of THREADS threads with so many bytes of shared memory.
+
+        arguments: arrays of the device, and NumPy scalars of the types that the kernel declares.
+        """
+
+
 @dataclass(frozen=True)
 class Backend:
-    """Array namespace, FFTs and transfers of one kind of device.
+    """Array namespace, FFTs, transfers and kernels of one kind of device.
 
     points_per_fft: how many points the fields of one FFT call have about, None for no limit. On the host
     as many as fit into the cache; on a device all that there are, which wants much at once.
+    compile: makes kernels from a CUDA source; None on the host, which has none. memory: bytes that can
+    still be allocated. out_of_memory: what an allocation raises that does not fit.
     """
 
     name: str
@@ -39,6 +61,9 @@ class Backend:
     from_host: Callable[[NDArray[Any]], Array]
     to_host: Callable[[Array], NDArray[Any]]
     points_per_fft: int | None = None
+    compile: Callable[[str], Kernels] | None = None
+    memory: Callable[[], int] | None = None
+    out_of_memory: type[Exception] = MemoryError
 
     def to_device(self, array: NDArray[Any], dtype: str | None = None) -> Array:
         """A host array on this device, cast to dtype on the way if one is given."""
@@ -67,7 +92,35 @@ def _cuda() -> Backend:
             "CUDA_VISIBLE_DEVICES), or the CuPy extra does not match the driver: 'ase-scatter[cuda12]' "
             "or 'ase-scatter[cuda13]'"
         )
-    return Backend("cuda", cupy, cupyx.scipy.fft, cupy.asarray, cupy.asnumpy)
+    return Backend(
+        "cuda", cupy, cupyx.scipy.fft, cupy.asarray, cupy.asnumpy,
+        compile=_CudaKernels, memory=_free_cuda_memory, out_of_memory=cupy.cuda.memory.OutOfMemoryError,
+    )  # fmt: skip
+
+
+class _CudaKernels:
+    """Kernels compiled by NVRTC for the current device (CuPy keeps what it has compiled on disk)."""
+
+    def __init__(self, source: str) -> None:
+        import cupy
+
+        self._module = cupy.RawModule(code=source, options=("-std=c++17",))
+        self._functions: dict[str, Any] = {}
+
+    def __call__(self, name: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = self._module.get_function(name)
+        if shared > function.max_dynamic_shared_size_bytes:
+            function.max_dynamic_shared_size_bytes = shared
+        if blocks:
+            function((blocks,), (THREADS,), arguments, shared_mem=shared)
+
+
+def _free_cuda_memory() -> int:
+    import cupy
+
+    return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
 
 
 _FACTORIES: dict[str, Callable[[], Backend]] = {"cpu": lambda: _HOST, "cuda": _cuda}
@@ -92,3 +145,68 @@ def require_dtype(dtype: str) -> str:
     if dtype not in COMPLEX:
         raise InputError(f"unknown dtype {dtype!r}: choose 'float64' or 'float32'")
     return dtype
+
+
+# ---- kernels --------------------------------------------------------------------------------------------
+
+
+def load_kernels(backend: Backend, files: tuple[str, ...], macros: Mapping[str, object]) -> Kernels:
+    """The kernels of CUDA files (paths inside this package), with these macros; compiled once.
+
+    REAL, the type that is computed in, is best given as a macro by `real(dtype)`.
+    """
+    return _loaded(backend, files, tuple(macros.items()))
+
+
+def real(dtype: str) -> str:
+    """C's name of a dtype."""
+    return {"float64": "double", "float32": "float"}[dtype]
+
+
+@lru_cache(maxsize=64)
+def _loaded(backend: Backend, files: tuple[str, ...], macros: tuple[tuple[str, object], ...]) -> Kernels:
+    if backend.compile is None:
+        raise DeviceError(f"device {backend.name!r} runs no kernels")
+    return backend.compile(kernel_source(files, macros))
+
+
+def kernel_source(files: tuple[str, ...], macros: tuple[tuple[str, object], ...]) -> str:
+    """One source of several files; messages of the compiler point to the files."""
+    lines = [f"#define {name} {value}" for name, value in (("THREADS", THREADS), *macros)]
+    for name in files:
+        text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        lines += [f'#line 1 "{name}"', text]
+    return "\n".join(lines)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------
+
+RESERVED = 0.1
+"""This part of the free memory is left alone: FFT plans and temporary arrays come out of it."""
+
+
+def room(backend: Backend) -> float:
+    """Bytes that may be planned with on a device."""
+    return float("inf") if backend.memory is None else (1.0 - RESERVED) * backend.memory()
+
+
+def require_room(backend: Backend, needed: float, what: str) -> None:
+    """Raise DeviceError if something needs more bytes than there are."""
+    free = room(backend)
+    if needed > free:
+        raise DeviceError(
+            f"{what} needs about {needed / 1e9:.1f} GB on device {backend.name!r}, where {free / 1e9:.1f} GB "
+            "are free; take dtype='float32', a smaller structure or device='cpu'"
+        )
+
+
+@contextmanager
+def clear_when_full(backend: Backend) -> Iterator[None]:
+    """Turns a device's running out of memory into a DeviceError that says what to do."""
+    try:
+        yield
+    except backend.out_of_memory as error:
+        raise DeviceError(
+            f"device {backend.name!r} ran out of memory ({error}); take dtype='float32', smaller structures, "
+            "or device='cpu', or free memory that other programs hold there (nvidia-smi shows them)"
+        ) from error

@@ -19,6 +19,7 @@ from ase import units
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
+from .batch import Batch
 from .errors import InputError
 from .system import SHORTEST_DISTANCE, Evaluation, System, coincidence
 
@@ -110,6 +111,10 @@ class ZBLCore:
         for end in (i, j):
             energies += 0.5 * np.bincount(end, energy_p, len(system))
         return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies)
+
+    def evaluate_batch(self, batch: Batch) -> list[Evaluation]:
+        """`evaluate` for each structure on a device."""
+        return [self.evaluate(system) for system in batch.systems]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""

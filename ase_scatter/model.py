@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -22,10 +22,12 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from . import threads, transforms
+from .backend import clear_when_full, require_device, require_dtype, room
+from .batch import batches
 from .conventions import to_voigt
 from .core import ZBLCore
 from .errors import InputError, ModelFileError, UnknownElementError
-from .progress import in_order
+from .progress import bar, in_order
 from .system import Evaluation, System
 from .transforms.base import Shapes, Transform
 from .uncertainty import Committee, Members, Uncertainty
@@ -104,14 +106,13 @@ class Model:
         the transform; E0 and core are always summed in float64 on the host. Raises
         UnknownElementError for elements that are not among `elements`.
         """
+        if device != "cpu":
+            return self.evaluate_many([system], shapes, device=device, dtype=dtype)[0]
         atomic = self.free_atoms(system)
         # The core first: it refuses atoms at the same place.
         core = None if self.core is None else self.core.evaluate(system)
         total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
-        if core is not None:
-            total = total + core
-        energies = None if total.energies is None else total.energies + atomic
-        return Evaluation(float(total.energy + atomic.sum()), total.forces, total.strain_gradient, energies)
+        return _with_atoms(total if core is None else total + core, atomic)
 
     def evaluate_many(
         self,
@@ -125,15 +126,48 @@ class Model:
     ) -> list[Evaluation]:
         """`evaluate` for many structures of any sizes, side by side on so many cores (default: all).
 
-        A GPU takes them one after the other. shapes: grids that all of them share. progress: what to call
-        the bar, if there is to be one.
+        A GPU takes as many at once as fit into its memory. shapes: grids that all of them share.
+        progress: what to call the bar, if there is to be one.
         """
-        workers = 1 if device != "cpu" else min(workers or threads.count(), len(systems)) or 1
+        if device != "cpu":
+            rows = self._on_device(systems, self.weights[None], shapes, device, dtype, progress)
+            return [
+                _with_atoms(values, self.free_atoms(system))
+                for system, (values,) in zip(systems, rows, strict=True)
+            ]
+        workers = min(workers or threads.count(), len(systems)) or 1
 
         def one(system: System) -> Evaluation:
-            return self.evaluate(system, shapes, device=device, dtype=dtype)
+            return self.evaluate(system, shapes, dtype=dtype)
 
         return list(in_order(one, systems, workers, bool(progress), progress))
+
+    def _on_device(
+        self,
+        systems: Sequence[System],
+        weights: NDArray[np.float64],
+        shapes: Shapes | None,
+        device: str,
+        dtype: str,
+        progress: str = "",
+    ) -> list[list[Evaluation]]:
+        """Of each structure transform and core with each row of weights, without free atoms."""
+        backend = require_device(device)
+        require_dtype(dtype)
+        for system in systems:
+            self.free_atoms(system)  # refuses unknown elements before anything is computed
+        needs = [self.transform.device_memory(system, dtype) for system in systems]
+
+        def each() -> Iterator[list[Evaluation]]:
+            for batch in batches(systems, needs, backend, room(backend)):
+                # The core first: it refuses atoms at the same place.
+                cores = None if self.core is None else self.core.evaluate_batch(batch)
+                rows = self.transform.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)
+                for k, several in enumerate(rows):
+                    yield several if cores is None else [values + cores[k] for values in several]
+
+        with clear_when_full(backend):
+            return list(bar(each(), bool(progress), progress, len(systems)))
 
     def free_atoms(self, system: System, e0: Mapping[str, float] | None = None) -> NDArray[np.float64]:
         """Free-atom energy of each atom, (N,) in eV; UnknownElementError for elements without one.
@@ -191,18 +225,18 @@ class Model:
         Raises InputError for a model without a committee.
         """
         committee = self._require_committee()
-        core = None if self.core is None else self.core.evaluate(system)
         atomic = np.array(
             [
                 self.free_atoms(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
                 for k in range(len(committee))
             ]
         )
-        found = self.transform.evaluate_members(
-            system, committee.weights, shapes=shapes, device=device, dtype=dtype
-        )
-        if core is not None:
-            found = [values + core for values in found]
+        if device == "cpu":
+            core = None if self.core is None else self.core.evaluate(system)
+            found = self.transform.evaluate_members(system, committee.weights, shapes=shapes, dtype=dtype)
+            found = found if core is None else [values + core for values in found]
+        else:
+            found = self._on_device([system], committee.weights, shapes, device, dtype)[0]
         local = [values.energies for values in found if values.energies is not None]
         stress = None
         if system.has_volume:
@@ -373,6 +407,12 @@ class Model:
             raise ModelFileError(
                 f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
             ) from error
+
+
+def _with_atoms(values: Evaluation, atomic: NDArray[np.float64]) -> Evaluation:
+    """With the energies of the free atoms (N,) added."""
+    energies = None if values.energies is None else values.energies + atomic
+    return Evaluation(float(values.energy + atomic.sum()), values.forces, values.strain_gradient, energies)
 
 
 def shipped_models() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
+from cuda_on_cpu import KernelsOnCpu
 
 from ase_scatter.backend import Backend, register
 
@@ -77,6 +78,18 @@ class StrictArray:
     def sum(self, axis=None, dtype=None):
         return _wrap(self._values.sum(axis=axis, dtype=dtype))
 
+    def max(self, axis=None):
+        return _wrap(self._values.max(axis=axis))
+
+    def astype(self, dtype):
+        return StrictArray(self._values.astype(dtype))
+
+    def fill(self, value):
+        self._values.fill(value)
+
+    def __int__(self):
+        return int(self._values)
+
 
 def _operator(name):
     def operate(self, other):
@@ -140,30 +153,53 @@ class _Namespace:
         return call
 
 
+def _full_of_nonsense(shape, dtype="float64"):
+    """What fresh memory holds on a device: anything."""
+    array = np.empty(shape, dtype=dtype)
+    array.fill(np.nan if array.dtype.kind in "fc" else -12345)
+    return array
+
+
 XP = _Namespace(
     np,
     [
+        "arange",
+        "argsort",
+        "concatenate",
+        "cumsum",
         "einsum",
-        "empty",
-        "zeros",
-        "zeros_like",
+        "exp",
+        "matmul",
+        "maximum",
         "ones_like",
+        "repeat",
+        "searchsorted",
+        "sort",
         "sqrt",
         "stack",
-        "concatenate",
-        "matmul",
         "swapaxes",
-        "exp",
-        "maximum",
+        "zeros",
+        "zeros_like",
     ],
 )
-FFT = _Namespace(scipy.fft, ["fft", "ifft", "rfft", "irfft"])
+XP.empty = XP._strict(_full_of_nonsense)
+FFT = _Namespace(scipy.fft, ["fft", "ifft", "rfft", "irfft", "rfftn", "irfftn"])
+
+memory = float("inf")
+"""Bytes that the stand-in claims to have."""
+
+
+def _from_host(array):
+    return StrictArray(np.array(array))
+
+
+def _to_host(array):
+    return array._values.copy()
 
 
 def strict_backend() -> Backend:
-    return Backend(
-        "strict", XP, FFT, lambda array: StrictArray(np.array(array)), lambda array: array._values.copy()
-    )
+    return Backend("strict", XP, FFT, _from_host, _to_host, compile=KernelsOnCpu, memory=lambda: memory)
 
 
-register("strict", strict_backend)
+STRICT = strict_backend()
+register("strict", lambda: STRICT)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch import Batch
 from ..system import Evaluation, System
 
 Shapes = NDArray[np.int64]
@@ -102,6 +103,25 @@ class Transform(ABC):
     ) -> list[Evaluation]:
         """`evaluate` with each row of weights (n_members, n_columns)."""
         return [self.evaluate(system, row, shapes=shapes, device=device, dtype=dtype) for row in weights]
+
+    def evaluate_batch(
+        self,
+        batch: Batch,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        dtype: str = "float64",
+    ) -> list[list[Evaluation]]:
+        """Of each structure on a device `evaluate` with each row of weights (n_rows, n_columns)."""
+        device = batch.backend.name
+        return [
+            self.evaluate_members(system, weights, shapes=shapes, device=device, dtype=dtype)
+            for system in batch.systems
+        ]
+
+    def device_memory(self, system: System, dtype: str = "float64") -> float:
+        """Bytes that `evaluate_batch` needs for this structure on a device, about."""
+        return 0.0
 
     def local_features(self, system: System) -> NDArray[np.float64]:
         """Values of all columns at each atom (N, n_columns), or (1, n_columns) their mean per atom."""

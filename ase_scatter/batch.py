@@ -1,0 +1,81 @@
+"""Several structures on a device, as one: their atoms follow each other in common arrays.
+
+Whatever is computed for atoms and pairs goes through one launch of a kernel for all of them, whatever
+their sizes and cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import Array, Backend, require_room
+from .system import System
+
+
+class Batch:
+    """Structures on a device.
+
+    systems: the structures. ends: (n + 1,) where the atoms of each begin, and how many there are.
+    """
+
+    def __init__(self, systems: Sequence[System], backend: Backend) -> None:
+        self.systems = tuple(systems)
+        self.backend = backend
+        self.ends: NDArray[np.int64] = np.cumsum([0, *map(len, self.systems)])
+
+    def __len__(self) -> int:
+        return len(self.systems)
+
+    @property
+    def n_atoms(self) -> int:
+        return int(self.ends[-1])
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Atomic numbers of all atoms, on the host."""
+        return np.concatenate([system.numbers for system in self.systems])
+
+    @cached_property
+    def positions(self) -> Array:
+        """Of all atoms, (N, 3) in Å, float64."""
+        return self.backend.to_device(np.concatenate([system.positions for system in self.systems]))
+
+    @cached_property
+    def first(self) -> Array:
+        """`ends` on the device, int32."""
+        return self.backend.to_device(self.ends, "int32")
+
+    @cached_property
+    def owner(self) -> Array:
+        """Which structure each atom belongs to, (N,) int32."""
+        return self.backend.to_device(np.repeat(np.arange(len(self)), np.diff(self.ends)), "int32")
+
+    def of_each(self, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """The part of each structure of an array whose rows are atoms."""
+        for start, stop in zip(self.ends[:-1], self.ends[1:], strict=True):
+            yield values[start:stop]
+
+
+def batches(
+    systems: Sequence[System], needs: Iterable[float], backend: Backend, room: float
+) -> Iterator[Batch]:
+    """Structures in as few batches as fit into so many bytes; needs: bytes of each.
+
+    Raises DeviceError for a structure that does not fit by itself.
+    """
+    held: list[System] = []
+    used = 0.0
+    for system, need in zip(systems, needs, strict=True):
+        if need > room:
+            require_room(backend, need, f"a structure of {len(system)} atoms")
+        if held and used + need > room:
+            yield Batch(held, backend)
+            held, used = [], 0.0
+        held.append(system)
+        used += need
+    if held:
+        yield Batch(held, backend)
