@@ -84,6 +84,9 @@ class StrictArray:
     def astype(self, dtype):
         return StrictArray(self._values.astype(dtype))
 
+    def view(self, dtype):
+        return StrictArray(self._values.view(dtype))
+
     def fill(self, value):
         self._values.fill(value)
 

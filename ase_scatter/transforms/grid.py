@@ -28,11 +28,13 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from ..backend import Array, Backend, require_device, require_dtype
+from ..backend import Array, Backend, require_device, require_dtype, require_room
+from ..batch import Batch
 from ..channels import Channels
 from ..errors import InputError
 from ..system import Evaluation, System
 from ..wavelets import Wavelet
+from . import grid_device
 from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .padding import Box, padded_box
 from .waves import Level, StructureFactor, tabulate
@@ -125,6 +127,11 @@ class _Node:
     exponents: list[tuple[float, int]] = field(default_factory=list)
     children: dict[Path, list[tuple[float, int]]] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> list[int]:
+        """Columns of the path itself and of those that start from it."""
+        return [index for pairs in (self.exponents, *self.children.values()) for _, index in pairs]
+
 
 @dataclass(frozen=True)
 class GridTransform(Transform):
@@ -211,6 +218,14 @@ class GridTransform(Transform):
         return sorted(nodes.values(), key=lambda node: (node.path.channel, node.path.first))
 
     @cached_property
+    def _identity(self) -> grid_device.Identity:
+        return grid_device.Identity(self)
+
+    def _occupied(self, system: System) -> tuple[bool, ...]:
+        """Whether there are atoms in each channel."""
+        return tuple(bool(q.any()) for q in self.channels.charges(system.numbers))
+
+    @cached_property
     def _orders(self) -> dict[int, frozenset[tuple[int, int]]]:
         """(p, l) in use at each scale."""
         used = {wavelet for path, _ in self.paths for wavelet in path[1:] if wavelet is not None}
@@ -280,6 +295,11 @@ class GridTransform(Transform):
                     shapes[i, axis] = scipy.fft.next_fast_len(points, real=True)
         return shapes
 
+    def _grids(self, system: System, shapes: Shapes | None) -> tuple[Box, Shapes]:
+        """The box of a structure and the grids in it, as given or by default."""
+        box = self._box(system)
+        return box, self._shapes(box) if shapes is None else self._require_shapes(box, shapes)
+
     def _require_shapes(self, box: Box, shapes: Shapes) -> Shapes:
         shapes = np.asarray(shapes, dtype=np.int64)
         expected = (len(self.settings.scales), 3)
@@ -324,7 +344,14 @@ class GridTransform(Transform):
     # ---- forward, adjoint, Jacobian -------------------------------------------------------------
 
     def _sample(self, system: System, shapes: Shapes | None, device: str, dtype: str) -> _Sampled:
+        """The reference, in array operations alone."""
         return _Sampled(self, system, shapes, require_device(device), require_dtype(dtype))
+
+    def _on(self, device: str, system: System, shapes: Shapes | None, dtype: str) -> grid_device.Device:
+        backend, (box, grids) = require_device(device), self._grids(system, shapes)
+        needed = grid_device.memory(self, box, grids, len(system), require_dtype(dtype))
+        require_room(backend, needed, f"a structure of {len(system)} atoms")
+        return grid_device.Device(self, box, grids, backend, dtype)
 
     def features(
         self,
@@ -334,6 +361,8 @@ class GridTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> NDArray[np.float64]:
+        if device != "cpu":
+            return self._on(device, system, shapes, dtype).features(system)
         return self._sample(system, shapes, device, dtype).features()
 
     def evaluate(
@@ -357,10 +386,30 @@ class GridTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> list[Evaluation]:
-        if weights.shape[1:] != (self.n_columns,):
-            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape[1:]}")
+        if device != "cpu":
+            batch = Batch([system], require_device(device))
+            return self.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)[0]
+        self._require_weights(weights)
         sample = self._sample(system, shapes, device, dtype)
         return [sample.evaluate(row) for row in weights]
+
+    def evaluate_batch(
+        self,
+        batch: Batch,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        dtype: str = "float64",
+    ) -> list[list[Evaluation]]:
+        self._require_weights(weights)
+        return grid_device.evaluate_batch(self, batch, weights, shapes, require_dtype(dtype))
+
+    def _require_weights(self, weights: NDArray[np.float64]) -> None:
+        if weights.shape[1:] != (self.n_columns,):
+            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape[1:]}")
+
+    def device_memory(self, system: System, dtype: str = "float64") -> float:
+        return grid_device.memory(self, *self._grids(system, None), len(system), dtype)
 
     def jacobian(
         self,
@@ -370,7 +419,21 @@ class GridTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
+        if device != "cpu":
+            there = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
+            to_host = require_device(device).to_host
+            return Jacobian(*(to_host(array) for array in there))
         return self._sample(system, shapes, device, dtype).jacobian()
+
+    def device_jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
+    ) -> Jacobian:
+        return self._on(device, system, shapes, dtype).jacobian(system)
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -436,9 +499,8 @@ class _Sampled:
         self.epsilon2 = transform.settings.epsilon2
         settings = transform.settings
         charges = transform.channels.charges(system.numbers)
-        self.box = transform._box(system)
+        self.box, given = transform._grids(system, shapes)
         self.volume = self.box.volume
-        given = transform._shapes(self.box) if shapes is None else transform._require_shapes(self.box, shapes)
         used = transform._orders
         waves, levels = tabulate(
             tuple(self.box.vectors.ravel().tolist()),

@@ -68,11 +68,28 @@ class Box:
         """
         if not len(self.open_axes):
             return with_box
-        placed = np.einsum("...ja,jb->...ab", d_placed, self.place(positions))
+        return self.strain_of_moments(
+            with_box,
+            np.einsum("...ja,jb->...ab", d_placed, self.place(positions)),
+            np.einsum("...ja,jb->...ab", d_placed, positions),
+            d_placed.sum(axis=-2),
+            positions,
+        )
+
+    def strain_of_moments(
+        self,
+        with_box: NDArray[np.float64],
+        placed: NDArray[np.float64],
+        total: NDArray[np.float64],
+        net: NDArray[np.float64],
+        positions: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """`strain_gradient` from Σ_j ∂E/∂R_ja R_jb (..., 3, 3) over placed and over given positions, and
+        Σ_j ∂E/∂R_j (..., 3)."""
+        total = np.array(total)
         # ∂E/∂A_ia at fixed positions, from (∂E/∂A)ᵀ A = with_box − placed.
         d_box = np.swapaxes((with_box - placed) @ np.linalg.inv(self.vectors), -1, -2)
-        total = np.einsum("...ja,jb->...ab", d_placed, positions)
-        net, mean, normals = d_placed.sum(axis=-2), positions.mean(axis=0), self.normals
+        mean, normals = positions.mean(axis=0), self.normals
         for a in range(3):
             for b in range(3):
                 strain = np.zeros((3, 3))
@@ -82,7 +99,7 @@ class Box:
                 # How the shift Σ n (n·mean) that places the atoms follows the strain.
                 shift = turns.T @ (normals @ mean) + normals.T @ (turns @ mean + normals @ strain @ mean)
                 total[..., a, b] += np.einsum("...ic,ic->...", d_box, change) - net @ shift
-        return np.asarray(total)
+        return total
 
     def _response(self, strain: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivative (3, 3) of the box vectors along a strain."""

@@ -52,9 +52,23 @@ class Waves:
             np.where(indices[:, 2] > 0, 2.0, 1.0),
         )
 
+    def taken(self, which: NDArray[np.int64]) -> Waves:
+        """Some of them, or all in another order."""
+        return Waves(self.indices[which], self.vectors[which], self.lengths[which], self.multiplicity[which])
+
     def count(self, cutoff: float) -> int:
         """How many of them have |k| < cutoff."""
         return int(np.searchsorted(self.lengths, cutoff, side="left"))
+
+
+def radial_functions(
+    beta: float, p: int, l: int, s: NDArray[np.float64], band: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A and B = 2 dA/ds of ψ̂ = phase · A · harmonic at s = (β k)², in the band."""
+    value, slope = profile(p, l, s)
+    w, dw = window(s, band)
+    factor = (2.0 * np.pi * beta) ** 1.5
+    return factor * value * w, 2.0 * factor * (slope * w + value * dw)
 
 
 @dataclass(frozen=True)
@@ -99,15 +113,10 @@ class Level:
         y = waves.vectors[:count] * beta
         s = np.einsum("ka,ka->k", y, y)
         harmonics, gradients = solid_harmonics(y, max((l for _, l in orders), default=0))
-        w, dw = window(s, band)
         radial = {}
         for p, l in orders:
-            value, slope = profile(p, l, s)
-            factor = (2.0 * np.pi * beta) ** 1.5
-            radial[p, l] = (
-                backend.to_device(factor * value * w, dtype),
-                backend.to_device(2.0 * factor * (slope * w + value * dw), dtype),
-            )
+            value, slope = radial_functions(beta, p, l, s, band)
+            radial[p, l] = backend.to_device(value, dtype), backend.to_device(slope, dtype)
         return cls(
             backend=backend,
             dtype=dtype,
