@@ -6,6 +6,9 @@ numbers, `float()` of a single value, and indexing with their own kind.
 
 from __future__ import annotations
 
+import weakref
+from contextlib import contextmanager
+
 import numpy as np
 import scipy.fft
 from cuda_on_cpu import KernelsOnCpu
@@ -20,6 +23,8 @@ class StrictArray:
 
     def __init__(self, values):
         self._values = values
+        if _measured is not None and isinstance(values, np.ndarray):
+            _measured.note(values)
 
     def __array__(self, *args, **kwargs):
         raise TypeError("implicit conversion of a device array to a host array")
@@ -154,6 +159,36 @@ class _Namespace:
             return _wrap(function(*(_unwrap(value) for value in args), **kwargs))
 
         return call
+
+
+class Measured:
+    """Bytes of the arrays that lived at the same time, at most."""
+
+    def __init__(self):
+        self.bytes = self._now = 0
+
+    def note(self, array):
+        if array.base is None:
+            self._now += array.nbytes
+            self.bytes = max(self.bytes, self._now)
+            weakref.finalize(array, self._gone, array.nbytes)
+
+    def _gone(self, size):
+        self._now -= size
+
+
+_measured = None
+
+
+@contextmanager
+def measured():
+    """Counts what is allocated on the device inside."""
+    global _measured
+    _measured = Measured()
+    try:
+        yield _measured
+    finally:
+        _measured = None
 
 
 def _full_of_nonsense(shape, dtype="float64"):

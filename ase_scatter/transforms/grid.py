@@ -388,6 +388,8 @@ class GridTransform(Transform):
     ) -> list[Evaluation]:
         if device != "cpu":
             batch = Batch([system], require_device(device))
+            needed = self.device_memory(system, require_dtype(dtype))
+            require_room(batch.backend, needed, f"a structure of {len(system)} atoms")
             return self.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)[0]
         self._require_weights(weights)
         sample = self._sample(system, shapes, device, dtype)

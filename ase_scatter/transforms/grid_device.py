@@ -543,10 +543,12 @@ class Device:
         )  # fmt: skip
         return sources
 
-    def _gradient(self, factors: Array, atoms: Atoms, pairs: Array, back: Array, out: Array) -> None:
+    def _gradient(
+        self, factors: Array, atoms: Atoms, pairs: Array, back: Array, out: Array, most_parts: int
+    ) -> None:
         """∂/∂R of pairs of (head, atom), (pairs · 3,)."""
         n_pairs, n_waves = pairs.shape[0], self.tables.n_waves
-        parts = max(1, min((1 << 18) // n_pairs, n_waves // 64))
+        parts = min(most_parts, -(-n_waves // 64))
         partial = self.xp.empty((parts, 3 * n_pairs), dtype="float64")
         self.kernels(
             "gradient", _tiles(n_pairs * parts), factors, self.tables.rows, atoms.charges, pairs, back,
@@ -604,7 +606,7 @@ class Device:
         for plan, a in zip(plans, bounds, strict=False):
             self._run(plan, sources, back, flow, results[a : a + plan.n_results])
         self._strains(flow, results[bounds[-3] : bounds[-2]])
-        self._gradient(factors, atoms, pairs, back, results[bounds[-2] :])
+        self._gradient(factors, atoms, pairs, back, results[bounds[-2] :], PARTS)
         parts = np.split(self.backend.to_host(results), bounds[1:-1])
         energies = np.zeros((n, n_heads))
         spreads, strains = np.zeros(n * n_heads), np.zeros((n * n_heads, 9))
@@ -612,7 +614,10 @@ class Device:
             values, spread, strain = _read(plan.host, part, n * n_heads)
             spreads += spread
             strains += strain
-            energies += values @ (weights if columns is None else weights[:, list(columns)]).T
+            # No matrix product: its rounding depends on how many structures there are.
+            energies += (values[:, None] * (weights if columns is None else weights[:, list(columns)])).sum(
+                -1
+            )
         strains += parts[-2].reshape(n * n_heads, n_channels, 9).sum(axis=1)
         d_placed = np.split(parts[-1].reshape(-1, 3), np.array(ends[1:-1]) * n_heads)
         for s, system in enumerate(systems):
@@ -673,7 +678,7 @@ class Device:
             results = self.xp.empty(stop + 3 * pairs.shape[0], dtype="float64")
             self._run(plan, sources, back, flow, results[:start])
             self._strains(flow, results[start:stop])
-            self._gradient(factors, atoms, pairs, back, results[stop:])
+            self._gradient(factors, atoms, pairs, back, results[stop:], 4)
             where = self.backend.to_device(np.array(columns))
             d_positions[where] = results[stop:].reshape(len(columns), n_atoms, 3)
             found = self.backend.to_host(results[:stop])
