@@ -34,6 +34,9 @@ COMPLEX = {"float64": "complex128", "float32": "complex64"}
 THREADS = 128
 """Threads of a block, in every kernel."""
 
+FFT_PLANS = 64
+"""CuPy keeps so many plans of FFTs; an evaluation on grids of four scales uses 24, its default is 16."""
+
 
 class Kernels(Protocol):
     """Compiled kernels of one source."""
@@ -92,6 +95,9 @@ def _cuda() -> Backend:
             "CUDA_VISIBLE_DEVICES), or the CuPy extra does not match the driver: 'ase-scatter[cuda12]' "
             "or 'ase-scatter[cuda13]'"
         )
+    plans = cupy.fft.config.get_plan_cache()
+    if plans.get_size() < FFT_PLANS:
+        plans.set_size(FFT_PLANS)
     return Backend(
         "cuda", cupy, cupyx.scipy.fft, cupy.asarray, cupy.asnumpy,
         compile=_CudaKernels, memory=_free_cuda_memory, out_of_memory=cupy.cuda.memory.OutOfMemoryError,

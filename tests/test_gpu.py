@@ -1,15 +1,26 @@
 """The transforms on a real GPU, against the CPU."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, diamond100
 
 from ase_scatter.backend import require_device
+from ase_scatter.batch import Batch
 from ase_scatter.channels import Channels
 from ase_scatter.errors import DeviceError
+from ase_scatter.model import Model
 from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform, SitesSettings, SitesTransform
+from ase_scatter.transforms import (
+    GridSettings,
+    GridTransform,
+    SitesSettings,
+    SitesTransform,
+    grid_device,
+)
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 try:
@@ -49,23 +60,27 @@ def test_the_work_is_done_there(case):
     pool = cupy.get_default_memory_pool()
     pool.free_all_blocks()
     before = pool.total_bytes()
-    sampled = transform._sample(system, None, "cuda", "float64")
-    assert isinstance(sampled.densities, cupy.ndarray)
-    assert all(isinstance(level.harmonics, cupy.ndarray) for level in sampled.levels.values())
-    sampled.evaluate(weights)
+    tables = transform._on("cuda", system, None, "float64").tables
+    assert all(isinstance(scale.harmonics, cupy.ndarray) for scale in tables.scales.values())
+    transform.evaluate(system, weights, device="cuda")
     assert pool.total_bytes() > before
+    there = transform.device_jacobian(system, device="cuda", dtype="float32")
+    assert all(isinstance(array, cupy.ndarray) for array in there)
 
 
-@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-10), ("float32", 1e-4)])
+def assert_close(there, here, atol):
+    assert there.energy == pytest.approx(here.energy, abs=atol)
+    np.testing.assert_allclose(there.forces, here.forces, rtol=0, atol=atol)
+    np.testing.assert_allclose(there.strain_gradient, here.strain_gradient, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-10), ("float32", 1e-5)])
 def test_values_are_those_of_the_cpu(case, dtype, close):
     system, transform, weights = case
-    here = transform.evaluate(system, weights)
-    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
     columns = transform.features(system)
     size = np.abs(columns * weights).sum()
-    assert there.energy == pytest.approx(here.energy, abs=close * size)
-    np.testing.assert_allclose(there.forces, here.forces, atol=close * size)
-    np.testing.assert_allclose(there.strain_gradient, here.strain_gradient, atol=close * size)
+    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    assert_close(there, transform.evaluate(system, weights), close * size)
     for a, b in zip(
         transform.jacobian(system), transform.jacobian(system, device="cuda", dtype=dtype), strict=True
     ):
@@ -74,11 +89,60 @@ def test_values_are_those_of_the_cpu(case, dtype, close):
     np.testing.assert_allclose(on_gpu, columns, atol=close * columns.max())
 
 
-def test_same_bits_twice(case):
+@pytest.mark.parametrize(("dtype", "close"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_kernels_agree_with_array_operations_on_the_gpu(case, dtype, close):
     system, transform, weights = case
-    one, two = (transform.evaluate(system, weights, device="cuda") for _ in range(2))
+    size = np.abs(transform.features(system) * weights).sum()
+    expected = transform._sample(system, None, "cuda", dtype).evaluate(weights)
+    assert_close(transform.evaluate(system, weights, device="cuda", dtype=dtype), expected, close * size)
+
+
+def moved(system, seed):
+    shift = np.random.default_rng(seed).normal(scale=0.05, size=system.positions.shape)
+    return replace(system, positions=system.positions + shift)
+
+
+def test_batches_rows_and_small_blocks(case, monkeypatch):
+    system, transform, weights = case
+    rows = np.array([weights, weights[::-1], 0.5 * weights])
+    strained = replace(system, cell=1.02 * system.cell, positions=1.02 * system.positions)
+    systems = [system, moved(system, 1), strained, moved(system, 2)]
+    size = np.abs(transform.features(system) * weights).sum()
+    expected = [[transform.evaluate(one, row) for row in rows] for one in systems]
+    for part in (grid_device.KEPT_PART, 1e-15):
+        monkeypatch.setattr(grid_device, "KEPT_PART", part)
+        monkeypatch.setattr(grid_device, "BLOCK_PART", part)
+        values = transform.evaluate_batch(Batch(systems, GPU), rows)
+        for several, others in zip(values, expected, strict=True):
+            for there, here in zip(several, others, strict=True):
+                assert_close(there, here, 1e-10 * size)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_bits_twice(case, dtype):
+    system, transform, weights = case
+    one, two = (transform.evaluate(system, weights, device="cuda", dtype=dtype) for _ in range(2))
     assert one.energy == two.energy
     assert np.array_equal(one.forces, two.forces)
+    assert np.array_equal(one.strain_gradient, two.strain_gradient)
+    first, second = (transform.jacobian(system, device="cuda", dtype=dtype) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("n_images", [1, 5])
+def test_a_potential(n_images):
+    """Si-grid: as on the CPU, and 1e-4 eV/Å from there in float32."""
+    model = Model.load(Path(__file__).parents[1] / "potentials" / "Si-grid.json")
+    atoms = bulk("Si", "diamond", a=5.43, cubic=True)
+    atoms.rattle(0.1, seed=1)
+    systems = [moved(System.from_atoms(atoms), seed) for seed in range(n_images)]
+    exact = model.evaluate_many(systems, device="cuda")
+    rough = model.evaluate_many(systems, device="cuda", dtype="float32")
+    for system, one, other in zip(systems, exact, rough, strict=True):
+        here = model.evaluate(system)
+        assert one.energy == pytest.approx(here.energy, abs=1e-8)
+        np.testing.assert_allclose(one.forces, here.forces, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(other.forces, here.forces, rtol=0, atol=1e-4)
 
 
 # ---- sums over atoms --------------------------------------------------------------------------------------
