@@ -112,6 +112,7 @@ def test_batches_rows_and_small_blocks(case, monkeypatch):
     for part in (grid_device.KEPT_PART, 1e-15):
         monkeypatch.setattr(grid_device, "KEPT_PART", part)
         monkeypatch.setattr(grid_device, "BLOCK_PART", part)
+        grid_device.clear()
         values = transform.evaluate_batch(Batch(systems, GPU), rows)
         for several, others in zip(values, expected, strict=True):
             for there, here in zip(several, others, strict=True):

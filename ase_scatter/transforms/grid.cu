@@ -243,6 +243,7 @@ extern "C" __global__ void respond(
 // From the spectra of adjoint fields, added per target over its paths: what comes back to the source,
 // sum_m conj(psi_m) w_m, and the flow, whose negative product with k is the strain gradient.
 // back: (targets, n_all) complex. flow: (targets, 3, n_all). segments: (n + 1) first path of each target.
+// A block does THREADS / GROUPS waves; its groups of threads share out the m of each path.
 extern "C" __global__ void correlate(
     const int* __restrict__ paths, const int* __restrict__ segments, const int* __restrict__ targets,
     const REAL* __restrict__ sources, const REAL* __restrict__ waves, int n_all,
@@ -250,46 +251,55 @@ extern "C" __global__ void correlate(
     const REAL* __restrict__ slopes, const REAL* __restrict__ harmonics,
     const REAL* __restrict__ gradients, int n_waves, int places, int tiles, REAL beta,
     const REAL* __restrict__ spectra, REAL* __restrict__ back, REAL* __restrict__ flow) {
-    const int segment = blockIdx.x / tiles, k = blockIdx.x % tiles * THREADS + threadIdx.x;
-    if (k >= n_waves) return;
-    const int wave = which[k];
-    const long long target = targets[segment];
-    const Complex* spectrum = reinterpret_cast<const Complex*>(spectra) + place_of[k];
-    const REAL multiplicity = waves[3 * n_all + wave];
-    REAL y[3];
-    for (int a = 0; a < 3; ++a) y[a] = beta * waves[a * n_all + wave];
-    Complex* sum = reinterpret_cast<Complex*>(back) + target * n_all + wave;
-    REAL* flows = flow + target * 3 * n_all + wave;
-    Complex total = *sum;
-    REAL along[3];
-    for (int a = 0; a < 3; ++a) along[a] = flows[(long long)a * n_all];
-    for (int p = segments[segment]; p < segments[segment + 1]; ++p) {
-        const int* path = paths + (long long)p * WIDTH;
-        const int l = path[DEGREE];
-        const Complex source = turned(
-            reinterpret_cast<const Complex*>(sources)[(long long)path[SOURCE] * n_all + wave], path[TURNS]);
-        Complex image = {0, 0};
-        REAL turning[3] = {0, 0, 0}, stretching = 0;
-        for (int m = 0; m < 2 * l + 1; ++m) {
-            const long long lm = l * l + m;
-            const Complex w = spectrum[(long long)(path[SCALED] + m) * places];
-            const REAL harmonic = harmonics[lm * n_waves + k];
-            const REAL overlap = source.re * w.re + source.im * w.im;
-            image.re += harmonic * w.re;
-            image.im += harmonic * w.im;
-            stretching += harmonic * overlap;
-            for (int a = 0; a < 3; ++a) turning[a] += gradients[(3 * lm + a) * n_waves + k] * overlap;
+    extern __shared__ double sums[];  // (5, THREADS)
+    const int width = THREADS / GROUPS, group = threadIdx.x / width;
+    const int segment = blockIdx.x / tiles, k = blockIdx.x % tiles * width + threadIdx.x % width;
+    const bool inside = k < n_waves;
+    const int wave = inside ? which[k] : 0;
+    double* mine = sums + threadIdx.x;
+    for (int s = 0; s < 5; ++s) mine[s * THREADS] = 0;
+    if (inside) {
+        const Complex* spectrum = reinterpret_cast<const Complex*>(spectra) + place_of[k];
+        const REAL factor = beta * waves[3 * n_all + wave];
+        REAL y[3];
+        for (int a = 0; a < 3; ++a) y[a] = beta * waves[a * n_all + wave];
+        for (int p = segments[segment]; p < segments[segment + 1]; ++p) {
+            const int* path = paths + (long long)p * WIDTH;
+            const int l = path[DEGREE];
+            if (group > 2 * l) continue;
+            const Complex source = turned(
+                reinterpret_cast<const Complex*>(sources)[(long long)path[SOURCE] * n_all + wave], path[TURNS]);
+            Complex image = {0, 0};
+            REAL turning[3] = {0, 0, 0}, stretching = 0;
+            for (int m = group; m < 2 * l + 1; m += GROUPS) {
+                const long long lm = l * l + m;
+                const Complex w = spectrum[(long long)(path[SCALED] + m) * places];
+                const REAL harmonic = harmonics[lm * n_waves + k];
+                const REAL overlap = source.re * w.re + source.im * w.im;
+                image.re += harmonic * w.re;
+                image.im += harmonic * w.im;
+                stretching += harmonic * overlap;
+                for (int a = 0; a < 3; ++a) turning[a] += gradients[(3 * lm + a) * n_waves + k] * overlap;
+            }
+            const REAL value = radial[(long long)path[RADIAL] * n_waves + k];
+            const REAL slope = slopes[(long long)path[RADIAL] * n_waves + k];
+            image = turned(image, -path[TURNS]);
+            mine[0] += value * image.re;
+            mine[THREADS] += value * image.im;
+            for (int a = 0; a < 3; ++a)
+                mine[(2 + a) * THREADS] += factor * (value * turning[a] + slope * stretching * y[a]);
         }
-        const REAL value = radial[(long long)path[RADIAL] * n_waves + k];
-        const REAL slope = slopes[(long long)path[RADIAL] * n_waves + k];
-        image = turned(image, -path[TURNS]);
-        total.re += value * image.re;
-        total.im += value * image.im;
-        const REAL factor = beta * multiplicity;
-        for (int a = 0; a < 3; ++a) along[a] += factor * (value * turning[a] + slope * stretching * y[a]);
     }
-    *sum = total;
-    for (int a = 0; a < 3; ++a) flows[(long long)a * n_all] = along[a];
+    __syncthreads();
+    if (group || !inside) return;
+    for (int s = 0; s < 5; ++s)
+        for (int g = 1; g < GROUPS; ++g) mine[s * THREADS] += mine[s * THREADS + g * width];
+    const long long target = targets[segment];
+    Complex* sum = reinterpret_cast<Complex*>(back) + target * n_all + wave;
+    const Complex before = *sum;
+    *sum = {(REAL)(before.re + mine[0]), (REAL)(before.im + mine[THREADS])};
+    REAL* flows = flow + target * 3 * n_all + wave;
+    for (int a = 0; a < 3; ++a) flows[(long long)a * n_all] += mine[(2 + a) * THREADS];
 }
 
 // ---- sums ---------------------------------------------------------------------------------------------
@@ -324,6 +334,7 @@ extern "C" __global__ void totals(
     const int e = blockIdx.x * THREADS + threadIdx.x;
     if (e >= n) return;
     double sum = 0;
+#pragma unroll 16  // loads do not wait for each other
     for (int part = 0; part < n_parts; ++part) sum += partial[(long long)part * n + e];
     out[e] = sum;
 }

@@ -221,10 +221,6 @@ class GridTransform(Transform):
     def _identity(self) -> grid_device.Identity:
         return grid_device.Identity(self)
 
-    def _occupied(self, system: System) -> tuple[bool, ...]:
-        """Whether there are atoms in each channel."""
-        return tuple(bool(q.any()) for q in self.channels.charges(system.numbers))
-
     @cached_property
     def _orders(self) -> dict[int, frozenset[tuple[int, int]]]:
         """(p, l) in use at each scale."""
@@ -351,7 +347,7 @@ class GridTransform(Transform):
         backend, (box, grids) = require_device(device), self._grids(system, shapes)
         needed = grid_device.memory(self, box, grids, len(system), require_dtype(dtype))
         require_room(backend, needed, f"a structure of {len(system)} atoms")
-        return grid_device.Device(self, box, grids, backend, dtype)
+        return grid_device.on_device(self, box, grids, backend, dtype)
 
     def features(
         self,

@@ -43,6 +43,9 @@ KEPT_PART, BLOCK_PART = 1 / 4, 1 / 64
 """Parts of the free memory for what is kept from the forward to the adjoint pass, and for the fields of a
 block (spectra, the FFT's own memory and plans that wait for the next evaluation come on top)."""
 
+GROUPS = 4
+"""Threads that share out the m of a path in the kernel `correlate`."""
+
 POINTS_PER_THREAD, PARTS = 4, 128
 """Sums over a grid are made in so many parts at most, and no thread does less than this."""
 
@@ -274,9 +277,18 @@ class Atoms(NamedTuple):
     charges: Array
 
 
+def _charges(identity: Identity, numbers: bytes) -> Floats:
+    return identity.transform.channels.charges(np.frombuffer(numbers, dtype=np.int64))
+
+
+@lru_cache(maxsize=16)
+def _occupied(identity: Identity, numbers: bytes) -> tuple[bool, ...]:
+    return tuple(bool(q.any()) for q in _charges(identity, numbers))
+
+
 @lru_cache(maxsize=16)
 def _atoms(identity: Identity, numbers: bytes, ends: tuple[int, ...], backend: Backend, dtype: str) -> Atoms:
-    charges = identity.transform.channels.charges(np.frombuffer(numbers, dtype=np.int64))
+    charges = _charges(identity, numbers)
     return Atoms(
         charges.shape[1],
         backend.to_device(np.array(ends), "int32"),
@@ -300,6 +312,11 @@ def _pairs(
 
 
 # ---- running ----------------------------------------------------------------------------------------------
+
+
+def macros(dtype: str) -> dict[str, object]:
+    """What grid.cu is compiled with."""
+    return {"REAL": real(dtype), "GROUPS": GROUPS}
 
 
 def _tiles(n: int) -> int:
@@ -332,10 +349,14 @@ class Device:
             (i, scale.resolution.n_points, scale.resolution.field, orders[i])
             for i, scale in self.tables.scales.items()
         )
-        self.kernels = load_kernels(backend, (FILE,), {"REAL": real(dtype)})
+        self.kernels = load_kernels(backend, (FILE,), macros(dtype))
         free = room(backend)
         self.kept = _power_of_two(free * KEPT_PART)
         self.block = min(BLOCK, _power_of_two(free * BLOCK_PART))
+
+    def occupied(self, system: System) -> tuple[bool, ...]:
+        """Whether there are atoms in each channel."""
+        return _occupied(self.transform._identity, system.numbers.tobytes())
 
     # -- pieces that fit --
 
@@ -467,12 +488,13 @@ class Device:
     def _correlate(
         self, uses: DeviceUses, scale: Scale, adjoints: Array, sources: Array, back: Array, flow: Array
     ) -> None:
-        tiles = _tiles(scale.n_waves)
+        tiles = -(-scale.n_waves // (THREADS // GROUPS))
         self.kernels(
             "correlate", len(uses.host.targets) * tiles, uses.paths, uses.segments, uses.targets, sources,
             self.tables.waves, np.int32(self.tables.n_waves), scale.which, scale.place_of, scale.radial,
             scale.slopes, scale.harmonics, scale.gradients, np.int32(scale.n_waves), np.int32(scale.places),
             np.int32(tiles), np.dtype(self.dtype).type(scale.beta), self._analysis(adjoints), back, flow,
+            shared=8 * 5 * THREADS,
         )  # fmt: skip
 
     def _strains(self, flow: Array, out: Array) -> None:
@@ -567,7 +589,7 @@ class Device:
         factors, _ = self._factors([self.box.place(system.positions) for system in systems])
         return (
             ends,
-            self.transform._occupied(systems[0]),
+            self.occupied(systems[0]),
             factors,
             atoms,
             self._densities(factors, atoms, len(systems)),
@@ -726,6 +748,31 @@ def _read(plan: Plan, results: Floats, n_heads: int) -> tuple[Floats, Floats, Fl
     return _values(plan, results), spreads, strains
 
 
+@lru_cache(maxsize=16)
+def _device(
+    identity: Identity,
+    vectors: tuple[float, ...],
+    steps: tuple[int, ...],
+    shapes: tuple[int, ...],
+    backend: Backend,
+    dtype: str,
+) -> Device:
+    box = Box(np.array(vectors).reshape(3, 3), np.array(steps))
+    return Device(identity.transform, box, np.array(shapes).reshape(-1, 3), backend, dtype)
+
+
+def clear() -> None:
+    """Forget all that is kept on devices."""
+    for kept in (_device, _plan, _atoms, _pairs, tabulate):
+        kept.cache_clear()
+
+
+def on_device(transform: GridTransform, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> Device:
+    """The transform on a device, kept while box and grids stay."""
+    plain = (tuple(array.ravel().tolist()) for array in (box.vectors, box.steps, shapes))
+    return _device(transform._identity, *plain, backend, dtype)
+
+
 # ---- batches ----------------------------------------------------------------------------------------------
 
 
@@ -734,16 +781,14 @@ def evaluate_batch(
 ) -> list[list[Evaluation]]:
     """Of each structure an evaluation with each row of weights; those with one box and one set of grids
     are computed together."""
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[tuple[Device, tuple[bool, ...]], list[int]] = {}
     for i, system in enumerate(batch.systems):
-        box, grids = transform._grids(system, shapes)
-        key = (box.vectors.tobytes(), box.steps.tobytes(), grids.tobytes(), transform._occupied(system))
-        groups.setdefault(key, []).append(i)
+        device = on_device(transform, *transform._grids(system, shapes), batch.backend, dtype)
+        groups.setdefault((device, device.occupied(system)), []).append(i)
     found: dict[int, list[Evaluation]] = {}
-    for members in groups.values():
-        systems = [batch.systems[i] for i in members]
-        device = Device(transform, *transform._grids(systems[0], shapes), batch.backend, dtype)
-        found.update(zip(members, device.evaluate(systems, weights), strict=True))
+    for (device, _), members in groups.items():
+        values = device.evaluate([batch.systems[i] for i in members], weights)
+        found.update(zip(members, values, strict=True))
     return [found[i] for i in range(len(batch))]
 
 
