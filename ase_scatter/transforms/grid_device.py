@@ -73,7 +73,10 @@ class Scale:
     slopes: Array
     harmonics: Array
     gradients: Array
-    resolution: Resolution
+
+    @property
+    def n_points(self) -> int:
+        return int(np.prod(self.shape))
 
     @classmethod
     def build(
@@ -96,7 +99,6 @@ class Scale:
         y = waves.vectors[which] * beta
         harmonics, gradients = solid_harmonics(y, max(l for _, l in orders))
         radial = [radial_functions(beta, p, l, np.einsum("ka,ka->k", y, y), band) for p, l in orders]
-        n_points = int(np.prod(shape))
         return cls(
             beta, shape, len(which), len(wave_at),
             backend.to_device(wave_at, "int32"),
@@ -106,7 +108,6 @@ class Scale:
             backend.to_device(np.array([slope for _, slope in radial]), dtype),
             backend.to_device(harmonics, dtype),
             backend.to_device(gradients, dtype),
-            Resolution(n_points, n_points * np.dtype(dtype).itemsize, {o: i for i, o in enumerate(orders)}),
         )  # fmt: skip
 
 
@@ -129,12 +130,9 @@ ScaleKey = tuple[int, float, tuple[int, int, int], tuple[tuple[int, int], ...]]
 """Index of a scale, β, grid shape, the (p, l) in use."""
 
 
-@lru_cache(maxsize=4)
-def tabulate(
-    vectors: tuple[float, ...], scales: tuple[ScaleKey, ...], band: float, backend: Backend, dtype: str
-) -> Tables:
-    """Tables of a box (nine numbers, row by row), kept while the box stays. scales: ascending in β."""
-    waves = Waves.within(np.array(vectors).reshape(3, 3), band / scales[0][1])
+def tabulate(box: Box, scales: Sequence[ScaleKey], band: float, backend: Backend, dtype: str) -> Tables:
+    """Tables of a box. scales: ascending in β."""
+    waves = Waves.within(box.vectors, band / scales[0][1])
     nx, ny, nz = waves.indices.T
     order = np.lexsort((nz, ny, ny < 0, nx, nx < 0))
     waves = waves.taken(order)
@@ -242,8 +240,7 @@ def _plan(
     occupied: tuple[bool, ...],
     n_structures: int,
     weights: tuple[int, bytes] | None,
-    resolutions: tuple[tuple[int, int, float, tuple[tuple[int, int], ...]], ...],
-    block: float,
+    resolutions: tuple[tuple[int, Resolution], ...],
     backend: Backend,
 ) -> DevicePlan:
     """Plan of some columns (None: all) on the device; weights: how many rows, and their bytes."""
@@ -254,11 +251,7 @@ def _plan(
     if columns is not None:
         transform = transform.subset(columns)
         table = None if table is None else table[:, list(columns)]
-    scales = {
-        i: Resolution(n, field, {order: row for row, order in enumerate(orders)})
-        for i, n, field, orders in resolutions
-    }
-    plan = make_plan(transform, occupied, n_structures, table, scales, block)
+    plan = make_plan(transform, occupied, n_structures, table, dict(resolutions))
     return DevicePlan(
         plan,
         tuple(_upload_block(one, backend) for one in plan.first),
@@ -339,20 +332,19 @@ class Device:
         orders = {scale: tuple(sorted(used)) for scale, used in sorted(transform._orders.items())}
         settings = transform.settings
         self.tables = tabulate(
-            tuple(box.vectors.ravel().tolist()),
+            box,
             tuple((i, settings.scales[i], tuple(shapes[i].tolist()), orders[i]) for i in orders),
             settings.band,
             backend,
             dtype,
         )
-        self.resolutions = tuple(
-            (i, scale.resolution.n_points, scale.resolution.field, orders[i])
-            for i, scale in self.tables.scales.items()
-        )
         self.kernels = load_kernels(backend, (FILE,), macros(dtype))
         free = room(backend)
         self.kept = _power_of_two(free * KEPT_PART)
-        self.block = min(BLOCK, _power_of_two(free * BLOCK_PART))
+        block = min(BLOCK, free * BLOCK_PART)
+        self.resolutions = tuple(
+            (i, Resolution(int(max(1.0, _power_of_two(block / self._field(i)))), orders[i])) for i in orders
+        )
 
     def occupied(self, system: System) -> tuple[bool, ...]:
         """Whether there are atoms in each channel."""
@@ -365,12 +357,15 @@ class Device:
         """Bytes of one complex number per wave."""
         return 2.0 * self.tables.n_waves * np.dtype(self.dtype).itemsize
 
+    def _field(self, scale: int) -> float:
+        """Bytes of one field."""
+        return float(self.tables.scales[scale].n_points * np.dtype(self.dtype).itemsize)
+
     def _node_costs(self, n_heads: int) -> list[float]:
         """Bytes kept per node: its fields, its modulus' waves, and what comes back for each head."""
         costs = []
         for node in self.transform._tree:
-            field = self.tables.scales[node.path.first.scale].resolution.field
-            cost = (2 * node.path.first.l + 1) * field
+            cost = (2 * node.path.first.l + 1) * self._field(node.path.first.scale)
             costs.append(cost + (self._row * (1.0 + 2.5 * n_heads) if node.children else 0.0))
         return costs
 
@@ -392,9 +387,7 @@ class Device:
         self, columns: tuple[int, ...] | None, occupied: tuple[bool, ...], n: int, weights: Floats | None
     ) -> DevicePlan:
         key = None if weights is None else (len(weights), np.ascontiguousarray(weights).tobytes())
-        return _plan(
-            self.transform._identity, columns, occupied, n, key, self.resolutions, self.block, self.backend
-        )
+        return _plan(self.transform._identity, columns, occupied, n, key, self.resolutions, self.backend)
 
     # -- steps --
 
@@ -434,7 +427,7 @@ class Device:
         if not n:
             return
         scale = self.tables.scales[block.host.scale]
-        n_points = scale.resolution.n_points
+        n_points = scale.n_points
         moduli = self._empty(n, *scale.shape)
         tiles = _tiles(n_points)
         self.kernels(
@@ -465,7 +458,7 @@ class Device:
         self, uses: DeviceUses, scale: Scale, fields: Array, through: Array, results: Array, adjoint: bool
     ) -> Array:
         """Sums into results; the adjoint fields."""
-        n_points = scale.resolution.n_points
+        n_points = scale.n_points
         tiles = min(PARTS, -(-n_points // (THREADS * POINTS_PER_THREAD)))
         in_place = uses.host.in_place or not adjoint
         scaled = fields if in_place else self._empty(uses.host.n_fields, *scale.shape)
@@ -748,7 +741,7 @@ def _read(plan: Plan, results: Floats, n_heads: int) -> tuple[Floats, Floats, Fl
     return _values(plan, results), spreads, strains
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _device(
     identity: Identity,
     vectors: tuple[float, ...],
@@ -763,7 +756,7 @@ def _device(
 
 def clear() -> None:
     """Forget all that is kept on devices."""
-    for kept in (_device, _plan, _atoms, _pairs, tabulate):
+    for kept in (_device, _plan, _atoms, _pairs):
         kept.cache_clear()
 
 

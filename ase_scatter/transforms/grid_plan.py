@@ -107,11 +107,10 @@ class _Row(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """Size of the fields of a scale: grid points, bytes of one field, and the row of each (p, l)."""
+    """Of a scale: how many fields a block may have, and the (p, l) in the order of their radial functions."""
 
-    n_points: int
-    field: float
-    radial: dict[tuple[int, int], int]
+    most_fields: int
+    orders: tuple[tuple[int, int], ...]
 
 
 def make_plan(
@@ -120,14 +119,13 @@ def make_plan(
     n_structures: int,
     weights: Floats | None,
     scales: dict[int, Resolution],
-    block: float,
 ) -> Plan:
     """The plan of a transform's columns; weights: (rows, columns), or None for each column by itself.
 
-    occupied: whether there are atoms in each channel. block: bytes of the fields of a block.
+    occupied: whether there are atoms in each channel.
     """
     first, second, counts = _rows(transform, occupied, weights)
-    made = _Maker(transform, counts, n_structures, scales, block)
+    made = _Maker(transform, counts, n_structures, scales)
     blocks2 = tuple(made.blocks(second, order=2))
     blocks1 = tuple(made.blocks(first, order=1))
     columns, n_inner_targets, n_targets, n_heads, n_inner = (
@@ -236,13 +234,11 @@ class _Maker:
         counts: _Counts,
         n_structures: int,
         scales: dict[int, Resolution],
-        block: float,
     ) -> None:
         self.norms = transform.norms
         self.counts = counts
         self.n_structures = n_structures
         self.scales = scales
-        self.block = block
         self.n_results = 0
         self.values: list[tuple[int, int, int]] = []
         self.spreads: list[tuple[int, int]] = []
@@ -251,13 +247,9 @@ class _Maker:
         for scale in sorted({row.wavelet.scale for row in rows}):
             mine = [row for row in rows if row.wavelet.scale == scale]
             every = [(s, row) for s in range(self.n_structures) for row in mine]
-            costs = [self._members(row) * self.scales[scale].field for _, row in every]
-            for part in in_blocks(costs, self.block):
+            counts = [2 * row.wavelet.l + 1 for _, row in every]
+            for part in in_blocks(counts, self.scales[scale].most_fields):
                 yield self._block(scale, every[part], order)
-
-    @staticmethod
-    def _members(row: _Row) -> int:
-        return 2 * row.wavelet.l + 1
 
     def _block(self, scale: int, rows: list[tuple[int, _Row]], order: int) -> Block:
         resolution = self.scales[scale]
@@ -266,7 +258,7 @@ class _Maker:
         n_fields = 0
         for line, (s, row) in zip(paths, rows, strict=True):
             p, l = row.wavelet.p, row.wavelet.l
-            line[[SOURCE, RADIAL, DEGREE]] = s * n_sources + row.source, resolution.radial[p, l], l
+            line[[SOURCE, RADIAL, DEGREE]] = s * n_sources + row.source, resolution.orders.index((p, l)), l
             line[[TURNS, FIELD]] = (2 * p + l) % 4, n_fields
             line[INNER] = -1 if row.inner < 0 else s * self.counts.inner + row.inner
             n_fields += 2 * l + 1
@@ -274,11 +266,11 @@ class _Maker:
         goes_on = paths[:, INNER] >= 0
         return Block(
             scale, paths, n_fields, paths[goes_on], inverse[goes_on],
-            tuple(self._uses(rows, paths, inverse, resolution.field, order)),
+            tuple(self._uses(rows, paths, inverse, resolution.most_fields, order)),
         )  # fmt: skip
 
     def _uses(
-        self, rows: list[tuple[int, _Row]], paths: Ints, inverse: Floats, field: float, order: int
+        self, rows: list[tuple[int, _Row]], paths: Ints, inverse: Floats, most_fields: int, order: int
     ) -> Iterator[Uses]:
         n_targets = self.counts.targets if order == 1 else self.counts.inner_targets
         # (target, path): paths of a target follow each other, in the order of the columns' tree.
@@ -287,9 +279,9 @@ class _Maker:
             for k, (s, row) in enumerate(rows)
             for use in row.uses
         )  # fmt: skip
-        costs = [(2 * paths[k, DEGREE] + 1) * field for _, k, _, _ in every]
+        counts = [2 * int(paths[k, DEGREE]) + 1 for _, k, _, _ in every]
         single = all(len(row.uses) == 1 for _, row in rows)
-        for part in in_blocks(costs, self.block):
+        for part in in_blocks(counts, most_fields):
             chosen = every[part]
             of = [k for _, k, _, _ in chosen]
             table = paths[of]
