@@ -3,7 +3,7 @@
 // Fields of many paths lie side by side, each path's 2l+1 together; a table with one row of integers per
 // path says where. Spectra are those of real n-D FFTs (half of the waves). A scale keeps only the waves
 // inside its band, in the order of their places in the spectrum; `which` finds them among all waves of
-// the box. Every number is written by one thread, and sums are made in a fixed order, in double: the same
+// the box, which harmonics are tabulated at (those of a scaled vector differ by a factor). Every number is written by one thread, and sums are made in a fixed order, in double: the same
 // input gives the same bits.
 
 // Columns of the table of paths.
@@ -26,6 +26,78 @@ __device__ __forceinline__ Complex turned(Complex z, int turns) {
 
 __device__ __forceinline__ Complex product(Complex a, Complex b) {
     return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+
+// ---- tables of a box ----------------------------------------------------------------------------------
+
+// Solid harmonics r^l Y_lm of all waves, ((l_max+1)^2, n), and gradients ((l_max+1)^2, 3, n): one thread per
+// wave and |m|. Recursions and norms (l_max+1, l_max+1) are those of harmonics.py; waves: (4, n).
+extern "C" __global__ void harmonics(
+    const double* __restrict__ waves, const double* __restrict__ norms, int l_max, int n,
+    REAL* __restrict__ values, REAL* __restrict__ gradients) {
+    const long long e = (long long)blockIdx.x * THREADS + threadIdx.x;
+    if (e >= (long long)(l_max + 1) * n) return;
+    const int k = e / n, wave = e % n;
+    const double x = waves[wave], y = waves[n + wave], z = waves[2LL * n + wave];
+    const double square = x * x + y * y + z * z;
+    double c = 1, s = 0, c_before = 0, s_before = 0, start = 1;  // (x + iy)^k, (x + iy)^(k-1), (2k-1)!!
+    for (int i = 0; i < k; ++i) {
+        c_before = c;
+        s_before = s;
+        c = x * c_before - y * s_before;
+        s = x * s_before + y * c_before;
+        start *= 2 * i + 1;
+    }
+    double q1 = 0, q2 = 0, p1 = 0, p2 = 0;  // Q of the last two l; the same for |m| + 1, one l behind
+    for (int l = k; l <= l_max; ++l) {
+        const double q = l == k ? start : ((2 * l - 1) * z * q1 - (l + k - 1) * square * q2) / (l - k);
+        double p = 0;
+        if (l == k + 2) p = start * (2 * k + 1);
+        if (l > k + 2) p = ((2 * l - 3) * z * p1 - (l + k - 1) * square * p2) / (l - k - 2);
+        const double norm = norms[l * (l_max + 1) + k], up = norm * k * q;
+        for (int sign = 1; sign >= (k ? -1 : 1); sign -= 2) {
+            const long long lm = l * (l + 1) + sign * k;
+            const double part = sign > 0 ? c : s, before = sign > 0 ? c_before : s_before;
+            const double other = sign > 0 ? -s_before : c_before;
+            values[lm * n + wave] = norm * q * part;
+            gradients[3 * lm * n + wave] = up * before - x * norm * p * part;
+            gradients[(3 * lm + 1) * n + wave] = up * other - y * norm * p * part;
+            gradients[(3 * lm + 2) * n + wave] = norm * (l + k) * q1 * part;
+        }
+        q2 = q1;
+        q1 = q;
+        p2 = p1;
+        p1 = p;
+    }
+}
+
+// Radial functions of the (p, l) of a scale, (n_orders, n_waves): A and 2 dA/d(k^2) of
+// psi = phase A(k^2) r^l Y_lm(k); formulas of wavelets.py. norms: K_pl (2 pi beta)^(3/2) beta^l.
+extern "C" __global__ void radials(
+    const double* __restrict__ waves, const int* __restrict__ which, const int* __restrict__ orders,
+    const double* __restrict__ norms, int n_orders, int n_waves, int n, double beta, double band,
+    REAL* __restrict__ values, REAL* __restrict__ slopes) {
+    const long long e = (long long)blockIdx.x * THREADS + threadIdx.x;
+    if (e >= (long long)n_orders * n_waves) return;
+    const int order = e / n_waves, wave = which[e % n_waves], p = orders[2 * order];
+    const double x = waves[wave], y = waves[n + wave], z = waves[2LL * n + wave];
+    const double s = beta * beta * (x * x + y * y + z * z), alpha = orders[2 * order + 1] + 0.5;
+    // L_p^(alpha), and L_(p-1)^(alpha+1), which is minus its slope.
+    double laguerre = 1, before = 0, slope = 0, slope_before = 0;
+    for (int i = 0; i < p; ++i) {
+        const double next = ((2 * i + 1 + alpha - s) * laguerre - (i + alpha) * before) / (i + 1);
+        before = laguerre;
+        laguerre = next;
+        const double other = i ? ((2 * i + alpha - s) * slope - (i + alpha) * slope_before) / i : 1;
+        slope_before = slope;
+        slope = other;
+    }
+    const double t = min(s / (band * band), 1.0), rest = 1 - t;
+    const double window = rest * rest * rest * (1 + 3 * t + 6 * t * t);
+    const double falling = -30 * t * t * rest * rest / (band * band);
+    const double envelope = norms[order] * exp(-0.5 * s), value = envelope * laguerre;
+    values[e] = value * window;
+    slopes[e] = 2 * beta * beta * ((envelope * -slope - 0.5 * value) * window + value * falling);
 }
 
 // ---- structure factor ---------------------------------------------------------------------------------
@@ -121,12 +193,13 @@ extern "C" __global__ void convolve(
         for (int m = 0; m < 2 * l + 1; ++m) out[(long long)m * places] = {0, 0};
         return;
     }
-    Complex z = reinterpret_cast<const Complex*>(sources)[(long long)path[SOURCE] * n_all + which[k]];
+    const int wave = which[k];
+    Complex z = reinterpret_cast<const Complex*>(sources)[(long long)path[SOURCE] * n_all + wave];
     z = turned(z, path[TURNS]);
     const REAL value = radial[(long long)path[RADIAL] * n_waves + k];
-    const REAL* harmonic = harmonics + (long long)l * l * n_waves + k;
+    const REAL* harmonic = harmonics + (long long)l * l * n_all + wave;
     for (int m = 0; m < 2 * l + 1; ++m) {
-        const REAL factor = value * harmonic[(long long)m * n_waves];
+        const REAL factor = value * harmonic[(long long)m * n_all];
         out[(long long)m * places] = {z.re * factor, z.im * factor};
     }
 }
@@ -249,7 +322,7 @@ extern "C" __global__ void correlate(
     const REAL* __restrict__ sources, const REAL* __restrict__ waves, int n_all,
     const int* __restrict__ which, const int* __restrict__ place_of, const REAL* __restrict__ radial,
     const REAL* __restrict__ slopes, const REAL* __restrict__ harmonics,
-    const REAL* __restrict__ gradients, int n_waves, int places, int tiles, REAL beta,
+    const REAL* __restrict__ gradients, int n_waves, int places, int tiles,
     const REAL* __restrict__ spectra, REAL* __restrict__ back, REAL* __restrict__ flow) {
     extern __shared__ double sums[];  // (5, THREADS)
     const int width = THREADS / GROUPS, group = threadIdx.x / width;
@@ -260,9 +333,9 @@ extern "C" __global__ void correlate(
     for (int s = 0; s < 5; ++s) mine[s * THREADS] = 0;
     if (inside) {
         const Complex* spectrum = reinterpret_cast<const Complex*>(spectra) + place_of[k];
-        const REAL factor = beta * waves[3 * n_all + wave];
-        REAL y[3];
-        for (int a = 0; a < 3; ++a) y[a] = beta * waves[a * n_all + wave];
+        const REAL multiplicity = waves[3LL * n_all + wave];
+        REAL vector[3];
+        for (int a = 0; a < 3; ++a) vector[a] = waves[(long long)a * n_all + wave];
         for (int p = segments[segment]; p < segments[segment + 1]; ++p) {
             const int* path = paths + (long long)p * WIDTH;
             const int l = path[DEGREE];
@@ -274,12 +347,12 @@ extern "C" __global__ void correlate(
             for (int m = group; m < 2 * l + 1; m += GROUPS) {
                 const long long lm = l * l + m;
                 const Complex w = spectrum[(long long)(path[SCALED] + m) * places];
-                const REAL harmonic = harmonics[lm * n_waves + k];
+                const REAL harmonic = harmonics[lm * n_all + wave];
                 const REAL overlap = source.re * w.re + source.im * w.im;
                 image.re += harmonic * w.re;
                 image.im += harmonic * w.im;
                 stretching += harmonic * overlap;
-                for (int a = 0; a < 3; ++a) turning[a] += gradients[(3 * lm + a) * n_waves + k] * overlap;
+                for (int a = 0; a < 3; ++a) turning[a] += gradients[(3 * lm + a) * n_all + wave] * overlap;
             }
             const REAL value = radial[(long long)path[RADIAL] * n_waves + k];
             const REAL slope = slopes[(long long)path[RADIAL] * n_waves + k];
@@ -287,7 +360,8 @@ extern "C" __global__ void correlate(
             mine[0] += value * image.re;
             mine[THREADS] += value * image.im;
             for (int a = 0; a < 3; ++a)
-                mine[(2 + a) * THREADS] += factor * (value * turning[a] + slope * stretching * y[a]);
+                mine[(2 + a) * THREADS] +=
+                    multiplicity * (value * turning[a] + slope * stretching * vector[a]);
         }
     }
     __syncthreads();

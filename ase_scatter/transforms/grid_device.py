@@ -23,17 +23,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import COMPLEX, THREADS, Array, Backend, load_kernels, real, room
+from ..backend import COMPLEX, THREADS, Array, Backend, Kernels, load_kernels, real, room
 from ..batch import Batch
-from ..harmonics import solid_harmonics
+from ..harmonics import prefactors
 from ..system import Evaluation, System
+from ..wavelets import normalisation
 from .base import Jacobian, Shapes
 from .grid_plan import INNER, Block, Floats, Plan, Resolution, Uses, in_blocks, make_plan
 from .padding import Box
-from .waves import Waves, radial_functions
+from .waves import Waves
 
 if TYPE_CHECKING:
-    from .grid import GridTransform
+    from .grid import GridSettings, GridTransform
 
 FILE = "transforms/grid.cu"
 BLOCK = 2.0**29
@@ -58,11 +59,10 @@ class Scale:
     """Grid of one β, the waves within its band in the order of their places, and its wavelets on them.
 
     places: how many there are in a spectrum. wave_at: (places,) the wave there or −1. place_of, which:
-    (K,) where each wave is, there and among all waves. radial, slopes: (n, K) A and B. harmonics,
-    gradients: ((l_max+1)², K) and ((l_max+1)², 3, K) of β k.
+    (K,) where each wave is, there and among all waves. radial, slopes: (n, K) A and 2 dA/dk² of each
+    (p, l) in use, with ψ̂ = phase · A · harmonic of k.
     """
 
-    beta: float
     shape: tuple[int, int, int]
     n_waves: int
     places: int
@@ -71,44 +71,10 @@ class Scale:
     which: Array
     radial: Array
     slopes: Array
-    harmonics: Array
-    gradients: Array
 
     @property
     def n_points(self) -> int:
         return int(np.prod(self.shape))
-
-    @classmethod
-    def build(
-        cls,
-        waves: Waves,
-        beta: float,
-        band: float,
-        shape: tuple[int, int, int],
-        orders: Sequence[tuple[int, int]],
-        backend: Backend,
-        dtype: str,
-    ) -> Scale:
-        """Tabulate the wavelets (p, l) in `orders` of scale beta."""
-        which = np.flatnonzero(waves.lengths < band / beta)
-        nx, ny, nz = waves.indices[which].T
-        half = shape[2] // 2 + 1
-        place_of = ((nx % shape[0]) * shape[1] + ny % shape[1]) * half + nz
-        wave_at = np.full(shape[0] * shape[1] * half, -1)
-        wave_at[place_of] = np.arange(len(which))
-        y = waves.vectors[which] * beta
-        harmonics, gradients = solid_harmonics(y, max(l for _, l in orders))
-        radial = [radial_functions(beta, p, l, np.einsum("ka,ka->k", y, y), band) for p, l in orders]
-        return cls(
-            beta, shape, len(which), len(wave_at),
-            backend.to_device(wave_at, "int32"),
-            backend.to_device(place_of, "int32"),
-            backend.to_device(which, "int32"),
-            backend.to_device(np.array([value for value, _ in radial]), dtype),
-            backend.to_device(np.array([slope for _, slope in radial]), dtype),
-            backend.to_device(harmonics, dtype),
-            backend.to_device(gradients, dtype),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,39 +82,88 @@ class Tables:
     """All waves of a box, in the order of their places on any grid, and its scales.
 
     waves: (4, K) k in 1/Å and how often each counts. factors: (rows, 2) axis and n of the tables of
-    one-dimensional phases. rows: (3, K) the three factors of each wave.
+    one-dimensional phases. rows: (3, K) the three factors of each wave. harmonics, gradients:
+    ((l_max+1)², K) and ((l_max+1)², 3, K), solid harmonics of k.
     """
 
     n_waves: int
     waves: Array
     factors: Array
     rows: Array
+    harmonics: Array
+    gradients: Array
     scales: dict[int, Scale]
 
 
-ScaleKey = tuple[int, float, tuple[int, int, int], tuple[tuple[int, int], ...]]
-"""Index of a scale, β, grid shape, the (p, l) in use."""
+Orders = tuple[tuple[int, int], ...]
+"""The (p, l) in use at a scale."""
 
 
-def tabulate(box: Box, scales: Sequence[ScaleKey], band: float, backend: Backend, dtype: str) -> Tables:
-    """Tables of a box. scales: ascending in β."""
-    waves = Waves.within(box.vectors, band / scales[0][1])
+def tabulate(
+    settings: GridSettings, box: Box, shapes: Shapes, orders: dict[int, Orders], backend: Backend, dtype: str
+) -> Tables:
+    """Tables of a box. orders: of each scale in use, in ascending order of β."""
+    kernels = load_kernels(backend, (FILE,), macros(dtype))
+    waves = Waves.within(box.vectors, settings.band / settings.scales[min(orders)])
     nx, ny, nz = waves.indices.T
-    order = np.lexsort((nz, ny, ny < 0, nx, nx < 0))
-    waves = waves.taken(order)
+    waves = waves.taken(np.lexsort((nz, ny, ny < 0, nx, nx < 0)))
+    n = len(waves.lengths)
+    vectors = backend.to_device(np.concatenate([waves.vectors.T, waves.multiplicity[None]]))
     tops = np.abs(waves.indices).max(axis=0, initial=0)
-    factors = np.array([(axis, n) for axis in range(3) for n in range(-tops[axis], tops[axis] + 1)])
+    factors = np.array([(axis, i) for axis in range(3) for i in range(-tops[axis], tops[axis] + 1)])
     starts = np.cumsum([0, *(2 * tops[:2] + 1)])
+    l_max = max(l for used in orders.values() for _, l in used)
+    harmonics = backend.xp.empty(((l_max + 1) ** 2, n), dtype=dtype)
+    gradients = backend.xp.empty(((l_max + 1) ** 2, 3, n), dtype=dtype)
+    kernels(
+        "harmonics", _tiles((l_max + 1) * n), vectors, backend.to_device(prefactors(l_max)),
+        np.int32(l_max), np.int32(n), harmonics, gradients,
+    )  # fmt: skip
     return Tables(
-        len(waves.lengths),
-        backend.to_device(np.concatenate([waves.vectors.T, waves.multiplicity[None]]), dtype),
+        n,
+        vectors.astype(dtype),
         backend.to_device(factors, "int32"),
         backend.to_device((waves.indices + tops + starts).T, "int32"),
+        harmonics,
+        gradients,
         {
-            index: Scale.build(waves, beta, band, shape, orders, backend, dtype)
-            for index, beta, shape, orders in scales
+            scale: _scale(settings, scale, used, waves, vectors, shapes[scale], kernels, backend, dtype)
+            for scale, used in orders.items()
         },
     )
+
+
+def _scale(
+    settings: GridSettings,
+    index: int,
+    orders: Orders,
+    waves: Waves,
+    vectors: Array,
+    points: Shapes,
+    kernels: Kernels,
+    backend: Backend,
+    dtype: str,
+) -> Scale:
+    beta, band, shape = settings.scales[index], settings.band, tuple(points.tolist())
+    which = np.flatnonzero(waves.lengths < band / beta)
+    nx, ny, nz = waves.indices[which].T
+    half = shape[2] // 2 + 1
+    place_of = ((nx % shape[0]) * shape[1] + ny % shape[1]) * half + nz
+    wave_at = np.full(shape[0] * shape[1] * half, -1, dtype=np.int32)
+    wave_at[place_of] = np.arange(len(which))
+    norms = [normalisation(p, l) * (2.0 * np.pi * beta) ** 1.5 * beta**l for p, l in orders]
+    there = backend.to_device(which, "int32")
+    radial, slopes = (backend.xp.empty((len(orders), len(which)), dtype=dtype) for _ in range(2))
+    kernels(
+        "radials", _tiles(len(orders) * len(which)), vectors, there,
+        backend.to_device(np.array(orders), "int32"), backend.to_device(np.array(norms)),
+        np.int32(len(orders)), np.int32(len(which)), np.int32(len(waves.lengths)), np.float64(beta),
+        np.float64(band), radial, slopes,
+    )  # fmt: skip
+    return Scale(
+        shape, len(which), len(wave_at), backend.to_device(wave_at),
+        backend.to_device(place_of, "int32"), there, radial, slopes,
+    )  # fmt: skip
 
 
 # ---- plans on the device ----------------------------------------------------------------------------------
@@ -330,14 +345,7 @@ class Device:
         self.dtype = dtype
         self.epsilon2 = np.float64(transform.settings.epsilon2)
         orders = {scale: tuple(sorted(used)) for scale, used in sorted(transform._orders.items())}
-        settings = transform.settings
-        self.tables = tabulate(
-            box,
-            tuple((i, settings.scales[i], tuple(shapes[i].tolist()), orders[i]) for i in orders),
-            settings.band,
-            backend,
-            dtype,
-        )
+        self.tables = tabulate(transform.settings, box, shapes, orders, backend, dtype)
         self.kernels = load_kernels(backend, (FILE,), macros(dtype))
         free = room(backend)
         self.kept = _power_of_two(free * KEPT_PART)
@@ -416,7 +424,7 @@ class Device:
         tiles = _tiles(scale.places)
         self.kernels(
             "convolve", len(block.host.paths) * tiles, block.paths, sources, np.int32(self.tables.n_waves),
-            scale.wave_at, scale.which, scale.radial, scale.harmonics, np.int32(scale.n_waves),
+            scale.wave_at, scale.which, scale.radial, self.tables.harmonics, np.int32(scale.n_waves),
             np.int32(scale.places), np.int32(tiles), spectra,
         )  # fmt: skip
         return self._synthesis(spectra, scale)
@@ -485,8 +493,8 @@ class Device:
         self.kernels(
             "correlate", len(uses.host.targets) * tiles, uses.paths, uses.segments, uses.targets, sources,
             self.tables.waves, np.int32(self.tables.n_waves), scale.which, scale.place_of, scale.radial,
-            scale.slopes, scale.harmonics, scale.gradients, np.int32(scale.n_waves), np.int32(scale.places),
-            np.int32(tiles), np.dtype(self.dtype).type(scale.beta), self._analysis(adjoints), back, flow,
+            scale.slopes, self.tables.harmonics, self.tables.gradients, np.int32(scale.n_waves),
+            np.int32(scale.places), np.int32(tiles), self._analysis(adjoints), back, flow,
             shared=8 * 5 * THREADS,
         )  # fmt: skip
 
@@ -795,10 +803,12 @@ def memory(transform: GridTransform, box: Box, shapes: Shapes, n_atoms: int, dty
     }
     most = max(waves.values(), default=0.0)
     fields = {i: float(np.prod(shapes[i])) * size for i in transform._orders}
-    harmonics = {
-        i: 4 * (max(l for _, l in used) + 1) ** 2 + 2 * len(used) for i, used in transform._orders.items()
-    }
-    tables = sum(waves[i] * (size * harmonics[i] + 8) + 2.0 * fields[i] / size for i in waves)
+    l_max = max((l for used in transform._orders.values() for _, l in used), default=0)
+    tables = most * (4 * size * ((l_max + 1) ** 2 + 1) + 44)
+    tables += sum(
+        waves[i] * (2 * size * len(used) + 8) + 2.0 * fields[i] / size
+        for i, used in transform._orders.items()
+    )
     tops = 2.0 * (box.volume ** (1 / 3) * settings.band / settings.scales[min(waves, default=0)] / np.pi + 3)
     atoms = n_atoms * (3 * tops * size + 400.0)
     node = max(((2 * n.path.first.l + 1) * fields[n.path.first.scale] for n in transform._tree), default=0.0)
