@@ -61,7 +61,8 @@ def test_the_work_is_done_there(case):
     pool.free_all_blocks()
     before = pool.total_bytes()
     tables = transform._on("cuda", system, None, "float64").tables
-    assert all(isinstance(scale.harmonics, cupy.ndarray) for scale in tables.scales.values())
+    assert isinstance(tables.harmonics, cupy.ndarray)
+    assert all(isinstance(scale.radial, cupy.ndarray) for scale in tables.scales.values())
     transform.evaluate(system, weights, device="cuda")
     assert pool.total_bytes() > before
     there = transform.device_jacobian(system, device="cuda", dtype="float32")

@@ -253,7 +253,8 @@ extern "C" __global__ void moduli(
 }
 
 // Per path and exponent the sum of h_q(U^2) du; t = sum_q w_q dh_q/dU^2 du, plus what comes back through
-// the modulus; per path the sum of 2 t U^2; and (unless writes is 0) the adjoint fields 2 t f_m / c.
+// the modulus; per path the sum of 2 t U^2; and the adjoint fields 2 t f_m / c. If writes is 0, only the
+// first are wanted, and nothing has come back.
 // partial: (tiles, n_out): per path its exponents and the sum of 2 t U^2. The adjoint fields may be where
 // the fields are: each thread reads its points before it writes them.
 extern "C" __global__ void respond(
@@ -292,7 +293,7 @@ extern "C" __global__ void respond(
             t += (REAL)weights[path[SLOT] + s] * slope;
         }
         t *= (REAL)du;
-        if (path[INNER] >= 0)
+        if (writes && path[INNER] >= 0)
             t += inner[(long long)path[INNER] * n_points + u] * ((REAL)0.5 / ((REAL)n_points * root));
         mine[n_slots * THREADS] += 2.0 * t * square;
         if (writes) {
