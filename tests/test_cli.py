@@ -63,7 +63,9 @@ def refused(capsys, *arguments: object) -> str:
 # ---- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons"])
+@pytest.mark.parametrize(
+    "command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons", "benchmark"]
+)
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])

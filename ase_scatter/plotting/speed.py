@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ..benchmark import Benchmark
 from .base import INK, colour, tidy, written
@@ -29,7 +32,18 @@ def benchmark_plot(found: Benchmark, path: str | Path | None = None, *, title: s
         axes[1].plot(atoms, [t.atom_steps for t in timings], "o-", ms=5, **look)
     for ax, label in zip(axes, ("ms per step", "atom-steps per second"), strict=True):
         ax.set(xscale="log", yscale="log", xlabel="atoms", ylabel=label)
+        over_sizes(ax, [row.n_atoms for row in found.rows])
         tidy(ax)
-    axes[0].legend(frameon=False)
+    if kinds:
+        axes[0].legend(frameon=False)
     figure.suptitle(title, color=INK)
     return written(figure, path)
+
+
+def over_sizes(ax: Axes, sizes: list[int]) -> None:
+    """Ticks at the sizes, and whole decades of what is plotted over them."""
+    ax.set_xticks(sorted(set(sizes)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009")))
+    ax.xaxis.set_minor_locator(NullLocator())
+    low, high = np.log10(ax.get_ylim())
+    ax.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high))
