@@ -11,7 +11,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -142,36 +142,43 @@ class Timing:
         }
 
 
-def time_steps(
+def time_steps(atoms: Atoms, calculator: BaseCalculator, **how: Any) -> Timing:
+    """`time_in_turns` for one calculator."""
+    return time_in_turns(atoms, {"": calculator}, **how)[""]
+
+
+def time_in_turns(
     atoms: Atoms,
-    calculator: BaseCalculator,
+    calculators: Mapping[str, BaseCalculator],
     *,
     steps: int = 10,
     seconds: float = 60.0,
     progress: str = "",
-) -> Timing:
-    """Time energy, forces and stress of atoms that move, with any ASE calculator.
+) -> dict[str, Timing]:
+    """Time energy, forces and stress of atoms that move, the same way with each of any ASE calculators.
 
-    seconds: after so long no further step begins, once there are LEAST_STEPS. progress: what to call the
-    bar, if there is to be one. The atoms are copied.
+    They take turns at every step, so that what disturbs the machine disturbs all. seconds: after so long no
+    further step begins, once there are LEAST_STEPS. progress: what to call the bar, if there is to be one.
+    The atoms are copied.
     """
-    atoms = atoms.copy()
-    atoms.calc = calculator
-    rng = np.random.default_rng(1)
+    copies = {}
+    for name, calculator in calculators.items():
+        copies[name] = atoms.copy()
+        copies[name].calc = calculator
+    moves = {name: np.random.default_rng(1) for name in copies}
+    times: dict[str, list[float]] = {name: [] for name in copies}
+    lists = dict.fromkeys(copies, 0)
     start = perf_counter()
-    first = made = 0.0
-    times: list[float] = []
     for k in bar(range(steps + 2), bool(progress), progress, steps + 2):
-        if len(times) >= LEAST_STEPS and perf_counter() - start > seconds:
+        if k >= LEAST_STEPS + 2 and perf_counter() - start > seconds:
             break
-        taken = step(atoms, rng)
-        if k == 0:
-            first = taken
-        elif k == 1:
-            made = CACHE.built
-        else:
-            times.append(taken)
-    return Timing(len(atoms), first, tuple(times), int(CACHE.built - made))
+        for name, copy in copies.items():
+            before = CACHE.built
+            times[name].append(step(copy, moves[name]))
+            lists[name] += CACHE.built - before if k >= 2 else 0
+    return {
+        name: Timing(len(atoms), taken[0], tuple(taken[2:]), lists[name]) for name, taken in times.items()
+    }
 
 
 @dataclass(frozen=True)

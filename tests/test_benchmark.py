@@ -192,8 +192,8 @@ def test_the_plot_has_a_line_for_each_device_and_dtype():
 
     rows = [row("cpu", 64), row("cpu", 1000), row("cuda", 64), row("cuda", 1000, False)]
     figure = benchmark_plot(benchmark.Benchmark("Si", "0", {}, rows), title="silicon")
-    milliseconds, speed = figure.axes
-    assert [text.get_text() for text in milliseconds.get_legend().get_texts()] == [
+    speed = figure.axes[1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "cpu float64",
         "cuda float64",
     ]

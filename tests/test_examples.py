@@ -38,8 +38,10 @@ TINY = FitSettings(
 
 
 def load(name: str) -> ModuleType:
-    """An example as a module."""
+    """An example as a module, which finds what stands beside it."""
     path = next(path for path in EXAMPLES if path.stem == name)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -167,7 +169,7 @@ def test_sites_speed(capsys):
     # The moment tensors of the peer: M_1 · M_1 and M_2 : M_2 by components, with their multiplicities.
     vector, tensor = [0, 1, 1], [0, 2, 2]
     contractions = [[vector, vector, 0, [[0], [0]]], [tensor, tensor, 0, [[0, 1], [0, 1]]]]
-    tables = example.mtp_tables(contractions)
+    tables = load("peers_speed").mtp_tables(contractions)
     assert tables["alpha_index_basic_count"] == 3 + 6
     assert tables["alpha_scalar_moments"] == 2
     assert sorted(tables["alpha_index_times"][:, 2].tolist()) == [1, 1, 1, 1, 1, 1, 2, 2, 2]
@@ -197,6 +199,28 @@ def test_grid_speed(folder, capsys):
     missing = ["--beside", "no_such_package:Thing", "{}"]
     assert load("grid_speed").main([*command[:-2], *missing]) == 2
     assert "pip install" in capsys.readouterr().err
+
+
+def test_compare(tmp_path, capsys):
+    example, out = load("compare"), tmp_path / "compare.json"
+    command = ["--models", "Si", "--sizes", "8,64", "--steps", "3", "--quiet", "--json", str(out)]
+    command += ["--beside", "ase.calculators.lj:LennardJones", '{"sigma": 2.1}']
+    command += ["--plot", str(tmp_path / "compare.png")]
+    example.MTP, example.SNAP, example.GAP = (  # these take long, or are not there
+        load("peers_speed").Peer(name, "no_such_package", "a_package", None)
+        for name in ("MTP", "SNAP", "GAP")
+    )
+    assert example.main(command) == 0
+    said = capsys.readouterr()
+    assert "over Si, cpu float64" in said.out
+    assert said.err.count("left out") == 3 + ("the GPU is left out" in said.err)
+    found = json.loads(out.read_text())
+    assert [t["atoms"] for t in found["timings"]["LennardJones"]] == [8, 64]
+    assert found["ratios"]["Si, cpu float64"] == [1.0, 1.0]
+    assert (tmp_path / "compare.png").exists()
+    assert example.main(command) == 2
+    assert "exists" in capsys.readouterr().err
+    assert example.main(["--models", "nothing", "--quiet"]) == 2
 
 
 def test_active_learning(folder, capsys):

@@ -50,7 +50,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
     )
     about = found.machine
     devices = ", ".join(about[d].get("name", d) for d in options.device if d in about)
-    where = f"{about['processor']}, {about['threads']} threads" + (f"; {devices}" if devices else "")
+    where = f"{about['processor']}, threads: {about['threads']}" + (f"; {devices}" if devices else "")
     title = f"model {found.model} {found.hash}"
     if options.json:
         write_json(Path(options.json), found.to_dict())
