@@ -12,10 +12,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import strict  # noqa: F401  (registers the stand-in for a GPU)
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from cuda_compiler import compile_source
 
 from ase_scatter import (
     FitSettings,
@@ -46,6 +48,7 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for theirs
     spec.loader.exec_module(module)
     return module
 
@@ -221,6 +224,53 @@ def test_compare(tmp_path, capsys):
     assert example.main(command) == 2
     assert "exists" in capsys.readouterr().err
     assert example.main(["--models", "nothing", "--quiet"]) == 2
+
+
+def test_gpu_figures(folder, capsys):
+    """Each part where it is quick: with the stand-in for a GPU, or on a CPU."""
+    example, out = load("gpu_figures"), folder / "figures"
+    tiny = str(folder / "tiny.json")
+    command = ["--small", "--quiet", "--steps", "3", "--models", f"Si,{tiny}", "--grid", tiny]
+    command += ["--out", str(out), "--force"]
+    assert example.main([*command, "ceilings", "agreement", "sites", "grid", "--device", "strict"]) == 0
+    said = capsys.readouterr().out
+    assert "copy bandwidth" in said
+    assert "Si: force error of float32" in said
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert not found["failed"]
+    assert {key: len(figures) for key, figures in found["parts"].items()} == {
+        "ceilings": 5,
+        "agreement": 8,
+        "sites": 12,
+        "grid": 12,
+    }
+    assert all(figure["met"] for figure in found["parts"]["agreement"])
+    off = {figure["what"]: figure["measured"] for figure in found["parts"]["agreement"]}
+    assert off["Si: force error of float32"] > 0
+    assert out.with_suffix(".png").exists()
+
+    # A part that fails leaves the others alone.
+    command += ["batch", "fit", "ceilings", "--device", "cpu"]
+    assert example.main(command) == 1
+    assert "fit FAILED: InputError: the fit needs data" in capsys.readouterr().out
+    assert example.main([*command, "--data", str(folder)]) == 0
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert [len(found["parts"][key]) for key in ("ceilings", "batch", "fit")] == [0, 12, 4]
+    capsys.readouterr()
+    command.remove("--force")
+    assert example.main(command) == 2
+    assert "--force" in capsys.readouterr().err
+    assert example.main(["everything"]) == 2
+    assert "there is no part everything" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_a_gpu():
+    example = load("gpu_figures")
+    assert example.Figure("slow", 2.0, "ms", 1.0).met is False
+    assert example.Figure("faster", 20.0, "×", 10.0, more=True).met is True
+    assert example.Figure("whatever", 1.0, "").met is None
+    for real in ("float", "double"):
+        assert compile_source(example.KERNELS.format(real=real)) > 100
 
 
 def test_active_learning(folder, capsys):

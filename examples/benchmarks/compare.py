@@ -141,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
         }
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if options.plot:
-        timing_plot(timings, options.plot, title=f"silicon; {about['processor']}, threads: {about['threads']}")
+        timing_plot(
+            timings, options.plot, title=f"silicon; {about['processor']}, threads: {about['threads']}"
+        )
     return 0
 
 
