@@ -21,7 +21,8 @@ BENCHMARK_EXAMPLES = """examples:
 Atoms move by 0.01 Å and direction at every step, so that neighbour lists are reused as in molecular dynamics.
 Medians of the steps are told; the first step, which makes lists and tables, is told apart, and what
 compiles is left out. What does not fit into memory is told in the table. On a CPU OMP_NUM_THREADS sets how
-many threads are used; other programs that run at the same time disturb the figures.
+many threads are used, and sites are computed in float64 whatever the dtype. Other programs that run at the
+same time disturb the figures.
 """
 
 
