@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,16 @@ from .system import System
 class Batch:
     """Structures on a device.
 
-    systems: the structures. ends: (n + 1,) where the atoms of each begin, and how many there are.
+    systems: the structures. cutoff: Å, of the pairs that are wanted (0 for none). ends: (n + 1,) where the
+    atoms of each begin, and how many there are. lists: its pairs, once `pairs` has found them.
     """
 
-    def __init__(self, systems: Sequence[System], backend: Backend) -> None:
+    lists: Any = None
+
+    def __init__(self, systems: Sequence[System], backend: Backend, cutoff: float = 0.0) -> None:
         self.systems = tuple(systems)
         self.backend = backend
+        self.cutoff = cutoff
         self.ends: NDArray[np.int64] = np.cumsum([0, *map(len, self.systems)])
 
     def __len__(self) -> int:
@@ -61,9 +66,9 @@ class Batch:
 
 
 def batches(
-    systems: Sequence[System], needs: Iterable[float], backend: Backend, room: float
+    systems: Sequence[System], needs: Iterable[float], backend: Backend, room: float, cutoff: float = 0.0
 ) -> Iterator[Batch]:
-    """Structures in as few batches as fit into so many bytes; needs: bytes of each.
+    """Structures in as few batches as fit into so many bytes; needs: bytes of each. cutoff: of the batches.
 
     Raises DeviceError for a structure that does not fit by itself.
     """
@@ -73,9 +78,9 @@ def batches(
         if need > room:
             require_room(backend, need, f"a structure of {len(system)} atoms")
         if held and used + need > room:
-            yield Batch(held, backend)
+            yield Batch(held, backend, cutoff)
             held, used = [], 0.0
         held.append(system)
         used += need
     if held:
-        yield Batch(held, backend)
+        yield Batch(held, backend, cutoff)

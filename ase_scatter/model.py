@@ -157,9 +157,10 @@ class Model:
         for system in systems:
             self.free_atoms(system)  # refuses unknown elements before anything is computed
         needs = [self.transform.device_memory(system, dtype) for system in systems]
+        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
 
         def each() -> Iterator[list[Evaluation]]:
-            for batch in batches(systems, needs, backend, room(backend)):
+            for batch in batches(systems, needs, backend, room(backend), cutoff):
                 # The core first: it refuses atoms at the same place.
                 cores = None if self.core is None else self.core.evaluate_batch(batch)
                 rows = self.transform.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)
