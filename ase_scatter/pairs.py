@@ -7,8 +7,10 @@ host (`neighbors`). They are found and kept on the device; only their length com
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ LARGEST_KEPT = 200_000
 
 TURNS = 511
 """Cells that a neighbour may be away, at most."""
+
 
 def _kernels(backend: Backend, dtype: str = "float64") -> Kernels:
     return load_kernels(backend, ("pairs.cu",), {"REAL": real(dtype)})
@@ -141,7 +144,7 @@ def _search(batch: Batch, reach: float) -> _Lists:
     if first_bin[-1] * n >= 2**62 or first_bin[-1] >= 2**31:
         raise InputError("the structures are too far apart to be searched for neighbours on this device")
 
-    def table(rows: list[NDArray[np.float64]] | list[NDArray[np.int64]], dtype: str) -> Array:
+    def table(rows: Sequence[NDArray[Any]], dtype: str) -> Array:
         return backend.to_device(np.array(rows).reshape(len(batch), -1), dtype)
 
     cells = table([b.cell for b in bins], "float64")

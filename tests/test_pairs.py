@@ -96,7 +96,7 @@ def test_pairs_are_those_of_the_host(name, cutoff):
 def test_structures_side_by_side_do_not_see_each_other():
     batch = batch_of(*STRUCTURES, cutoff=4.0)
     expected = [
-        row + [start, start, 0, 0, 0]
+        np.add(row, [start, start, 0, 0, 0])
         for start, system in zip(batch.ends[:-1], batch.systems, strict=True)
         for row in host_pairs(system, 4.0)
     ]
@@ -181,5 +181,7 @@ def test_what_does_not_fit_is_an_error_that_says_how_much_it_needs(monkeypatch):
 def test_kernels_compile_for_a_gpu(dtype):
     compile_source(kernel_source(("pairs.cu",), (("REAL", dtype),)))
     compile_source(
-        kernel_source(("core.cu",), (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4")))
+        kernel_source(
+            ("core.cu",), (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4"))
+        )
     )
