@@ -22,7 +22,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from . import threads, transforms
-from .backend import clear_when_full, require_device, require_dtype, room
+from .backend import clear_when_full, require_device, require_dtype
 from .batch import batches
 from .conventions import to_voigt
 from .core import ZBLCore
@@ -160,7 +160,7 @@ class Model:
         cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
 
         def each() -> Iterator[list[Evaluation]]:
-            for batch in batches(systems, needs, backend, room(backend), cutoff):
+            for batch in batches(systems, needs, backend, cutoff):
                 # The core first: it refuses atoms at the same place.
                 cores = None if self.core is None else self.core.evaluate_batch(batch)
                 rows = self.transform.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)

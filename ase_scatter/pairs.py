@@ -97,6 +97,7 @@ class PairCache:
             entries = list(self._entries.items())
         for key, entry in reversed(entries):
             if entry.serves(batch, cutoff):
+                batch.adopt(entry.batch)
                 with self._lock:
                     if key in self._entries:
                         self._entries.move_to_end(key)

@@ -17,7 +17,7 @@ from ase_scatter.errors import DeviceError, InputError, UnknownElementError
 from ase_scatter.model import Model
 from ase_scatter.system import System
 from ase_scatter.transforms import SitesTransform
-from ase_scatter.transforms.sites_device import Tables, bytes_needed
+from ase_scatter.transforms.sites_device import Tables
 
 FILE = ("transforms/sites.cu",)
 
@@ -189,6 +189,7 @@ def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
 
     monkeypatch.setattr(SitesTransform, "evaluate_batch", counted)
     monkeypatch.setattr(strict, "memory", 2.5 * need / 0.9)
+    monkeypatch.setattr("ase_scatter.batch.UNASKED", 0.0)
     split = model.evaluate_many(systems, device="strict")
     assert launched == [2, 2, 1]
     assert all(same(one, two) for one, two in zip(whole, split, strict=True))
@@ -196,6 +197,7 @@ def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
 
 def test_too_large_a_structure_is_refused_before_anything_is_allocated(silicon, monkeypatch):
     monkeypatch.setattr(strict, "memory", 1e5)
+    monkeypatch.setattr("ase_scatter.batch.UNASKED", 0.0)
     atoms = silicon.copy()
     atoms.calc = ScatteringCalculator("Si", device="strict")
     with pytest.raises(DeviceError, match="8 atoms needs about"):
@@ -229,7 +231,7 @@ def test_predicted_memory_is_what_is_allocated(silicon, monkeypatch):
     model = Model.load("Si")
     system = System.from_atoms(silicon.repeat(2))
     model.evaluate(system, device="strict")
-    predicted = bytes_needed(model.transform._layout, system, "float64")
+    predicted = model.transform.device_memory(system)
     assert 0.6 * predicted < sum(taken) < 1.3 * predicted
 
 

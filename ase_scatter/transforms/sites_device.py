@@ -30,6 +30,7 @@ TILES = (16, 8, 4, 2)
 """Pairs in shared memory at once: the largest of these that fits."""
 SHARED = 96 * 1024
 """Bytes of shared memory that a block may take (two blocks on each multiprocessor of an A100 or later)."""
+MOST_NEIGHBORS = 1e4
 DENSEST = 0.1
 """Atoms per Å³ that are assumed where a cell tells nothing (aluminium has 0.06, lithium 0.05)."""
 
@@ -41,13 +42,14 @@ class Tables:
     """A plan as the kernels read it.
 
     ints: name → integers. numbers: name → reals. sizes: macro → value. order: kind of term → which of the
-    plan's terms each of the kernels' is.
+    plan's terms each of the kernels' is. cutoff: Å.
     """
 
     ints: Mapping[str, Ints]
     numbers: Mapping[str, NDArray[np.float64]]
     sizes: Mapping[str, int]
     order: Mapping[str, Ints]
+    cutoff: float
 
     @classmethod
     def of(cls, layout: Layout) -> Tables:
@@ -173,7 +175,16 @@ class Tables:
             start += len(order[kind])
         sizes["N_WEIGHTS"] = start
         reals = {name: np.asarray(values, dtype=np.float64).reshape(-1) for name, values in numbers.items()}
-        return cls(ints, reals, sizes, order)
+        return cls(ints, reals, sizes, order, plan.cutoff)
+
+    def bytes_needed(self, system: System, dtype: str) -> float:
+        """Bytes that a structure takes on a device, about."""
+        sizes, width = self.sizes, np.dtype(dtype).itemsize
+        per_atom = width * (2 * sizes["N_A"] + sizes["N_B"] + sizes["N_SOURCES"]) + 8 * 24
+        dense = len(system) / system.volume if system.pbc.all() else DENSEST
+        near = min(dense * 4 / 3 * np.pi * (self.cutoff + SKIN) ** 3, MOST_NEIGHBORS)
+        # Two copies of each pair while they are sorted; vectors and neighbours, and the core's own.
+        return float(len(system) * (per_atom + near * (16 + 3 * width + 4 + 28)))
 
     def macros(self, layout: Layout, dtype: str) -> dict[str, object]:
         """Sizes, and where each table begins in all of them one after the other."""
@@ -249,11 +260,11 @@ _made: OrderedDict[tuple[int, str, str], SitesOnDevice] = OrderedDict()
 _lock = Lock()
 
 
-def on_device(layout: Layout, backend: Backend, dtype: str) -> SitesOnDevice:
+def on_device(layout: Layout, tables: Tables, backend: Backend, dtype: str) -> SitesOnDevice:
     """A plan's kernels and tables, made once."""
     key = id(layout), backend.name, dtype  # what is kept holds its layout, so that no other has its id
     with _lock:
-        made = _made.get(key) or SitesOnDevice(layout, backend, dtype)
+        made = _made.get(key) or SitesOnDevice(layout, tables, backend, dtype)
         _made[key] = made
         _made.move_to_end(key)
         while len(_made) > KEPT:
@@ -264,8 +275,8 @@ def on_device(layout: Layout, backend: Backend, dtype: str) -> SitesOnDevice:
 class SitesOnDevice:
     """A plan on a device: its kernels and tables."""
 
-    def __init__(self, layout: Layout, backend: Backend, dtype: str) -> None:
-        self.tables = Tables.of(layout)
+    def __init__(self, layout: Layout, tables: Tables, backend: Backend, dtype: str) -> None:
+        self.tables = tables
         self.layout = layout
         self.backend = backend
         self.dtype = dtype
@@ -286,7 +297,7 @@ class SitesOnDevice:
     ) -> list[list[Evaluation]]:
         """Of each structure the evaluations with each row of padded weights; kinds: (N,) of all atoms."""
         xp, n, sizes, dtype = self.backend.xp, batch.n_atoms, self.tables.sizes, self.dtype
-        near = near_pairs(batch, self.layout.plan.cutoff, dtype)
+        near = near_pairs(batch, self.tables.cutoff, dtype)
         pairs = (near.first, near.counts, near.vectors, near.second)
         kind = self.backend.to_device(kinds, "int32")
         a, d_a = xp.empty((n, sizes["N_A"]), dtype=dtype), xp.empty((n, sizes["N_A"]), dtype=dtype)
@@ -304,13 +315,3 @@ class SitesOnDevice:
 
     def _run(self, name: str, n: int, *arguments: Any) -> None:
         self.kernels(name, n, self.ints, self.numbers, *arguments, shared=self.shared[name])
-
-
-def bytes_needed(layout: Layout, system: System, dtype: str) -> float:
-    """Bytes that a structure takes in `evaluate`, about."""
-    sizes, width = Tables.of(layout).sizes, np.dtype(dtype).itemsize
-    per_atom = width * (2 * sizes["N_A"] + sizes["N_B"] + sizes["N_SOURCES"]) + 8 * 24
-    dense = len(system) / system.volume if system.pbc.all() else DENSEST
-    near = min(dense * 4 / 3 * np.pi * (layout.plan.cutoff + SKIN) ** 3, 1e4)
-    # Two copies of each pair while they are sorted; vectors, neighbours, and the core's own.
-    return float(len(system) * (per_atom + near * (16 + 3 * width + 4 + 28)))
