@@ -115,8 +115,8 @@ class ZBLCore:
         """Beyond this distance (Å) there is no repulsion between any two atoms."""
         return float(self.r_outer.max())
 
-    def evaluate_batch(self, batch: Batch) -> list[Evaluation]:
-        """`evaluate` for each structure on a device."""
+    def evaluate_batch(self, batch: Batch) -> list[Evaluation] | None:
+        """`evaluate` for each structure on a device; None where no two atoms are near enough to repel."""
         backend, n = batch.backend, batch.n_atoms
         kinds = backend.to_device(self._kinds(batch.numbers), "int32")
         near = near_pairs(batch, self.cutoff)
@@ -134,10 +134,11 @@ class ZBLCore:
             backend.to_device(self._pair_constants()), near.first, near.counts, near.vectors, near.second,
             sums.energies, sums.forces, sums.virials, closest,
         )  # fmt: skip
-        if float(closest.min()) < SHORTEST_DISTANCE:
+        nearest = float(closest.min())
+        if nearest < SHORTEST_DISTANCE:
             for system in batch.systems:
                 system.validate()  # finds the two, and says which
-        return sums.evaluations()
+        return sums.evaluations() if nearest < self.cutoff else None
 
     def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of the elements each atom is."""

@@ -157,6 +157,11 @@ def test_the_core_is_that_of_the_host(backward, monkeypatch):
         np.testing.assert_allclose(found.energies, expected.energies, rtol=1e-11, atol=1e-14)
 
 
+def test_nothing_comes_back_where_nothing_repels():
+    batch = Batch([System.from_atoms(bulk("Si"))], strict.STRICT, 2.0)
+    assert ZBLCore(["Si"]).evaluate_batch(batch) is None
+
+
 def test_atoms_at_one_place_are_named():
     atoms = STRUCTURES["crystal"]()
     atoms.positions[7] = atoms.positions[2] + 0.01
