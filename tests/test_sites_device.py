@@ -253,3 +253,11 @@ def test_kernels_compile_without_order_2_and_triples():
     tables = Tables.of(transform._layout)
     compile_source(kernel_source(FILE, tuple(tables.macros(transform._layout, "float32").items())))
     assert THREADS >= 32
+
+
+def test_work_is_counted():
+    tables = Model.load("Si").transform._tables
+    one, two = tables.work(28, "float32"), tables.work(28, "float64")
+    assert two.gathered == 2 * one.gathered > 28 * 4 * tables.sizes["N_A"]
+    assert 2e5 < one.multiply_adds == two.multiply_adds < 5e5
+    assert tables.work(0, "float32").gathered == 0

@@ -1,9 +1,8 @@
 """The atom-centred transform on a device: kernels in `sites.cu`, and the tables that they go by.
 
-All atoms of a batch go through each pass in one launch. Per atom of a model like Si, with 26 neighbours,
-that is about 0.25 million multiply-adds and, from neighbours' gradients, 26 × (N_A + N_B) numbers to read
-(43 kB in float32, from the cache where atoms near in space are near in memory); what stays in memory is
-2 N_A + N_B + N_SOURCES numbers per atom and four per pair.
+All atoms of a batch go through each pass in one launch. `Tables.work` counts what that takes: for silicon
+(28 neighbours, orders 1 and 2) about 0.3 million multiply-adds per atom, and 150 kB in float32 that are
+gathered from neighbours. In memory stay 2 N_A + N_B + N_SOURCES numbers per atom and four per pair.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,18 @@ DENSEST = 0.1
 """Atoms per Å³ that are assumed where a cell tells nothing (aluminium has 0.06, lithium 0.05)."""
 
 Ints = NDArray[np.int64]
+
+
+class Work(NamedTuple):
+    """What an evaluation takes per atom, counted.
+
+    multiply_adds. gathered: bytes of the neighbours' gradients and messages, which come from the cache where
+    atoms near in space are near in memory. streamed: bytes to and from memory.
+    """
+
+    multiply_adds: float
+    gathered: float
+    streamed: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +196,25 @@ class Tables:
         near = min(dense * 4 / 3 * np.pi * (self.cutoff + SKIN) ** 3, MOST_NEIGHBORS)
         # Two copies of each pair while they are sorted; vectors and neighbours, and the core's own.
         return float(len(system) * (per_atom + near * (16 + 3 * width + 4 + 28)))
+
+    def work(self, neighbors: float, dtype: str) -> Work:
+        """Per atom with so many neighbours within the cutoff."""
+        s, width = self.sizes, np.dtype(dtype).itemsize
+        radial, outer_radial = 8 + s["N_POLYNOMIAL"], s["N_OUTER_WAVELETS"] * (8 + s["N_POLYNOMIAL"])
+        outer = outer_radial + 4 * (s["L_OUTER"] + 1) ** 2 + s["N_OUTER"]
+        per_pair = (
+            s["N_WAVELETS"] * (3 * radial + 4) + 20 * s["N_HARMONICS"]  # twice, once with slopes
+            + 2 * s["N_A"] + 2 * (outer + s["N_B"]) + 4 * (s["N_A"] + s["N_B"])
+        )  # fmt: skip
+        directions = s["N_DIRECTIONS"] * (2 * s["N_TURNED"] + 2 * len(self.ints["third"]) + 4 * s["N_GROUPS"])
+        products = 3 * (len(self.ints["cross"]) + len(self.ints["cross2"]) + len(self.ints["back"]))
+        gathered = neighbors * width * (s["N_A"] + 2 * s["N_B"] + 2 * s["N_SOURCES"])
+        own = width * (6 * s["N_A"] + 2 * s["N_B"] + 4 * s["N_SOURCES"]) + 8 * 10
+        return Work(
+            neighbors * per_pair + directions + products,
+            gathered,
+            own + 5 * neighbors * (3 * width + 4),
+        )
 
     def macros(self, layout: Layout, dtype: str) -> dict[str, object]:
         """Sizes, and where each table begins in all of them one after the other."""
