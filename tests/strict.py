@@ -81,6 +81,9 @@ class StrictArray:
     def max(self, axis=None):
         return _wrap(self._values.max(axis=axis))
 
+    def min(self, axis=None):
+        return _wrap(self._values.min(axis=axis))
+
     def astype(self, dtype):
         return StrictArray(self._values.astype(dtype))
 

@@ -52,6 +52,11 @@ class Transform(ABC):
     invariant: bool = True
 
     @property
+    def cutoff(self) -> float:
+        """How far (Å) an atom sees its neighbours; 0 where nothing is summed over neighbours."""
+        return 0.0
+
+    @property
     @abstractmethod
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols of the elements that it can transform."""

@@ -26,11 +26,11 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from .. import threads
 from ..backend import require_device, require_dtype
+from ..batch import Batch
 from ..channels import Channels
 from ..errors import InputError
 from ..harmonics import prefactors
@@ -40,6 +40,7 @@ from ..wavelets import Wavelet
 from . import sites_kernels as kernels
 from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .sites_arrays import Surroundings
+from .sites_device import Tables, on_device
 from .sites_plan import Layout, make_layout
 from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
 
@@ -159,12 +160,10 @@ class SitesTransform(Transform):
             index[term][element] = k
         return index
 
-    def _kinds(self, system: System) -> NDArray[np.int64]:
-        """Which of the elements each atom is."""
-        self.channels.charges(system.numbers)  # refuses unknown elements
-        place = np.zeros(1 + max(atomic_numbers.values()), dtype=np.int64)
-        place[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        return place[system.numbers]
+    @cached_property
+    def _tables(self) -> Tables:
+        """What kernels on a device go by."""
+        return Tables.of(self._layout)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], ...]:
@@ -216,7 +215,12 @@ class SitesTransform(Transform):
         neighbors = CACHE.neighbors(system, self.cutoff)
         backend = require_device(device)
         return Surroundings(
-            self._layout, system, neighbors, self._kinds(system), backend, require_dtype(dtype)
+            self._layout,
+            system,
+            neighbors,
+            self.channels.kinds(system.numbers),
+            backend,
+            require_dtype(dtype),
         )
 
     def features(
@@ -228,7 +232,7 @@ class SitesTransform(Transform):
         dtype: str = "float64",
     ) -> NDArray[np.float64]:
         values = np.zeros(self.n_columns)
-        kind = self._kinds(system)
+        kind = self.channels.kinds(system.numbers)
         for term, at_atoms in self._around(system, device, dtype).features():
             for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
@@ -237,7 +241,7 @@ class SitesTransform(Transform):
 
     def local_features(self, system: System) -> NDArray[np.float64]:
         values = np.zeros((len(system), self.n_columns))
-        kind = self._kinds(system)
+        kind = self.channels.kinds(system.numbers)
         for term, at_atoms in self._around(system, "cpu", "float64").features():
             for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
@@ -266,16 +270,32 @@ class SitesTransform(Transform):
         dtype: str = "float64",
     ) -> list[Evaluation]:
         require_dtype(dtype)
-        if device == "cpu":
-            # Compiled code computes in float64, faster than array code would in float32.
-            several = self._compiled(system, [self._padded(row) for row in weights])
-        else:
-            around = self._around(system, device, dtype)
-            several = [around.evaluate(self._weights(row)) for row in weights]
+        if device != "cpu":
+            batch = Batch([system], require_device(device), self.cutoff)
+            return self.evaluate_batch(batch, weights, dtype=dtype)[0]
+        # Compiled code computes in float64, faster than array code would in float32.
         return [
-            Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
-            for energies, forces, strain in several
+            Evaluation(float(energies.sum()), forces, strain, energies)
+            for energies, forces, strain in self._compiled(system, [self._padded(row) for row in weights])
         ]
+
+    def evaluate_batch(
+        self,
+        batch: Batch,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        dtype: str = "float64",
+    ) -> list[list[Evaluation]]:
+        kinds = self.channels.kinds(batch.numbers)
+        rows = [self._padded(row) for row in weights]
+        places = dict(zip(KINDS, self._places, strict=True))
+        return on_device(self._layout, self._tables, batch.backend, dtype).evaluate(
+            batch, kinds, rows, places
+        )
+
+    def device_memory(self, system: System, dtype: str = "float64") -> float:
+        return self._tables.bytes_needed(system, dtype)
 
     def _compiled(
         self, system: System, rows: Sequence[NDArray[np.float64]]
@@ -285,7 +305,7 @@ class SitesTransform(Transform):
         layout = self._layout
         plan = layout.plan
         near = CACHE.neighbors(system, self.cutoff)
-        kind = self._kinds(system)
+        kind = self.channels.kinds(system.numbers)
         n, n_sources = len(system), len(plan.source)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch import Batch
 from ..errors import InputError
 from ..system import Evaluation, System
 from .base import Jacobian, Shapes, Transform
@@ -37,6 +38,10 @@ class StackedTransform(Transform):
     @property
     def elements(self) -> tuple[str, ...]:
         return self.parts[0].elements
+
+    @property
+    def cutoff(self) -> float:
+        return max(part.cutoff for part in self.parts)
 
     @cached_property
     def columns(self) -> Sequence[Any]:
@@ -95,6 +100,26 @@ class StackedTransform(Transform):
             for part, which in zip(self.parts, self._bounds, strict=True)
         ]
         return [sum(values[1:], start=values[0]) for values in zip(*several, strict=True)]
+
+    def evaluate_batch(
+        self,
+        batch: Batch,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        dtype: str = "float64",
+    ) -> list[list[Evaluation]]:
+        parts = [
+            part.evaluate_batch(batch, weights[:, which], shapes=shapes, dtype=dtype)
+            for part, which in zip(self.parts, self._bounds, strict=True)
+        ]
+        return [
+            [sum(values[1:], start=values[0]) for values in zip(*of_parts, strict=True)]
+            for of_parts in zip(*parts, strict=True)
+        ]
+
+    def device_memory(self, system: System, dtype: str = "float64") -> float:
+        return sum(part.device_memory(system, dtype) for part in self.parts)
 
     def local_features(self, system: System) -> NDArray[np.float64]:
         """Of the parts that are sums over atoms, zero for the others; of all, where no part is."""
