@@ -23,12 +23,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import BaseCalculator
 
-from . import threads
+from . import neighbors, pairs, threads
 from .backend import require_device, require_dtype
 from .calculator import ScatteringCalculator
 from .errors import DeviceError, InputError
 from .model import Model
-from .neighbors import CACHE
 from .progress import bar
 
 T = TypeVar("T")
@@ -106,6 +105,17 @@ def step(atoms: Atoms, rng: np.random.Generator, move: float = MOVE) -> float:
     return perf_counter() - start
 
 
+def lists_made() -> int:
+    """Neighbour lists that this process has made so far, on the host and on devices."""
+    return neighbors.CACHE.built + pairs.CACHE.built
+
+
+def forget_lists() -> None:
+    """Let all neighbour lists go."""
+    neighbors.CACHE.clear()
+    pairs.CACHE.clear()
+
+
 @dataclass(frozen=True)
 class Timing:
     """Times of steps.
@@ -173,9 +183,9 @@ def time_in_turns(
         if k >= LEAST_STEPS + 2 and perf_counter() - start > seconds:
             break
         for name, copy in copies.items():
-            before = CACHE.built
+            before = lists_made()
             times[name].append(step(copy, moves[name]))
-            lists[name] += CACHE.built - before if k >= 2 else 0
+            lists[name] += lists_made() - before if k >= 2 else 0
     return {
         name: Timing(len(atoms), taken[0], tuple(taken[2:]), lists[name]) for name, taken in times.items()
     }
@@ -225,11 +235,11 @@ def time_batch(
         images = [structure.copy() for _ in range(n)]
         for atoms in images:
             atoms.positions += rng.normal(scale=RATTLE, size=(len(atoms), 3))
-        CACHE.clear()
+        forget_lists()
         start = perf_counter()
         calculator.evaluate_many(images)
         together.append(perf_counter() - start)
-        CACHE.clear()  # neither way finds lists that the other has made
+        forget_lists()  # neither way finds lists that the other has made
         start = perf_counter()
         for atoms in images:
             calculator.calculate(atoms)
@@ -455,10 +465,10 @@ def _row(atoms: Atoms, calculator: ScatteringCalculator, last: Row | None, **how
     device, dtype = calculator.parameters["device"], calculator.parameters["dtype"]
     taken = require_device(device).taken
     # Rows do not depend on each other: what earlier ones keep is let go.
-    CACHE.clear()
+    forget_lists()
     if taken is not None:
         taken()
-    elif problem := _too_large(len(atoms), last):
+    if device == "cpu" and (problem := _too_large(len(atoms), last)):
         return Row(device, dtype, len(atoms), None, problem=problem)
     forget_peak()
     before = peak_memory()

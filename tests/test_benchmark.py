@@ -71,11 +71,19 @@ def test_atoms_move_little_so_that_lists_serve(si):
     assert benchmark.time_steps(atoms, calculator, steps=4).lists == 0
     # Larger moves would need a list at every step.
     atoms.calc = calculator
-    built = benchmark.CACHE.built
+    built = benchmark.lists_made()
     rng = np.random.default_rng(0)
     for _ in range(3):
         assert benchmark.step(atoms, rng, 0.3) > 0
-    assert benchmark.CACHE.built == built + 3
+    assert benchmark.lists_made() == built + 3
+
+
+def test_lists_on_a_device_are_counted_too(si):
+    calculator = ScatteringCalculator(si, device="strict")
+    benchmark.forget_lists()
+    before = benchmark.lists_made()
+    assert benchmark.time_steps(benchmark.disturbed(si, 8), calculator, steps=3).lists == 0
+    assert benchmark.lists_made() == before + 1
 
 
 def test_difference_is_that_of_the_calculators():
@@ -175,7 +183,7 @@ def test_what_does_not_fit_is_told_and_the_rest_is_kept(si, monkeypatch, capsys)
     assert "64 atoms did not" in found.rows[2].problem
 
     monkeypatch.setattr(strict, "memory", 1.0)
-    monkeypatch.setattr(type(si.transform), "device_memory", lambda self, system, dtype: 10.0 * len(system))
+    monkeypatch.setattr(type(si.transform), "device_memory", lambda self, system, dtype: 1e11 * len(system))
     assert (
         cli.main(["benchmark", "Si", "--device", "strict", "--sizes", "8,64", "--batch", "2", "--quiet"]) == 1
     )
