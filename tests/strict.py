@@ -165,10 +165,12 @@ XP = _Namespace(
     [
         "arange",
         "argsort",
+        "ascontiguousarray",
         "concatenate",
         "cumsum",
         "einsum",
         "exp",
+        "eye",
         "matmul",
         "maximum",
         "ones_like",

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import require_device
 from ..batch import Batch
 from ..system import Evaluation, System
 
@@ -137,6 +138,13 @@ class Transform(ABC):
         dtype: str = "float64",
     ) -> Jacobian:
         """Every column with its derivatives."""
+
+    def device_jacobian(
+        self, system: System, *, shapes: Shapes | None = None, device: str, dtype: str
+    ) -> Jacobian:
+        """`jacobian` with arrays that stay on the device."""
+        arrays = self.jacobian(system, shapes=shapes, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_device, arrays))
 
     @abstractmethod
     def subset(self, indices: Iterable[int]) -> Self:

@@ -40,6 +40,7 @@ from ..wavelets import Wavelet
 from . import sites_kernels as kernels
 from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .sites_arrays import Surroundings
+from .sites_jacobian import Table, differentiate, make_tables
 from .sites_plan import Layout, make_layout
 from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
 
@@ -165,6 +166,11 @@ class SitesTransform(Transform):
         place = np.zeros(1 + max(atomic_numbers.values()), dtype=np.int64)
         place[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
         return place[system.numbers]
+
+    @cached_property
+    def _tables(self) -> list[Table]:
+        """What the columns of each element are made of."""
+        return make_tables(self._layout, self._index)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], ...]:
@@ -340,7 +346,13 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        return self._around(system, device, dtype).jacobian(self._index, self.n_columns)
+        arrays = self.device_jacobian(system, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_host, arrays))
+
+    def device_jacobian(
+        self, system: System, *, shapes: Shapes | None = None, device: str, dtype: str
+    ) -> Jacobian:
+        return differentiate(self._around(system, device, dtype), self._tables, self.n_columns)
 
     # ---- files ----------------------------------------------------------------------------------
 

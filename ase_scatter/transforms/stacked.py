@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import require_device
 from ..errors import InputError
 from ..system import Evaluation, System
 from .base import Jacobian, Shapes, Transform
@@ -114,8 +115,17 @@ class StackedTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        parts = [part.jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts]
-        return Jacobian(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        arrays = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_host, arrays))
+
+    def device_jacobian(
+        self, system: System, *, shapes: Shapes | None = None, device: str, dtype: str
+    ) -> Jacobian:
+        xp = require_device(device).xp
+        parts = [
+            part.device_jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts
+        ]
+        return Jacobian(*(xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def subset(self, indices: Iterable[int]) -> Transform:  # type: ignore[override]
         """In the order of the parts; a part that is left alone stands for itself."""
