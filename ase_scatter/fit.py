@@ -15,6 +15,7 @@ import scipy
 import threadpoolctl
 
 from . import threads
+from .backend import require_device
 from .committee import HeldOut, Round, Validation, geometric_mean, kept_out, members, validate
 from .design import Normals, Problem
 from .domain import Domain
@@ -58,15 +59,19 @@ def fit(
     metadata: Mapping[str, Any] | None = None,
     progress: bool = True,
     workers: int | None = None,
+    device: str = "cpu",
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
     train, test: files that ASE reads, or frames. name: of the model. metadata: what is added to the
-    model's (citation, reference values). workers: threads (default: one per core). The result is
-    the same, bit for bit, on every run on one machine with as many workers.
-    Raises InputError for data that cannot be fitted.
+    model's (citation, reference values). workers: threads (default: one per core). device: where columns
+    and their derivatives are computed, "cpu" or "cuda"; columns are chosen on the host. The result is
+    the same, bit for bit, on every run on one machine and device with as many workers.
+    Raises InputError for data that cannot be fitted, DeviceError for a device that is not there or too
+    small.
     """
     settings = settings or FitSettings()
+    require_device(device)  # before files are read
     frames: dict[str, Sequence[Frame]] = {"train": _frames(train)}
     if test is not None:
         frames["test"] = _frames(test)
@@ -75,7 +80,7 @@ def fit(
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
     workers = workers or threads.count()
-    problem = Problem(settings, elements, frames["train"], workers, progress)
+    problem = Problem(settings, elements, frames["train"], workers, progress, device)
     with threadpoolctl.threadpool_limits(1):
         normals = problem.normals()
     model, validation, held_out = solve(problem, normals, settings, name, progress)
@@ -104,7 +109,9 @@ def fit(
     model = replace(model, metadata={**(metadata or {}), "fit": provenance})
     with threadpoolctl.threadpool_limits(1):
         predictions = {
-            key: predict(model, [f.system for f in value], progress=progress, label=key, workers=workers)
+            key: predict(
+                model, [f.system for f in value], device=device, progress=progress, label=key, workers=workers
+            )
             for key, value in frames.items()
         }
     tables = {key: errors(predictions[key], frames[key]) for key in frames}

@@ -165,6 +165,7 @@ XP = _Namespace(
     [
         "arange",
         "argsort",
+        "asarray",
         "ascontiguousarray",
         "concatenate",
         "cumsum",
