@@ -6,7 +6,6 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +120,7 @@ def fit(
     return FitResult(model, tables, frames, predictions, validation, held_out)
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
 def solve(
     problem: Problem,
     normals: Normals,
@@ -138,8 +138,7 @@ def solve(
     parts = normals.weighted(settings.sigmas)
     total = Moments.summed(parts)
     most = min(settings.columns, regression.usable(total))
-    shown = partial(bar, progress=progress, label="validation", total=len(parts))
-    validation = validate(regression, parts, settings.tried_ridges, most, shown)
+    validation = validate(regression, parts, settings.tried_ridges, most, problem.workers, progress)
     ridge, size = validation.best
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
@@ -147,7 +146,7 @@ def solve(
     if settings.members:
         rounds = list(
             bar(
-                kept_out(regression, parts, ridge, size, settings.members),
+                kept_out(regression, parts, ridge, size, settings.members, problem.workers),
                 progress, "calibration", min(4, len(parts)),
             )
         )  # fmt: skip
@@ -157,7 +156,10 @@ def solve(
         if averaged is None:
             averaged = losses["mean"] <= losses["single"]
         held_out = _held_out(normals, rounds, averaged)
-        single, weights = weights, members(regression, parts, ridge, pool, settings.members)
+        single, weights = (
+            weights,
+            members(regression, parts, ridge, pool, settings.members, workers=problem.workers),
+        )
         if not averaged:
             weights += single - weights.mean(axis=0)
     # In the transform's own order, so that what shares work stands together.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -188,6 +189,26 @@ def solve(moments: Moments, penalty: Vector) -> Vector:
         return np.asarray(vectors[:, kept] @ projected / scale)
 
 
+class Selection(NamedTuple):
+    """Columns in the order of their choice, with the Cholesky factor that came with them.
+
+    columns: (k,). factor: R (k, k), upper triangular, RᵀR = their Gram matrix with the penalty.
+    projected: z (k,), Rᵀz = their moment.
+    """
+
+    columns: NDArray[np.int64]
+    factor: Matrix
+    projected: Vector
+
+    def weights(self, size: int) -> Vector:
+        """Of the first so many columns alone: R w = z, without another factorisation."""
+        return np.asarray(
+            scipy.linalg.solve_triangular(
+                self.factor[:size, :size], self.projected[:size], check_finite=False
+            )
+        )
+
+
 def select(
     moments: Moments,
     penalty: Vector,
@@ -195,8 +216,8 @@ def select(
     *,
     forced: NDArray[np.int64] | None = None,
     price: Vector | None = None,
-) -> NDArray[np.int64]:
-    """Indices of n_select columns in the order of their choice, the forced ones first.
+) -> Selection:
+    """n_select columns in the order of their choice, the forced ones first.
 
     price: (n,) positive; a column's gain is divided by it, so that of two columns that say nearly the
     same the cheaper one is taken, and none whose price is infinite. Fewer are returned when the remaining
@@ -211,6 +232,7 @@ def select(
     cost = np.ones(len(size)) if price is None else price
     affordable = np.isfinite(cost)
     chosen: list[int] = []
+    projected: list[float] = []
     rows = np.empty((min(n_select, len(size)), len(size)))  # the Cholesky factor's
     queue = [] if forced is None else [int(i) for i in forced]
     while len(chosen) < n_select:
@@ -235,4 +257,6 @@ def select(
         target -= step * row
         active[best] = False
         chosen.append(best)
-    return np.array(chosen, dtype=np.int64)
+        projected.append(step)
+    columns = np.array(chosen, dtype=np.int64)
+    return Selection(columns, rows[: len(chosen), columns], np.array(projected))

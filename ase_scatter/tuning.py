@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import threads
@@ -27,6 +28,7 @@ from .committee import geometric_mean, validate
 from .design import Normals, Problem
 from .errors import InputError
 from .frames import Frame, elements_of
+from .progress import in_order
 from .regression import Moments
 from .settings import FitSettings, spread, typical_bond
 from .system import System
@@ -218,15 +220,20 @@ class _Search:
         settings = changed(self.settings, changes)
         problem, normals = self._normals(settings)
         regression = problem.regression(thrift=settings.thrift)
-        with threadpoolctl.threadpool_limits(self.workers):
+        with threadpoolctl.threadpool_limits(1):  # the cores are taken by selections side by side
             parts = normals.weighted(settings.sigmas)
             total = Moments.summed(parts)
             most = min(settings.columns, regression.usable(total))
-            ridge, size = validate(regression, parts, settings.tried_ridges, most).best
+            validation = validate(regression, parts, settings.tried_ridges, most, self.workers)
+            ridge, size = validation.best
+
+            def without(part: Moments) -> NDArray[np.float64]:
+                rest = total - part
+                return regression.weights(rest, ridge, regression.choose(rest, ridge, size))
+
             squares: dict[str, list[float]] = {}
-            for part, kinds in zip(parts, normals.parts, strict=True):
-                columns = regression.choose(total - part, ridge, size)
-                weights = regression.weights(total - part, ridge, columns)
+            fits = in_order(without, parts, self.workers, False, "")
+            for weights, kinds in zip(fits, normals.parts, strict=True):
                 for kind, stream in kinds.items():
                     squares.setdefault(kind, []).append(stream.moments().rmse(weights))
             chosen = regression.choose(total, ridge, size)
