@@ -114,7 +114,9 @@ class Problem:
         systems = [frame.system for frame in frames]
         self.candidates = settings.candidates(self.channels, systems)
         sample = spread(systems, CALIBRATION_FRAMES)
-        self.transform = self.candidates.for_training().calibrated(sample, dtype=settings.dtype)
+        self.transform = self.candidates.for_training().calibrated(
+            sample, device=device, dtype=settings.dtype
+        )
         self.n = self.transform.n_columns
         self.n_parts = min(settings.folds, len(frames))
         self.part_of = parts_of(frames, self.n_parts)

@@ -176,7 +176,7 @@ def solve(
             weights=weights[:, used],
             e0={symbol: e0[:, k].tolist() for k, symbol in enumerate(problem.elements)},
             factors=factors,
-            domain=Domain.of(transform, training, problem.workers, progress),
+            domain=Domain.of(transform, training, problem.workers, progress, problem.backend.name),
         )
     mean = dict(zip(problem.elements, e0.mean(axis=0).tolist(), strict=True))
     model = Model(name, transform, weights[:, used].mean(axis=0), mean, problem.core, committee=committee)

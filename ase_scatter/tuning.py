@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import threads
+from .backend import require_device
 from .committee import geometric_mean, validate
 from .design import Normals, Problem
 from .errors import InputError
@@ -117,21 +118,22 @@ def tune(
     settings: FitSettings | None = None,
     record: str | Path | None = None,
     workers: int | None = None,
+    device: str = "cpu",
     progress: bool = True,
 ) -> Tuning:
     """Search hyperparameters on training frames, for so many minutes.
 
     record: file that trials are appended to (JSON lines), and taken from when it exists; it must come from
-    the same data and settings. At least one trial is made. Raises InputError for a record of another
-    search.
+    the same data and settings. device: that of `fit`; the time that a model takes is measured on the host.
+    At least one trial is made. Raises InputError for a record of another search.
     """
+    require_device(device)
     if not minutes > 0:
         raise InputError(f"the time to tune must be positive, not {minutes} minutes")
     settings = settings or FitSettings()
     frames = spread(list(frames), FRAMES)
-    search = _Search(
-        frames, settings, None if record is None else Path(record), workers or threads.count(), progress
-    )
+    path = None if record is None else Path(record)
+    search = _Search(frames, settings, path, workers or threads.count(), device, progress)
     end = perf_counter() + 60 * minutes
     best = search.trial({})
     bond = typical_bond([frame.system for frame in frames])
@@ -162,9 +164,11 @@ class _Search:
         settings: FitSettings,
         record: Path | None,
         workers: int,
+        device: str,
         progress: bool,
     ) -> None:
         self.frames, self.settings, self.workers, self.progress = frames, settings, workers, progress
+        self.device = device
         self.record = record
         self.trials: list[Trial] = []
         self.first: dict[str, float] | None = None
@@ -259,7 +263,7 @@ class _Search:
         )
         if self._matrix is None or self._matrix[0] != key:
             self._matrix = None  # before the next, for the sake of memory
-            problem = Problem(settings, self.elements, self.frames, self.workers, self.progress)
+            problem = Problem(settings, self.elements, self.frames, self.workers, self.progress, self.device)
             with threadpoolctl.threadpool_limits(1):
                 self._matrix = (key, problem, problem.normals())
         return self._matrix[1], self._matrix[2]

@@ -166,6 +166,17 @@ def _rounds(columns: Ints) -> tuple[Ints, list[tuple[Ints, Ints]]]:
     return place[start], further
 
 
+def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[Ints, Ints, NDArray[Any]]]:
+    """Atoms of each element, its columns, and their values there (atoms, columns), on the host."""
+    phi, a, g = around.fields()
+    fields = around.xp.concatenate([a, around.second(phi, g)], axis=1)
+    for element, table in enumerate(tables):
+        atoms = np.flatnonzero(around.kind == element)
+        if len(atoms) and len(table.columns):
+            values, _ = _terms(around, table, fields[around._index(atoms)].T)
+            yield atoms, table.columns, around.backend.to_host(values.T)
+
+
 def differentiate(around: Surroundings, tables: Sequence[Table], n_columns: int) -> Jacobian:
     """Every column with its derivatives, on the device; tables: one for each element."""
     work = _Work(around, n_columns)
@@ -212,9 +223,6 @@ class _Work:
             )
             self.block = max(1, int(DEVICE_BLOCK / bytes_each))
 
-    def _float(self, values: NDArray[Any]) -> Array:
-        return self.around.backend.to_device(values, self.around.dtype)
-
     def _add(self, columns: Ints, atoms: Array, gained: Array) -> None:
         """gained: (c, 3·(a + 3)) of these columns, after the positions of these atoms and the strain."""
         index = self.around._index(columns)
@@ -242,7 +250,7 @@ class _Work:
         n_most = phi.shape[2]
 
         fields = self.fields[centres].T  # (components, n)
-        values, slopes = self._slopes(table, fields)
+        values, slopes = _terms(around, table, fields)
         self.values[around._index(table.columns)] += values.astype("float64").sum(axis=1)
 
         messages: dict[int, Array] = {}
@@ -285,43 +293,6 @@ class _Work:
         slope = fields[at : at + size] * (scale / (self.g[centres, s] + plan.epsilon2**0.5))
         return (moved[inside : inside + size] * slope[:, :, None]).sum(axis=0)
 
-    def _slopes(self, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
-        """Values (c, n) of all terms, and by size their derivatives (e, size, n) after fields, sorted."""
-        around, xp, plan = self.around, self.xp, self.around.layout.plan
-        values: list[Array] = []
-        slopes: dict[int, list[Array]] = {size: [] for size in table.order}
-        for size, (where, exponents) in table.powers.items():
-            field = fields[around._index(where)]  # (t, size, n)
-            square = (field * field).sum(axis=1) + plan.epsilon2
-            q = self._float(exponents)[:, None]
-            power = square ** (0.5 * q - 1.0)
-            values.append(power * square - self._float(plan.epsilon2 ** (0.5 * exponents))[:, None])
-            slopes[size].append((q * power)[:, None] * field)
-        for size, (one, two) in table.products.items():
-            first, second = fields[around._index(one)], fields[around._index(two)]
-            values.append((first * second).sum(axis=1))
-            slopes[size] += [second, first]
-        if len(table.triples):
-            harmonics = {l: plan.directions[l * l : (l + 1) * (l + 1)] for l in table.sphere}
-            on_sphere = xp.concatenate(
-                [xp.matmul(self._float(harmonics[l].T), fields[around._index(where)])
-                 for l, where in table.sphere.items()]
-            )  # fmt: skip
-            # (fields, directions, n)
-            x, y, z = (on_sphere[around._index(table.triples[:, slot])] for slot in range(3))
-            others = xp.stack([y * z, x * z, x * y])
-            values.append(xp.einsum("tdn,d->tn", x * others[0], self._float(plan.areas)))
-            for size, (rows, slot, times) in table.thirds.items():
-                back = self._float(harmonics[(size - 1) // 2] * plan.areas)
-                chosen = others[around._index(slot), around._index(rows)]
-                slopes[size].append(xp.matmul(back, chosen) * self._float(times)[:, None, None])
-        found = {
-            size: xp.concatenate(parts)[around._index(table.order[size])]
-            * self._float(table.scale[size])[:, None, None]
-            for size, parts in slopes.items()
-        }
-        return xp.concatenate(values), found
-
     def add_messages(self, tables: Sequence[Table]) -> None:
         """What columns of order 2 gain from g of the neighbours moving with their own neighbours."""
         for source in range(len(self.around.layout.sources)):
@@ -336,6 +307,48 @@ class _Work:
     def result(self) -> Jacobian:
         strain = 0.5 * (self.d_strain + self.d_strain.transpose(0, 2, 1))
         return Jacobian(self.values, self.xp.ascontiguousarray(self.d_positions.transpose(0, 2, 1)), strain)
+
+
+def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
+    """Values (c, n) of all terms, and by size their derivatives (e, size, n) after fields, sorted."""
+
+    def on_device(values: NDArray[Any]) -> Array:
+        return around.backend.to_device(values, around.dtype)
+
+    xp, plan = around.xp, around.layout.plan
+    values: list[Array] = []
+    slopes: dict[int, list[Array]] = {size: [] for size in table.order}
+    for size, (where, exponents) in table.powers.items():
+        field = fields[around._index(where)]  # (t, size, n)
+        square = (field * field).sum(axis=1) + plan.epsilon2
+        q = on_device(exponents)[:, None]
+        power = square ** (0.5 * q - 1.0)
+        values.append(power * square - on_device(plan.epsilon2 ** (0.5 * exponents))[:, None])
+        slopes[size].append((q * power)[:, None] * field)
+    for size, (one, two) in table.products.items():
+        first, second = fields[around._index(one)], fields[around._index(two)]
+        values.append((first * second).sum(axis=1))
+        slopes[size] += [second, first]
+    if len(table.triples):
+        harmonics = {l: plan.directions[l * l : (l + 1) * (l + 1)] for l in table.sphere}
+        on_sphere = xp.concatenate(
+            [xp.matmul(on_device(harmonics[l].T), fields[around._index(where)])
+             for l, where in table.sphere.items()]
+        )  # fmt: skip
+        # (fields, directions, n)
+        x, y, z = (on_sphere[around._index(table.triples[:, slot])] for slot in range(3))
+        others = xp.stack([y * z, x * z, x * y])
+        values.append(xp.einsum("tdn,d->tn", x * others[0], on_device(plan.areas)))
+        for size, (rows, slot, times) in table.thirds.items():
+            back = on_device(harmonics[(size - 1) // 2] * plan.areas)
+            chosen = others[around._index(slot), around._index(rows)]
+            slopes[size].append(xp.matmul(back, chosen) * on_device(times)[:, None, None])
+    found = {
+        size: xp.concatenate(parts)[around._index(table.order[size])]
+        * on_device(table.scale[size])[:, None, None]
+        for size, parts in slopes.items()
+    }
+    return xp.concatenate(values), found
 
 
 def _by_component(derivatives: Array, n_components: int) -> Array:

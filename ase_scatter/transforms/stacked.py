@@ -97,14 +97,14 @@ class StackedTransform(Transform):
         ]
         return [sum(values[1:], start=values[0]) for values in zip(*several, strict=True)]
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """Of the parts that are sums over atoms, zero for the others; of all, where no part is."""
         if not any(part.per_atom for part in self.parts):
-            return super().local_features(system)
+            return super().local_features(system, device=device)
         values = np.zeros((len(system), self.n_columns))
         for part, which in zip(self.parts, self._bounds, strict=True):
             if part.per_atom:
-                values[:, which] = part.local_features(system)
+                values[:, which] = part.local_features(system, device=device)
         return values
 
     def jacobian(
@@ -119,7 +119,12 @@ class StackedTransform(Transform):
         return Jacobian(*map(require_device(device).to_host, arrays))
 
     def device_jacobian(
-        self, system: System, *, shapes: Shapes | None = None, device: str, dtype: str
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
     ) -> Jacobian:
         xp = require_device(device).xp
         parts = [
@@ -139,8 +144,11 @@ class StackedTransform(Transform):
         kept = [part for part in kept if part.n_columns]
         return kept[0] if len(kept) == 1 else StackedTransform(tuple(kept))
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> StackedTransform:
-        return StackedTransform(tuple(part.calibrated(systems, dtype=dtype) for part in self.parts))
+    def calibrated(
+        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
+    ) -> StackedTransform:
+        parts = (part.calibrated(systems, device=device, dtype=dtype) for part in self.parts)
+        return StackedTransform(tuple(parts))
 
     def for_training(self) -> StackedTransform:
         return StackedTransform(tuple(part.for_training() for part in self.parts))
