@@ -64,9 +64,8 @@ def test_a_fit_is_that_of_the_host(emt, transform):
     there.model.check_golden()
 
 
-@pytest.mark.parametrize("transform", ["sites", "grid", "both"])
-def test_moments_are_those_of_the_host(emt, transform):
-    here, there = (problem.normals() for problem in problems(emt, transform=transform))
+def test_moments_are_those_of_the_host(emt):
+    here, there = (problem.normals() for problem in problems(emt, transform="both"))
     for one, two in zip(here.parts, there.parts, strict=True):
         assert set(two) == set(one)
         for kind in one:
@@ -90,6 +89,16 @@ def test_rows_are_on_the_device(emt):
         _, there = problems(emt, transform=transform)
         rows = there.rows((0, emt[0]))
         assert all(isinstance(matrix, strict.StrictArray) for matrix in rows.matrix.values())
+
+
+@pytest.mark.parametrize("transform", ["sites", "grid", "both"])
+def test_calibration_and_local_features_are_those_of_the_host(emt, transform):
+    here, there = (problem.transform for problem in problems(emt, transform=transform))
+    np.testing.assert_allclose(there.features(emt[0].system), here.features(emt[0].system), rtol=1e-11)
+    values = here.local_features(emt[0].system)
+    assert len(values) == (1 if transform == "grid" else 4)
+    on_device = here.local_features(emt[0].system, device="strict")
+    np.testing.assert_allclose(on_device, values, rtol=1e-9, atol=1e-12 * np.abs(values).max())
 
 
 def test_sums_are_kept_where_there_is_room_for_them(emt, monkeypatch):
