@@ -28,7 +28,7 @@ from .terms import Field, Term
 
 BLOCK = 64
 """Atoms whose surroundings are differentiated at once on the host: about what its caches hold."""
-DEVICE_BLOCK = 2e9
+DEVICE_BLOCK = 1e9
 """Bytes that the derivatives of the fields of a block may take on a device."""
 
 Ints = NDArray[np.int64]
@@ -188,6 +188,41 @@ def differentiate(around: Surroundings, tables: Sequence[Table], n_columns: int)
     return work.result()
 
 
+class _Near:
+    """Some atoms, and what is in their reach.
+
+    centres, atoms: which of all, and which are in reach, on the device. charges: (n, channels, n_most).
+    gradient: of φ after r_ij, (n, n_phi·3, n_most); outer_gradient: of those of the second convolution;
+    outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
+    """
+
+    def __init__(self, around: Surroundings, which: Ints) -> None:
+        xp, n, n_outer = around.xp, len(which), around.layout.plan.n_outer
+        neighbor = around.neighbor[which]
+        in_reach = np.union1d(neighbor, which)
+        self.xp = xp
+        self.centres, self.atoms = around._index(which), around._index(in_reach)
+        self.charges = around.charges[self.centres]
+        one_hot = xp.eye(len(in_reach), dtype=around.dtype)
+        real = around.pairs.real[self.centres][:, :, None]
+        ends = one_hot[around._index(np.searchsorted(in_reach, neighbor))] * real  # (n, n_most, a)
+        starts = one_hot[around._index(np.searchsorted(in_reach, which))][:, None] * real
+        # What r_ij changes by when an atom in reach moves, and, three more columns, under strain.
+        self._change = xp.concatenate([ends - starts, around.pairs.vectors[self.centres]], axis=2)
+        phi, gradient = around._gradient_of_phi(self.centres)
+        n_most = phi.shape[2]
+        self.gradient = gradient.reshape(n, -1, n_most)
+        if n_outer:
+            self.outer_gradient = gradient[:, :n_outer].reshape(n, -1, n_most)
+            self.outer = xp.matmul(phi[:, :n_outer], ends).transpose(1, 0, 2)
+
+    def derivatives(self, gradient: Array, weight: Array) -> Array:
+        """Of Σ_j weight_ij φ(r_ij), weight (n, n_most): (functions, n, 3·(a + 3))."""
+        found = self.xp.matmul(gradient, self._change * weight[:, :, None])
+        n, rows, _ = found.shape
+        return found.reshape(n, rows // 3, -1).transpose(1, 0, 2)
+
+
 class _Block(NamedTuple):
     """Some atoms, and the derivatives of their messages.
 
@@ -233,56 +268,40 @@ class _Work:
 
     def add(self, table: Table, which: Ints) -> None:
         """What these atoms, all of one element, give to its columns."""
-        around, xp, plan = self.around, self.xp, self.around.layout.plan
-        n = len(which)
-        centres = around._index(which)
-        near = around.neighbor[which]
-        in_reach = np.union1d(near, which)
-        atoms = around._index(in_reach)
-        one_hot = xp.eye(len(in_reach), dtype=around.dtype)
-        real = around.pairs.real[centres][:, :, None]
-        ends = one_hot[around._index(np.searchsorted(in_reach, near))] * real  # (n, n_most, a)
-        starts = one_hot[around._index(np.searchsorted(in_reach, which))][:, None] * real
-        # What a pair's vector means for the atoms in reach, and for the strain.
-        vectors = around.pairs.vectors[centres]
-        meaning = xp.concatenate([ends - starts, vectors], axis=2)  # (n, n_most, a + 3)
-        phi, gradient = around._gradient_of_phi(centres)
-        n_most = phi.shape[2]
-
-        fields = self.fields[centres].T  # (components, n)
+        around, xp = self.around, self.xp
+        near = _Near(around, which)
+        fields = self.fields[near.centres].T  # (components, n)
         values, slopes = _terms(around, table, fields)
         self.values[around._index(table.columns)] += values.astype("float64").sum(axis=1)
 
         messages: dict[int, Array] = {}
-        gained, gained_g = [], []
-        coupling = around.charges[centres]
-        rows = gradient.reshape(n, -1, n_most)
-        n_channels = len(plan.charges)
+        gained: list[Array] = []
+        gained_g: list[Array] = []
+        n_channels = len(around.layout.plan.charges)
         for part, slices in enumerate(table.parts):
             source = part - n_channels
-            if source == 0:
-                rows = gradient[:, : plan.n_outer].reshape(n, -1, n_most)
-                from_g = _by_component(xp.matmul(phi[:, : plan.n_outer], ends), plan.n_outer)
-            weight = coupling[:, part] if source < 0 else self.received[centres, source]
-            moved = _by_component(xp.matmul(rows, meaning * weight[:, :, None]), rows.shape[1] // 3)
-            for size, start, stop, at in slices:
-                slope = slopes[size][start:stop].reshape(stop - start, -1)
-                gained.append(xp.matmul(slope, moved[at : at + size].reshape(size * n, -1)))
-                if source >= 0:
-                    gained_g.append(xp.matmul(slope, from_g[at : at + size].reshape(size * n, -1)))
             if source < 0:
+                moved = near.derivatives(near.gradient, near.charges[:, part])
                 for s, field in enumerate(around.layout.sources):
                     if field.channel == part:
-                        messages[s] = self._message(s, field, fields, centres, moved)
+                        messages[s] = self._message(s, field, fields, near.centres, moved)
+            else:
+                moved = near.derivatives(near.outer_gradient, self.received[:, source][near.centres])
+            for size, start, stop, at in slices:
+                slope = slopes[size][start:stop].reshape(stop - start, -1)
+                gained.append(xp.matmul(slope, moved[at : at + size].reshape(slope.shape[1], -1)))
+                if source >= 0:
+                    from_g = near.outer[at : at + size].reshape(slope.shape[1], -1)
+                    gained_g.append(xp.matmul(slope, from_g))
         total = xp.concatenate(gained)
         summed = total[around._index(table.first)]
         for columns, more in table.further:
             summed[around._index(columns)] += total[around._index(more)]
-        self._add(np.sort(table.columns), atoms, summed)
+        self._add(np.sort(table.columns), near.atoms, summed)
         if gained_g:
             index = around._index(np.concatenate(table.paired))
-            self.d_g[index[:, None], atoms] += xp.concatenate(gained_g)
-        self.blocks.append(_Block(centres, atoms, messages))
+            self.d_g[index[:, None], near.atoms] += xp.concatenate(gained_g)
+        self.blocks.append(_Block(near.centres, near.atoms, messages))
 
     def _message(self, s: int, field: Field, fields: Array, centres: Array, moved: Array) -> Array:
         """∂g of one source (n, 3·(a + 3))."""
@@ -290,7 +309,7 @@ class _Work:
         at, size = layout.fields[field]
         inside = at - field.channel * plan.n_phi
         scale = float(plan.scale_a.reshape(-1)[at])
-        slope = fields[at : at + size] * (scale / (self.g[centres, s] + plan.epsilon2**0.5))
+        slope = fields[at : at + size] * (scale / (self.g[:, s][centres] + plan.epsilon2**0.5))
         return (moved[inside : inside + size] * slope[:, :, None]).sum(axis=0)
 
     def add_messages(self, tables: Sequence[Table]) -> None:
@@ -349,9 +368,3 @@ def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, di
         for size, parts in slopes.items()
     }
     return xp.concatenate(values), found
-
-
-def _by_component(derivatives: Array, n_components: int) -> Array:
-    """(n, components·d, a) as (components, n, d·a)."""
-    n = derivatives.shape[0]
-    return derivatives.reshape(n, n_components, -1).transpose(1, 0, 2)
