@@ -89,6 +89,7 @@ def fit(
     provenance = {
         "data": data,
         "settings": settings.to_dict(),
+        "device": device,
         "candidates": problem.transform.n_columns,
         "validation": {
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},

@@ -62,6 +62,7 @@ def test_a_fit_is_that_of_the_host(emt, transform):
         for kind, error in here.errors[part]["all"].items():
             assert there.errors[part]["all"][kind] == pytest.approx(error, rel=1e-6, abs=1e-6)
     there.model.check_golden()
+    assert there.model.metadata["fit"]["device"] == "strict"
 
 
 def test_moments_are_those_of_the_host(emt):

@@ -37,7 +37,10 @@ Columns = Mapping[Term, Ints]
 
 
 class Slice(NamedTuple):
-    """The derivatives after one field: rows start:stop of those after fields of this size, 2l+1."""
+    """The derivatives after one field: rows start:stop of those after fields of this size, 2l+1.
+
+    at: where the field's components begin among those of its channel or source.
+    """
 
     size: int
     start: int
