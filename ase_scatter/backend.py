@@ -233,6 +233,8 @@ def clear_when_full(backend: Backend) -> Iterator[None]:
     try:
         yield
     except backend.out_of_memory as error:
+        if backend.memory is None:
+            raise  # the host's
         raise DeviceError(
             f"device {backend.name!r} ran out of memory ({error}); take dtype='float32', smaller structures, "
             "or device='cpu', or free memory that other programs hold there (nvidia-smi shows them)"

@@ -168,10 +168,13 @@ XP = _Namespace(
     [
         "arange",
         "argsort",
+        "asarray",
+        "ascontiguousarray",
         "concatenate",
         "cumsum",
         "einsum",
         "exp",
+        "eye",
         "matmul",
         "maximum",
         "ones_like",

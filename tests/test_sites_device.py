@@ -256,7 +256,7 @@ def test_kernels_compile_without_order_2_and_triples():
 
 
 def test_work_is_counted():
-    tables = Model.load("Si").transform._tables
+    tables = Model.load("Si").transform._kernel_tables
     one, two = tables.work(28, "float32"), tables.work(28, "float64")
     assert two.gathered == 2 * one.gathered > 28 * 4 * tables.sizes["N_A"]
     assert 2e5 < one.multiply_adds == two.multiply_adds < 5e5

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import Array, require_device
 from ..batch import Batch
 from ..system import Evaluation, System
 
@@ -25,12 +26,13 @@ class Jacobian(NamedTuple):
     """Columns of one structure and their derivatives.
 
     values: (n,). d_positions: (n, N, 3) per Å. d_strain: (n, 3, 3), ∂S/∂ε for ε applied to
-    positions and cell alike; only its symmetric part has a meaning.
+    positions and cell alike; only its symmetric part has a meaning. Arrays of the host, or of a device
+    where that is said.
     """
 
-    values: NDArray[np.floating[Any]]
-    d_positions: NDArray[np.floating[Any]]
-    d_strain: NDArray[np.floating[Any]]
+    values: Array
+    d_positions: Array
+    d_strain: Array
 
 
 class LabelledColumn(NamedTuple):
@@ -128,9 +130,9 @@ class Transform(ABC):
         """Bytes that `evaluate_batch` needs for this structure on a device, about."""
         return 0.0
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """Values of all columns at each atom (N, n_columns), or (1, n_columns) their mean per atom."""
-        return self.features(system)[None] / len(system)
+        return self.features(system, device=device)[None] / len(system)
 
     @abstractmethod
     def jacobian(
@@ -143,11 +145,24 @@ class Transform(ABC):
     ) -> Jacobian:
         """Every column with its derivatives."""
 
+    def device_jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
+    ) -> Jacobian:
+        """`jacobian` as arrays of the device."""
+        backend = require_device(device)
+        there = self.jacobian(system, shapes=shapes, device=device, dtype=dtype)
+        return Jacobian(*(backend.to_device(array) for array in there))
+
     @abstractmethod
     def subset(self, indices: Iterable[int]) -> Self:
         """The transform with these columns only; whatever they do not need is never computed."""
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> Self:
+    def calibrated(self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64") -> Self:
         """The transform with its normalisation set from these structures, where it has any."""
         return self
 

@@ -41,6 +41,7 @@ from . import sites_kernels as kernels
 from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .sites_arrays import Surroundings
 from .sites_device import Tables, on_device
+from .sites_jacobian import Table, at_atoms, differentiate, make_tables
 from .sites_plan import Layout, make_layout
 from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
 
@@ -161,9 +162,14 @@ class SitesTransform(Transform):
         return index
 
     @cached_property
-    def _tables(self) -> Tables:
+    def _kernel_tables(self) -> Tables:
         """What kernels on a device go by."""
         return Tables.of(self._layout)
+
+    @cached_property
+    def _tables(self) -> list[Table]:
+        """What the columns of each element are made of."""
+        return make_tables(self._layout, self._index)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], ...]:
@@ -188,7 +194,9 @@ class SitesTransform(Transform):
 
     # ---- calibration ----------------------------------------------------------------------------
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> SitesTransform:
+    def calibrated(
+        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
+    ) -> SitesTransform:
         """The transform with every c set to the mean of U² over the atoms of these structures."""
         calibrated = replace(self, norms={})
         n_atoms = sum(len(system) for system in systems)
@@ -197,10 +205,10 @@ class SitesTransform(Transform):
             tables = layout.fields if order == 1 else layout.pairs
             sums = dict.fromkeys(tables, 0.0)
             for system in systems:
-                around = calibrated._around(system, "cpu", dtype)
+                around = calibrated._around(system, device, dtype)
                 phi, a, g = around.fields()
                 values = a if order == 1 else around.second(phi, g)
-                squares = (values.astype(np.float64) ** 2).sum(axis=0)
+                squares = require_device(device).to_host((values.astype("float64") ** 2).sum(axis=0))
                 for key, (at, size) in tables.items():
                     sums[key] += float(squares[at : at + size].sum())
             # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
@@ -233,19 +241,16 @@ class SitesTransform(Transform):
     ) -> NDArray[np.float64]:
         values = np.zeros(self.n_columns)
         kind = self.channels.kinds(system.numbers)
-        for term, at_atoms in self._around(system, device, dtype).features():
+        for term, local in self._around(system, device, dtype).features():
             for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
-                    values[column] = at_atoms[kind == element].sum(dtype=np.float64)
+                    values[column] = local[kind == element].sum(dtype=np.float64)
         return values
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         values = np.zeros((len(system), self.n_columns))
-        kind = self.channels.kinds(system.numbers)
-        for term, at_atoms in self._around(system, "cpu", "float64").features():
-            for element, column in enumerate(self._index[term].tolist()):
-                if column >= 0:
-                    values[kind == element, column] = at_atoms[kind == element]
+        for atoms, columns, found in at_atoms(self._around(system, device, "float64"), self._tables):
+            values[atoms[:, None], columns] = found
         return values
 
     def evaluate(
@@ -290,12 +295,12 @@ class SitesTransform(Transform):
         kinds = self.channels.kinds(batch.numbers)
         rows = [self._padded(row) for row in weights]
         places = dict(zip(KINDS, self._places, strict=True))
-        return on_device(self._layout, self._tables, batch.backend, dtype).evaluate(
+        return on_device(self._layout, self._kernel_tables, batch.backend, dtype).evaluate(
             batch, kinds, rows, places
         )
 
     def device_memory(self, system: System, dtype: str = "float64") -> float:
-        return self._tables.bytes_needed(system, dtype)
+        return self._kernel_tables.bytes_needed(system, dtype)
 
     def _compiled(
         self, system: System, rows: Sequence[NDArray[np.float64]]
@@ -360,7 +365,18 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        return self._around(system, device, dtype).jacobian(self._index, self.n_columns)
+        arrays = self.device_jacobian(system, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_host, arrays))
+
+    def device_jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
+    ) -> Jacobian:
+        return differentiate(self._around(system, device, dtype), self._tables, self.n_columns)
 
     # ---- files ----------------------------------------------------------------------------------
 

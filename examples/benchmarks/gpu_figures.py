@@ -142,7 +142,7 @@ def ceilings(run: Run) -> Iterator[Figure]:
             yield Figure("copy bandwidth, read and written", rate / 1e12, "TB/s")
         rate = 8 * n * blocks * 128 / _best(multiply_add, backend)
         yield Figure(f"multiply-adds, {dtype}", rate / 1e12, "10¹²/s")
-        least = Model.load("Si").transform._tables.work(NEIGHBORS, dtype).multiply_adds / rate
+        least = Model.load("Si").transform._kernel_tables.work(NEIGHBORS, dtype).multiply_adds / rate
         yield Figure(f"those of sites at that rate, {dtype}", 1e6 * least, "µs/atom")
 
 
