@@ -55,7 +55,8 @@ class Backend:
     points_per_fft: how many points the fields of one FFT call have about, None for no limit. On the host
     as many as fit into the cache; on a device all that there are, which wants much at once.
     compile: makes kernels from a CUDA source; None on the host, which has none. memory: bytes that can
-    still be allocated. out_of_memory: what an allocation raises that does not fit.
+    still be allocated. out_of_memory: what an allocation raises that does not fit. taken: the most bytes
+    that were held since it was last asked, which are given back. about: what the device is, for reports.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Backend:
     compile: Callable[[str], Kernels] | None = None
     memory: Callable[[], int] | None = None
     out_of_memory: type[Exception] = MemoryError
+    taken: Callable[[], int] | None = None
+    about: Callable[[], dict[str, str]] = dict
 
     def to_device(self, array: NDArray[Any], dtype: str | None = None) -> Array:
         """A host array on this device, cast to dtype on the way if one is given."""
@@ -101,6 +104,7 @@ def _cuda() -> Backend:
     return Backend(
         "cuda", cupy, cupyx.scipy.fft, cupy.asarray, cupy.asnumpy,
         compile=_CudaKernels, memory=_free_cuda_memory, out_of_memory=cupy.cuda.memory.OutOfMemoryError,
+        taken=_taken_cuda_memory, about=_about_cuda,
     )  # fmt: skip
 
 
@@ -127,6 +131,29 @@ def _free_cuda_memory() -> int:
     import cupy
 
     return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+
+
+def _taken_cuda_memory() -> int:
+    import cupy
+
+    pool = cupy.get_default_memory_pool()  # it keeps what was freed, so that its size is the peak
+    taken = int(pool.total_bytes())
+    pool.free_all_blocks()
+    return taken
+
+
+def _about_cuda() -> dict[str, str]:
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    found = runtime.getDeviceProperties(cupy.cuda.Device().id)
+    return {
+        "name": found["name"].decode(),
+        "memory": f"{found['totalGlobalMem'] / 1e9:.1f} GB",
+        "cupy": cupy.__version__,
+        "cuda": str(runtime.runtimeGetVersion()),
+        "driver": str(runtime.driverGetVersion()),
+    }
 
 
 _FACTORIES: dict[str, Callable[[], Backend]] = {"cpu": lambda: _HOST, "cuda": _cuda}
@@ -212,6 +239,8 @@ def clear_when_full(backend: Backend) -> Iterator[None]:
     try:
         yield
     except backend.out_of_memory as error:
+        if backend.memory is None:
+            raise  # the host's
         raise DeviceError(
             f"device {backend.name!r} ran out of memory ({error}); take dtype='float32', smaller structures, "
             "or device='cpu', or free memory that other programs hold there (nvidia-smi shows them)"

@@ -77,6 +77,20 @@ class ScatteringCalculator(Calculator):
             )
         return {}
 
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """What has changed since the last calculation: anything that differs, however little.
+
+        ASE's own comparison, with a tolerance, takes longer than a step of large cells on a GPU.
+        """
+        mine = self.atoms
+        if mine is None:
+            return list(all_changes)
+        pairs = {
+            "positions": (mine.positions, atoms.positions), "numbers": (mine.numbers, atoms.numbers),
+            "cell": (mine.cell[:], atoms.cell[:]), "pbc": (mine.pbc, atoms.pbc),
+        }  # fmt: skip
+        return [name for name, (old, new) in pairs.items() if not np.array_equal(old, new)]
+
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
         """Grid points (grids, 3) that these atoms' cell asks for; None without a grid."""
         return self.model.transform.grid_shapes(System.from_atoms(atoms))

@@ -91,18 +91,21 @@ class Channels:
         rows = tuple(tuple(float(row.get(s, 0.0)) for s in symbols) for row in table.values())
         return cls(symbols, tuple(table), rows)
 
-    def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Weights q_c(Z_k), shaped (n_channels, N), of atoms with these atomic numbers."""
-        known = {atomic_numbers[symbol]: i for i, symbol in enumerate(self.elements)}
-        present, inverse = np.unique(numbers, return_inverse=True)
-        unknown = sorted(set(present.tolist()) - set(known))
-        if unknown:
-            names = ", ".join(chemical_symbols[z] for z in unknown)
+    def kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of the elements each atom is, (N,)."""
+        places = np.full(len(chemical_symbols), -1)
+        places[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
+        found: NDArray[np.int64] = places[numbers]
+        if (found < 0).any():
+            names = ", ".join(chemical_symbols[z] for z in np.unique(numbers[found < 0]).tolist())
             raise UnknownElementError(
                 f"the model does not know {names}; it was trained for {', '.join(self.elements)}"
             )
-        columns = np.array([known[z] for z in present.tolist()], dtype=np.int64)
-        return np.asarray(self.weights, dtype=float)[:, columns[inverse]]
+        return found
+
+    def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weights q_c(Z_k), shaped (n_channels, N), of atoms with these atomic numbers."""
+        return np.asarray(self.weights, dtype=float)[:, self.kinds(numbers)]
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -19,22 +19,23 @@ random candidate subsets are those of random forests (Breiman, Machine Learning 
 ratios on data kept out are conformal prediction (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)).
 
 Cost: selecting k of n columns takes n k² operations, the Gram matrix of r rows r n²; as r is many times k²/n,
-all the bags together cost less than the sum over the data, which is done once.
+all the bags together cost less than the sum over the data, which is done once. Each selection is a long row
+of small products, and none depends on another: they run side by side, on one core each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .regression import Moments, select, solve
+from .progress import in_order
+from .regression import Moments, Selection, select, solve
 
 Vector = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -74,13 +75,17 @@ class Regression:
         there[self.forced] = False
         return int(np.count_nonzero(there))
 
+    def select(self, moments: Moments, ridge: float, size: int) -> Selection:
+        """The forced columns and so many more, with what their weights follow from."""
+        return select(
+            moments, self.penalty(moments, ridge), size + len(self.forced),
+            forced=self.forced, price=self.price,
+        )  # fmt: skip
+
     def choose(self, moments: Moments, ridge: float, size: int, among: Indices | None = None) -> Indices:
         """The forced columns and so many more, in the order of their choice."""
         if among is None:
-            return select(
-                moments, self.penalty(moments, ridge), size + len(self.forced),
-                forced=self.forced, price=self.price,
-            )  # fmt: skip
+            return self.select(moments, ridge, size).columns
         among = np.concatenate([among, self.forced])
         places = np.arange(len(among) - len(self.forced), len(among))
         inner = Regression(self.price[among], places)
@@ -127,20 +132,33 @@ def validate(
     parts: Sequence[Moments],
     ridges: Sequence[float],
     most: int,
-    bar: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    workers: int = 1,
+    progress: bool = False,
 ) -> Validation:
-    """Errors on each part of fits to all the others, with at most so many columns. bar: shows progress."""
+    """Errors on each part of fits to all the others, with at most so many columns."""
     sizes = sorted({max(1, round(most * fraction)) for fraction in SIZES})
     total = Moments.summed(parts)
-    losses: dict[tuple[float, int], list[float]] = {key: [] for key in product(ridges, sizes)}
-    for part in bar(parts):
-        rest = total - part
-        for ridge in ridges:
-            order = regression.choose(rest, ridge, most)
-            for size in sizes:
-                columns = order[: size + len(regression.forced)]
-                losses[ridge, size].append(_per_row(part, regression.weights(rest, ridge, columns)))
-    return Validation({key: geometric_mean(values) for key, values in losses.items()})
+
+    def losses(job: tuple[Moments, float]) -> list[float]:
+        """On one part with one ridge, for each size."""
+        part, ridge = job
+        selection = regression.select(total - part, ridge, most)
+        found = []
+        for size in sizes:
+            weights = np.zeros(len(regression.price))
+            chosen = selection.weights(size + len(regression.forced))
+            weights[selection.columns[: len(chosen)]] = chosen
+            found.append(_per_row(part, weights))
+        return found
+
+    jobs = list(product(parts, ridges))
+    found: dict[tuple[float, int], list[float]] = {key: [] for key in product(ridges, sizes)}
+    for (_, ridge), several in zip(
+        jobs, in_order(losses, jobs, workers, progress, "validation"), strict=True
+    ):
+        for size, loss in zip(sizes, several, strict=True):
+            found[ridge, size].append(loss)
+    return Validation({key: geometric_mean(values) for key, values in found.items()})
 
 
 def _per_row(part: Moments, weights: Vector) -> float:
@@ -159,6 +177,7 @@ def members(
     pool: Indices,
     n_members: int,
     seed: int = 0,
+    workers: int = 1,
 ) -> NDArray[np.float64]:
     """Weights (n_members, n) of a committee with columns from a pool."""
     rng = np.random.default_rng(seed)
@@ -166,15 +185,18 @@ def members(
     pool = np.setdiff1d(pool, regression.forced)
     n_left = min(len(parts) - 1, max(1, round(LEFT_OUT * len(parts))))
     n_candidates, size = max(1, round(CANDIDATES * len(pool))), max(1, round(CHOSEN * len(pool)))
-    weights = []
+    bags: list[tuple[Indices, Indices]] = []
     for _ in range(n_members):
-        bag = total
-        for k in rng.choice(len(parts), n_left, replace=False).tolist():
-            bag = bag - parts[k]
-        among = np.sort(rng.choice(pool, n_candidates, replace=False))
-        columns = regression.choose(bag, ridge, size, among)
-        weights.append(regression.weights(total, ridge, columns))
-    return np.array(weights)
+        left_out = rng.choice(len(parts), n_left, replace=False)
+        bags.append((left_out, np.sort(rng.choice(pool, n_candidates, replace=False))))
+
+    def member(bag: tuple[Indices, Indices]) -> Vector:
+        left_out, among = bag
+        rest = total - Moments.summed([parts[k] for k in left_out.tolist()])
+        columns = regression.choose(rest, ridge, size, among)
+        return regression.weights(total, ridge, columns)
+
+    return np.array(list(in_order(member, bags, workers, False, "")))
 
 
 @dataclass(frozen=True)
@@ -250,7 +272,12 @@ class Round:
 
 
 def kept_out(
-    regression: Regression, parts: Sequence[Moments], ridge: float, size: int, n_members: int
+    regression: Regression,
+    parts: Sequence[Moments],
+    ridge: float,
+    size: int,
+    n_members: int,
+    workers: int = 1,
 ) -> Iterator[Round]:
     """Four rounds, each with a quarter of the parts kept out altogether."""
     rounds = min(4, len(parts))
@@ -260,7 +287,7 @@ def kept_out(
         total = Moments.summed(rest)
         pool = regression.choose(total, ridge, size)
         single = regression.weights(total, ridge, pool)
-        weights = members(regression, rest, ridge, pool, n_members, seed=k)
+        weights = members(regression, rest, ridge, pool, n_members, seed=k, workers=workers)
         loss = {
             name: geometric_mean([_per_row(parts[i], w) for i in out])
             for name, w in (("single", single), ("mean", weights.mean(axis=0)))

@@ -19,8 +19,10 @@ from ase import units
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
+from .backend import load_kernels
 from .batch import Batch
 from .errors import InputError
+from .pairs import Sums, blocks, near_pairs
 from .system import SHORTEST_DISTANCE, Evaluation, System, coincidence
 
 COULOMB = float(units.Hartree * units.Bohr)
@@ -78,13 +80,9 @@ class ZBLCore:
     def evaluate(self, system: System) -> Evaluation:
         """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion; half of each pair's energy
         is each atom's."""
-        kinds = np.full(max(atomic_numbers.values()) + 1, -1)
-        kinds[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        kinds_i = kinds[system.numbers]
-        if (kinds_i < 0).any():
-            raise InputError(f"the core is set up for {', '.join(self.elements)} only")
+        kinds_i = self._kinds(system.numbers)
         # One thread: the order of the pairs, and with it every rounding, is then always the same.
-        neighbors = vesin.NeighborList(cutoff=self.r_outer.max(), full_list=False, n_threads=1)
+        neighbors = vesin.NeighborList(cutoff=self.cutoff, full_list=False, n_threads=1)
         i, j, r_p, vectors_pc = neighbors.compute(
             points=system.positions,
             box=system.cell,
@@ -112,9 +110,50 @@ class ZBLCore:
             energies += 0.5 * np.bincount(end, energy_p, len(system))
         return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies)
 
-    def evaluate_batch(self, batch: Batch) -> list[Evaluation]:
-        """`evaluate` for each structure on a device."""
-        return [self.evaluate(system) for system in batch.systems]
+    @property
+    def cutoff(self) -> float:
+        """Beyond this distance (Å) there is no repulsion between any two atoms."""
+        return float(self.r_outer.max())
+
+    def evaluate_batch(self, batch: Batch) -> list[Evaluation] | None:
+        """`evaluate` for each structure on a device; None where no two atoms are near enough to repel."""
+        backend, n = batch.backend, batch.n_atoms
+        kinds = backend.to_device(self._kinds(batch.numbers), "int32")
+        near = near_pairs(batch, self.cutoff)
+        sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")
+        kernels = load_kernels(
+            backend,
+            ("core.cu",),
+            {
+                "SCREENING_COEFFICIENTS": ", ".join(map(repr, SCREENING_COEFFICIENTS.tolist())),
+                "SCREENING_DECAYS": ", ".join(map(repr, SCREENING_DECAYS.tolist())),
+            },
+        )
+        kernels(
+            "repel", blocks(n), np.int32(n), np.int32(len(self.elements)), kinds,
+            backend.to_device(self._pair_constants()), near.first, near.counts, near.vectors, near.second,
+            sums.energies, sums.forces, sums.virials, closest,
+        )  # fmt: skip
+        nearest = float(closest.min())
+        if nearest < SHORTEST_DISTANCE:
+            for system in batch.systems:
+                system.validate()  # finds the two, and says which
+        return sums.evaluations() if nearest < self.cutoff else None
+
+    def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of the elements each atom is."""
+        kinds = np.full(max(atomic_numbers.values()) + 1, -1)
+        kinds[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
+        found = kinds[numbers]
+        if (found < 0).any():
+            raise InputError(f"the core is set up for {', '.join(self.elements)} only")
+        return found
+
+    def _pair_constants(self) -> NDArray[np.float64]:
+        """r_inner, r_outer, e²/4πε₀ Z Z' and 1/a of each pair of elements, (n, n, 4)."""
+        z = np.array([atomic_numbers[symbol] for symbol in self.elements], dtype=np.float64)
+        screening = (z[:, None] ** 0.23 + z**0.23) / SCREENING_LENGTH
+        return np.stack([self.r_inner, self.r_outer, COULOMB * z[:, None] * z, screening], axis=-1)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""

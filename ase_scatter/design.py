@@ -10,32 +10,35 @@ are there anyway. Every structure is first moved rigidly by a random vector, so 
 too sit anywhere on the grid, and gets grids of its own. (Atom-centred columns have no net force, and
 need none of this.) Rows are kept in physical units and by kind, so that the sigmas can be changed
 afterwards; only their normal equations are kept, one set per part of the data, and a sample of rows to
-calibrate error bars with, so memory does not grow with the number of frames.
+calibrate error bars with, so memory does not grow with the number of frames. On a device rows are made and
+multiplied there; only the sums and the sample come to the host.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from .backend import Array, clear_when_full, require_device, room
 from .committee import Regression
-from .conventions import GPA, to_voigt
+from .conventions import GPA, VOIGT, to_voigt
 from .core import ZBLCore
 from .errors import InputError
 from .frames import Frame
-from .progress import in_order
-from .regression import Moments, Stream
+from .progress import bar, in_order
+from .regression import Moments, Stream, stream_memory
 from .settings import CALIBRATION_FRAMES, FitSettings, spread
 from .system import System
 
 LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
+KINDS = ("energy", "net", "force", "stress")
+"""Of rows."""
 SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 """Rows of so many frames, and of the forces on so many atoms, are kept to calibrate error bars."""
 
@@ -44,16 +47,16 @@ SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 class Rows:
     """Rows of one frame, in physical units: eV/atom, eV/Å, GPa, and the net force over N in eV/Å.
 
-    matrix: kind → (r, n_columns + n_elements). target: kind → (r,).
+    matrix: kind → (r, n_columns + n_elements), on the device. target: kind → (r,), on the host.
     """
 
-    matrix: Mapping[str, NDArray[Any]]
+    matrix: Mapping[str, Array]
     target: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of one part of the data, by kind; of forces three for each of some atoms."""
+    """Some rows of one part of the data on the host, by kind; of forces three for each of some atoms."""
 
     part: int
     rows: Rows
@@ -78,7 +81,7 @@ class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.
 
     candidates: the columns to choose from. transform: the same, as the design matrix has them. part_of:
-    the part of each frame.
+    the part of each frame. backend: of the device that makes the rows.
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class Problem:
         frames: Sequence[Frame],
         workers: int,
         progress: bool,
+        device: str = "cpu",
     ) -> None:
         # Before anything that takes time.
+        self.backend = require_device(device)
         if len(frames) < 2:
             raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.settings = settings
@@ -109,28 +114,38 @@ class Problem:
         systems = [frame.system for frame in frames]
         self.candidates = settings.candidates(self.channels, systems)
         sample = spread(systems, CALIBRATION_FRAMES)
-        self.transform = self.candidates.for_training().calibrated(sample, dtype=settings.dtype)
+        self.transform = self.candidates.for_training().calibrated(
+            sample, device=device, dtype=settings.dtype
+        )
         self.n = self.transform.n_columns
         self.n_parts = min(settings.folds, len(frames))
         self.part_of = parts_of(frames, self.n_parts)
         self.width = self.n + len(self.elements)
 
     def normals(self) -> Normals:
-        """Go through all frames, several at a time."""
+        """Go through all frames: on the host several at a time, on a device one after the other."""
         parts: list[dict[str, Stream]] = [{} for _ in range(self.n_parts)]
         sample = []
         sampled = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
         fraction = SAMPLED_ATOMS / sum(len(frame.system) for frame in self.frames if id(frame) in sampled)
-        jobs = list(enumerate(self.frames))
-        all_rows = in_order(self.rows, jobs, self.workers, self.progress, "design matrix")
-        for k, frame, rows in zip(self.part_of, self.frames, all_rows, strict=True):
-            for kind, matrix in rows.matrix.items():
-                if kind not in parts[k]:
-                    parts[k][kind] = Stream(self.width)
-                parts[k][kind].add(matrix, rows.target[kind])
-            if id(frame) in sampled:
-                sample.append(Sample(k, _thinned(rows, fraction)))
-        return Normals(parts, sample)
+        # Rows need room beside the sums.
+        sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
+        with clear_when_full(self.backend):
+            for k, frame, rows in zip(self.part_of, self.frames, self._all_rows(), strict=True):
+                for kind, matrix in rows.matrix.items():
+                    if kind not in parts[k]:
+                        parts[k][kind] = Stream(self.width, self.backend, sums_there)
+                    parts[k][kind].add(matrix, rows.target[kind])
+                if id(frame) in sampled:
+                    sample.append(Sample(k, self._thinned(rows, fraction)))
+            on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]
+        return Normals(on_host, sample)
+
+    def _all_rows(self) -> Iterator[Rows]:
+        jobs, label = list(enumerate(self.frames)), "design matrix"
+        if self.backend.name == "cpu":
+            return in_order(self.rows, jobs, self.workers, self.progress, label)
+        return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
 
     def regression(self, among: Sequence[int] | None = None, thrift: float | None = None) -> Regression:
         """How weights follow from the normal equations: E0 is always fitted, unless it is given.
@@ -160,8 +175,9 @@ class Problem:
             system = replace(system, positions=system.positions + shift)
         n_atoms = len(system)
         shapes = self.transform.training_shapes(system, rng)
-        values, d_positions, d_strain = self.transform.jacobian(
-            system, shapes=shapes, dtype=self.settings.dtype
+        xp = self.backend.xp
+        values, d_positions, d_strain = self.transform.device_jacobian(
+            system, shapes=shapes, device=self.backend.name, dtype=self.settings.dtype
         )
         composition = self._composition(system)
         core = None if self.core is None else self.core.evaluate(system)
@@ -169,7 +185,8 @@ class Problem:
         if self.settings.e0 is not None:
             energy -= float(composition @ [self.settings.e0[symbol] for symbol in self.elements])
             composition = np.zeros_like(composition)
-        matrix = {"energy": np.concatenate([values / n_atoms, composition])[None]}
+        whole = self.backend.to_device(composition)
+        matrix = {"energy": xp.concatenate([values / n_atoms, whole])[None]}
         target = {"energy": np.array([energy])}
         if not self.transform.invariant:
             matrix["net"] = self._padded(-d_positions.sum(axis=1).T / n_atoms)
@@ -179,29 +196,31 @@ class Problem:
             target["force"] = (frame.forces - (core.forces if core else 0.0)).ravel()
         if frame.stress is not None:
             unit = GPA * system.volume
-            matrix["stress"] = self._padded(to_voigt(np.asarray(d_strain, dtype=np.float64)).T) / unit
+            symmetric = 0.5 * (d_strain + d_strain.transpose(0, 2, 1))
+            matrix["stress"] = self._padded(xp.stack([symmetric[:, a, b] for a, b in VOIGT]) / unit)
             virial = to_voigt(core.strain_gradient) if core else 0.0
             target["stress"] = (frame.stress * system.volume - virial) / unit
         return Rows(matrix, target)
 
-    def _padded(self, matrix: NDArray[Any]) -> NDArray[Any]:
+    def _padded(self, matrix: Array) -> Array:
         """Rows with zeros for the free-atom energies appended."""
-        return np.hstack([matrix, np.zeros((len(matrix), len(self.elements)), dtype=matrix.dtype)])
+        xp = self.backend.xp
+        zeros = xp.zeros((len(matrix), len(self.elements)), dtype=matrix.dtype)
+        return xp.concatenate([matrix, zeros], axis=1)
 
-
-def _thinned(rows: Rows, fraction: float) -> Rows:
-    """In single precision, without net force, and of forces those on a fraction of the atoms."""
-    kept = {}
-    for kind in sorted(set(rows.matrix) - {"net"}):
-        size = len(rows.target[kind])
-        kept[kind] = np.arange(size)
-        if kind == "force":
-            atoms = np.array(spread(list(range(size // 3)), max(1, round(fraction * size / 3))))
-            kept[kind] = (3 * atoms[:, None] + np.arange(3)).ravel()
-    return Rows(
-        {kind: rows.matrix[kind][index].astype(np.float32) for kind, index in kept.items()},
-        {kind: rows.target[kind][index] for kind, index in kept.items()},
-    )
+    def _thinned(self, rows: Rows, fraction: float) -> Rows:
+        """On the host in single precision, without net force, and of forces those on a fraction of the
+        atoms."""
+        matrix, target = {}, {}
+        for kind in sorted(set(rows.matrix) - {"net"}):
+            size = len(rows.target[kind])
+            kept = np.arange(size)
+            if kind == "force":
+                atoms = np.array(spread(list(range(size // 3)), max(1, round(fraction * size / 3))))
+                kept = (3 * atoms[:, None] + np.arange(3)).ravel()
+            chosen = rows.matrix[kind][self.backend.to_device(kept)].astype("float32")
+            matrix[kind], target[kind] = self.backend.to_host(chosen), rows.target[kind][kept]
+        return Rows(matrix, target)
 
 
 def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:

@@ -79,15 +79,24 @@ class Domain:
     regions: Mapping[str, Region]
 
     @classmethod
-    def of(cls, transform: Transform, systems: Sequence[System], workers: int, progress: bool) -> Domain:
+    def of(
+        cls,
+        transform: Transform,
+        systems: Sequence[System],
+        workers: int,
+        progress: bool,
+        device: str = "cpu",
+    ) -> Domain:
         """From structures that a potential with this transform is trained on."""
         n_atoms = sum(len(system) for system in systems)
         most = -(-SAMPLED_ATOMS * max(map(len, systems)) // max(1, n_atoms))
         found: dict[str, list[NDArray[np.float64]]] = {}
 
         def local(system: System) -> NDArray[np.float64]:
-            return transform.local_features(system)
+            return transform.local_features(system, device=device)
 
+        if device != "cpu":
+            workers = 1  # a device takes one structure after the other
         # The edge is among the extreme ones: all structures count, but not all atoms of large ones.
         for system, x in zip(
             systems, in_order(local, list(systems), workers, progress, "domain"), strict=True

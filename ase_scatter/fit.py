@@ -6,7 +6,6 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import scipy
 import threadpoolctl
 
 from . import threads
+from .backend import require_device
 from .committee import HeldOut, Round, Validation, geometric_mean, kept_out, members, validate
 from .design import Normals, Problem
 from .domain import Domain
@@ -58,15 +58,19 @@ def fit(
     metadata: Mapping[str, Any] | None = None,
     progress: bool = True,
     workers: int | None = None,
+    device: str = "cpu",
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
     train, test: files that ASE reads, or frames. name: of the model. metadata: what is added to the
-    model's (citation, reference values). workers: threads (default: one per core). The result is
-    the same, bit for bit, on every run on one machine with as many workers.
-    Raises InputError for data that cannot be fitted.
+    model's (citation, reference values). workers: threads (default: one per core). device: where columns
+    and their derivatives are computed, "cpu" or "cuda"; columns are chosen on the host. The result is
+    the same, bit for bit, on every run on one machine and device with as many workers.
+    Raises InputError for data that cannot be fitted, DeviceError for a device that is not there or too
+    small.
     """
     settings = settings or FitSettings()
+    require_device(device)  # before files are read
     frames: dict[str, Sequence[Frame]] = {"train": _frames(train)}
     if test is not None:
         frames["test"] = _frames(test)
@@ -75,7 +79,7 @@ def fit(
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
     workers = workers or threads.count()
-    problem = Problem(settings, elements, frames["train"], workers, progress)
+    problem = Problem(settings, elements, frames["train"], workers, progress, device)
     with threadpoolctl.threadpool_limits(1):
         normals = problem.normals()
     model, validation, held_out = solve(problem, normals, settings, name, progress)
@@ -85,6 +89,7 @@ def fit(
     provenance = {
         "data": data,
         "settings": settings.to_dict(),
+        "device": device,
         "candidates": problem.transform.n_columns,
         "validation": {
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},
@@ -104,7 +109,9 @@ def fit(
     model = replace(model, metadata={**(metadata or {}), "fit": provenance})
     with threadpoolctl.threadpool_limits(1):
         predictions = {
-            key: predict(model, [f.system for f in value], progress=progress, label=key, workers=workers)
+            key: predict(
+                model, [f.system for f in value], device=device, progress=progress, label=key, workers=workers
+            )
             for key, value in frames.items()
         }
     tables = {key: errors(predictions[key], frames[key]) for key in frames}
@@ -114,6 +121,7 @@ def fit(
     return FitResult(model, tables, frames, predictions, validation, held_out)
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
 def solve(
     problem: Problem,
     normals: Normals,
@@ -131,8 +139,7 @@ def solve(
     parts = normals.weighted(settings.sigmas)
     total = Moments.summed(parts)
     most = min(settings.columns, regression.usable(total))
-    shown = partial(bar, progress=progress, label="validation", total=len(parts))
-    validation = validate(regression, parts, settings.tried_ridges, most, shown)
+    validation = validate(regression, parts, settings.tried_ridges, most, problem.workers, progress)
     ridge, size = validation.best
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
@@ -140,7 +147,7 @@ def solve(
     if settings.members:
         rounds = list(
             bar(
-                kept_out(regression, parts, ridge, size, settings.members),
+                kept_out(regression, parts, ridge, size, settings.members, problem.workers),
                 progress, "calibration", min(4, len(parts)),
             )
         )  # fmt: skip
@@ -150,7 +157,10 @@ def solve(
         if averaged is None:
             averaged = losses["mean"] <= losses["single"]
         held_out = _held_out(normals, rounds, averaged)
-        single, weights = weights, members(regression, parts, ridge, pool, settings.members)
+        single, weights = (
+            weights,
+            members(regression, parts, ridge, pool, settings.members, workers=problem.workers),
+        )
         if not averaged:
             weights += single - weights.mean(axis=0)
     # In the transform's own order, so that what shares work stands together.
@@ -167,7 +177,7 @@ def solve(
             weights=weights[:, used],
             e0={symbol: e0[:, k].tolist() for k, symbol in enumerate(problem.elements)},
             factors=factors,
-            domain=Domain.of(transform, training, problem.workers, progress),
+            domain=Domain.of(transform, training, problem.workers, progress, problem.backend.name),
         )
     mean = dict(zip(problem.elements, e0.mean(axis=0).tolist(), strict=True))
     model = Model(name, transform, weights[:, used].mean(axis=0), mean, problem.core, committee=committee)

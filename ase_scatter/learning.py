@@ -61,13 +61,14 @@ def learning_curve(
     peers: dict[str, Peer] | None = None,
     seed: int = 0,
     workers: int | None = None,
+    device: str = "cpu",
     progress: bool = True,
     seen: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
     """Errors on the test frames of fits to growing, nested random subsets of the training frames.
 
-    sizes: numbers of frames. peers: other potentials to train on the same subsets. seen: told of every
-    point as soon as it is known. Raises InputError for sizes that the data do not have.
+    sizes: numbers of frames. peers: other potentials to train on the same subsets. device: that of `fit`.
+    seen: told of every point as soon as it is known. Raises InputError for sizes that the data do not have.
     """
     sizes = default_sizes(len(train)) if sizes is None else sorted(set(sizes))
     if not test:
@@ -87,7 +88,7 @@ def learning_curve(
             if peer is None:
                 found = fit(
                     subset, test=test, settings=settings, name=f"{size} frames",
-                    workers=workers, progress=progress,
+                    workers=workers, device=device, progress=progress,
                 )  # fmt: skip
                 values = found.errors["test"]["all"]
             else:

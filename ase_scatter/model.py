@@ -22,7 +22,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from . import threads, transforms
-from .backend import clear_when_full, require_device, require_dtype, room
+from .backend import clear_when_full, require_device, require_dtype
 from .batch import batches
 from .conventions import to_voigt
 from .core import ZBLCore
@@ -130,11 +130,10 @@ class Model:
         progress: what to call the bar, if there is to be one.
         """
         if device != "cpu":
+            # First of all: it refuses unknown elements.
+            atomic = [self.free_atoms(system) for system in systems]
             rows = self._on_device(systems, self.weights[None], shapes, device, dtype, progress)
-            return [
-                _with_atoms(values, self.free_atoms(system))
-                for system, (values,) in zip(systems, rows, strict=True)
-            ]
+            return [_with_atoms(values, mine) for (values,), mine in zip(rows, atomic, strict=True)]
         workers = min(workers or threads.count(), len(systems)) or 1
 
         def one(system: System) -> Evaluation:
@@ -154,12 +153,11 @@ class Model:
         """Of each structure transform and core with each row of weights, without free atoms."""
         backend = require_device(device)
         require_dtype(dtype)
-        for system in systems:
-            self.free_atoms(system)  # refuses unknown elements before anything is computed
         needs = [self.transform.device_memory(system, dtype) for system in systems]
+        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
 
         def each() -> Iterator[list[Evaluation]]:
-            for batch in batches(systems, needs, backend, room(backend)):
+            for batch in batches(systems, needs, backend, cutoff):
                 # The core first: it refuses atoms at the same place.
                 cores = None if self.core is None else self.core.evaluate_batch(batch)
                 rows = self.transform.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)

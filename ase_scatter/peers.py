@@ -29,12 +29,8 @@ def peer(name: str) -> Peer:
     """A function that trains this kind of potential and predicts; InputError where it is not installed."""
     if name != "gap":
         raise InputError(f"there is no peer {name!r}; choose from {', '.join(PEERS)}")
-    program = _gap_fit()
-
-    def train_and_predict(train: Sequence[Frame], test: Sequence[Frame]) -> list[Prediction]:
-        return _gap(program, train, test)
-
-    return train_and_predict
+    _gap_fit()
+    return _gap
 
 
 def _gap_fit() -> str:
@@ -45,33 +41,42 @@ def _gap_fit() -> str:
     return program
 
 
-def _gap(program: str, train: Sequence[Frame], test: Sequence[Frame]) -> list[Prediction]:
-    """A GAP on SOAP descriptors, with settings as they are usual for one element (cutoff 5 Å, n = l = 8).
+def fit_gap(train: Sequence[Frame], folder: Path, *, sparse_points: int = 1000) -> Path:
+    """The file of a GAP on SOAP descriptors, with settings as they are usual for one element (cutoff 5 Å,
+    n = l = 8), made in a folder.
 
-    Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013). It runs in a process of its own.
+    Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013). It runs in a process of its own. Raises
+    InputError where it is not installed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
-        write(here / "train.xyz", [_labelled(frame) for frame in train], format="extxyz")
-        elements = sorted({z for frame in train for z in frame.system.numbers.tolist()})
-        e0 = _free_atoms(train, elements)
-        settings = [
-            f"at_file={here / 'train.xyz'}",
-            "gap={soap cutoff=5.0 cutoff_transition_width=1.0 n_max=8 l_max=8 atom_sigma=0.5 zeta=4 "
-            "delta=1.0 covariance_type=dot_product sparse_method=cur_points n_sparse=1000 add_species=T}",
-            "default_sigma={0.002 0.1 0.05 0.0}",
-            "energy_parameter_name=ref_energy",
-            "force_parameter_name=ref_forces",
-            "virial_parameter_name=ref_virial",
-            "e0={" + ":".join(f"{_symbol(z)}:{value:.6f}" for z, value in e0.items()) + "}",
-            f"gp_file={here / 'gap.xml'}",
-            "sparse_jitter=1e-8",
-        ]
-        _run([program, *settings], here)
-        write(here / "test.xyz", [_bare(frame) for frame in test], format="extxyz")
+    program = _gap_fit()
+    write(folder / "train.xyz", [_labelled(frame) for frame in train], format="extxyz")
+    elements = sorted({z for frame in train for z in frame.system.numbers.tolist()})
+    e0 = _free_atoms(train, elements)
+    settings = [
+        f"at_file={folder / 'train.xyz'}",
+        "gap={soap cutoff=5.0 cutoff_transition_width=1.0 n_max=8 l_max=8 atom_sigma=0.5 zeta=4 "
+        "delta=1.0 covariance_type=dot_product sparse_method=cur_points "
+        f"n_sparse={sparse_points} add_species=T}}",
+        "default_sigma={0.002 0.1 0.05 0.0}",
+        "energy_parameter_name=ref_energy",
+        "force_parameter_name=ref_forces",
+        "virial_parameter_name=ref_virial",
+        "e0={" + ":".join(f"{_symbol(z)}:{value:.6f}" for z, value in e0.items()) + "}",
+        f"gp_file={folder / 'gap.xml'}",
+        "sparse_jitter=1e-8",
+    ]
+    _run([program, *settings], folder)
+    return folder / "gap.xml"
+
+
+def _gap(train: Sequence[Frame], test: Sequence[Frame]) -> list[Prediction]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fit_gap(train, folder)
+        write(folder / "test.xyz", [_bare(frame) for frame in test], format="extxyz")
         # Not in this process: its libraries bring runtimes of their own.
-        _run([sys.executable, "-c", _PREDICT, "gap.xml", "test.xyz", "out.npz"], here)
-        with np.load(here / "out.npz") as found:
+        _run([sys.executable, "-c", _PREDICT, "gap.xml", "test.xyz", "out.npz"], folder)
+        with np.load(folder / "out.npz") as found:
             energies, forces, stress = found["energies"], found["forces"], found["stress"]
     predictions, start = [], 0
     for k, frame in enumerate(test):

@@ -63,8 +63,8 @@ class System:
         """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
         if len(self) == 0:
             raise InputError("the structure holds no atoms")
-        bad = np.flatnonzero(~np.isfinite(self.positions).all(axis=1))
-        if len(bad):
+        if not np.isfinite(self.positions).all():
+            bad = np.flatnonzero(~np.isfinite(self.positions).all(axis=1))
             raise InputError(
                 f"the position of atom {bad[0]} is not finite ({self.positions[bad[0]]}); "
                 f"{len(bad)} of {len(self)} atoms are affected"

@@ -20,13 +20,16 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from . import threads
+from .backend import require_device
 from .committee import geometric_mean, validate
 from .design import Normals, Problem
 from .errors import InputError
 from .frames import Frame, elements_of
+from .progress import in_order
 from .regression import Moments
 from .settings import FitSettings, spread, typical_bond
 from .system import System
@@ -115,21 +118,22 @@ def tune(
     settings: FitSettings | None = None,
     record: str | Path | None = None,
     workers: int | None = None,
+    device: str = "cpu",
     progress: bool = True,
 ) -> Tuning:
     """Search hyperparameters on training frames, for so many minutes.
 
     record: file that trials are appended to (JSON lines), and taken from when it exists; it must come from
-    the same data and settings. At least one trial is made. Raises InputError for a record of another
-    search.
+    the same data and settings. device: that of `fit`; the time that a model takes is measured on the host.
+    At least one trial is made. Raises InputError for a record of another search.
     """
+    require_device(device)
     if not minutes > 0:
         raise InputError(f"the time to tune must be positive, not {minutes} minutes")
     settings = settings or FitSettings()
     frames = spread(list(frames), FRAMES)
-    search = _Search(
-        frames, settings, None if record is None else Path(record), workers or threads.count(), progress
-    )
+    path = None if record is None else Path(record)
+    search = _Search(frames, settings, path, workers or threads.count(), device, progress)
     end = perf_counter() + 60 * minutes
     best = search.trial({})
     bond = typical_bond([frame.system for frame in frames])
@@ -160,9 +164,11 @@ class _Search:
         settings: FitSettings,
         record: Path | None,
         workers: int,
+        device: str,
         progress: bool,
     ) -> None:
         self.frames, self.settings, self.workers, self.progress = frames, settings, workers, progress
+        self.device = device
         self.record = record
         self.trials: list[Trial] = []
         self.first: dict[str, float] | None = None
@@ -218,15 +224,20 @@ class _Search:
         settings = changed(self.settings, changes)
         problem, normals = self._normals(settings)
         regression = problem.regression(thrift=settings.thrift)
-        with threadpoolctl.threadpool_limits(self.workers):
+        with threadpoolctl.threadpool_limits(1):  # the cores are taken by selections side by side
             parts = normals.weighted(settings.sigmas)
             total = Moments.summed(parts)
             most = min(settings.columns, regression.usable(total))
-            ridge, size = validate(regression, parts, settings.tried_ridges, most).best
+            validation = validate(regression, parts, settings.tried_ridges, most, self.workers)
+            ridge, size = validation.best
+
+            def without(part: Moments) -> NDArray[np.float64]:
+                rest = total - part
+                return regression.weights(rest, ridge, regression.choose(rest, ridge, size))
+
             squares: dict[str, list[float]] = {}
-            for part, kinds in zip(parts, normals.parts, strict=True):
-                columns = regression.choose(total - part, ridge, size)
-                weights = regression.weights(total - part, ridge, columns)
+            fits = in_order(without, parts, self.workers, False, "")
+            for weights, kinds in zip(fits, normals.parts, strict=True):
                 for kind, stream in kinds.items():
                     squares.setdefault(kind, []).append(stream.moments().rmse(weights))
             chosen = regression.choose(total, ridge, size)
@@ -252,7 +263,7 @@ class _Search:
         )
         if self._matrix is None or self._matrix[0] != key:
             self._matrix = None  # before the next, for the sake of memory
-            problem = Problem(settings, self.elements, self.frames, self.workers, self.progress)
+            problem = Problem(settings, self.elements, self.frames, self.workers, self.progress, self.device)
             with threadpoolctl.threadpool_limits(1):
                 self._matrix = (key, problem, problem.normals())
         return self._matrix[1], self._matrix[2]

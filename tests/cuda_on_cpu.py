@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 CXX = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
@@ -38,7 +39,10 @@ class KernelsOnCpu:
 
     def __init__(self, source: str) -> None:
         if CXX is None:
-            raise RuntimeError("the tests of the kernels need a C++ compiler (Debian: apt-get install g++)")
+            missing = "the kernels are tested with a C++ compiler (Debian: apt-get install g++)"
+            if os.environ.get("REQUIRE_COMPILERS"):
+                raise RuntimeError(missing)
+            pytest.skip(missing)
         macros = dict(re.findall(r"^#define (\w+) (.+)$", source, flags=re.M))
         self.threads = int(macros["THREADS"])
         real = macros.get("REAL", "double")

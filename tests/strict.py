@@ -86,6 +86,9 @@ class StrictArray:
     def max(self, axis=None):
         return _wrap(self._values.max(axis=axis))
 
+    def min(self, axis=None):
+        return _wrap(self._values.min(axis=axis))
+
     def astype(self, dtype):
         return StrictArray(self._values.astype(dtype))
 
@@ -203,10 +206,13 @@ XP = _Namespace(
     [
         "arange",
         "argsort",
+        "asarray",
+        "ascontiguousarray",
         "concatenate",
         "cumsum",
         "einsum",
         "exp",
+        "eye",
         "matmul",
         "maximum",
         "ones_like",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +64,9 @@ def refused(capsys, *arguments: object) -> str:
 # ---- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons"])
+@pytest.mark.parametrize(
+    "command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons", "benchmark"]
+)
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -142,6 +145,16 @@ def test_fit_on_a_grid_and_on_both(folder, capsys):
         assert cli.main([*command, *OPTIONS, "--spacing", "0.6", "--columns", str(columns)]) == 0
         assert Model.load(target).transform.kind == kind
     capsys.readouterr()
+
+
+def test_fit_on_a_device_that_is_not_there(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    for command in ("fit", "learn"):
+        target = folder / f"{command}-cuda.json"
+        test = ["--test", f"{folder}/test.extxyz"]
+        train = [command, f"{folder}/train.extxyz", *test, "-o", target, "--quiet", "--device", "cuda"]
+        assert "ase-scatter[cuda12]" in refused(capsys, *train)
+        assert not target.exists()
 
 
 def test_options_of_the_other_transform_are_refused(folder, capsys):

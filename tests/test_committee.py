@@ -52,6 +52,7 @@ def test_validation_is_what_it_says():
     """By hand, from rows instead of moments."""
     parts, data, _ = parts_of_data(noise=1.0)
     found = validate(FREE, parts, (0.01,), 10)
+    assert validate(FREE, parts, (0.01,), 10, workers=3).scores == found.scores
     losses = []
     for k, (a, b) in enumerate(data):
         rest_a = np.concatenate([x for i, (x, _) in enumerate(data) if i != k])
@@ -79,7 +80,7 @@ def test_members_choose_their_own_columns_and_know_all_the_data():
         # Refitted on everything: the gradient of the loss over the chosen columns is zero.
         gradient = total.gram @ row - total.moment + FREE.penalty(total, 1e-6) * row
         np.testing.assert_allclose(gradient[:N][columns], 0.0, atol=1e-6 * np.abs(total.moment).max())
-    assert np.array_equal(weights, members(FREE, parts, 1e-6, pool, 10))
+    assert np.array_equal(weights, members(FREE, parts, 1e-6, pool, 10, workers=3))
     assert not np.array_equal(weights, members(FREE, parts, 1e-6, pool, 10, seed=1))
     # Bags that were not offered a column miss it: one in twenty.
     np.testing.assert_allclose(weights.mean(axis=0), true, atol=0.8)

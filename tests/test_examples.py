@@ -12,10 +12,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import strict  # noqa: F401  (registers the stand-in for a GPU)
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from cuda_compiler import compile_source
 
 from ase_scatter import (
     FitSettings,
@@ -38,12 +40,15 @@ TINY = FitSettings(
 
 
 def load(name: str) -> ModuleType:
-    """An example as a module."""
+    """An example as a module, which finds what stands beside it."""
     path = next(path for path in EXAMPLES if path.stem == name)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for theirs
     spec.loader.exec_module(module)
     return module
 
@@ -167,7 +172,7 @@ def test_sites_speed(capsys):
     # The moment tensors of the peer: M_1 · M_1 and M_2 : M_2 by components, with their multiplicities.
     vector, tensor = [0, 1, 1], [0, 2, 2]
     contractions = [[vector, vector, 0, [[0], [0]]], [tensor, tensor, 0, [[0, 1], [0, 1]]]]
-    tables = example.mtp_tables(contractions)
+    tables = load("peers_speed").mtp_tables(contractions)
     assert tables["alpha_index_basic_count"] == 3 + 6
     assert tables["alpha_scalar_moments"] == 2
     assert sorted(tables["alpha_index_times"][:, 2].tolist()) == [1, 1, 1, 1, 1, 1, 2, 2, 2]
@@ -197,6 +202,75 @@ def test_grid_speed(folder, capsys):
     missing = ["--beside", "no_such_package:Thing", "{}"]
     assert load("grid_speed").main([*command[:-2], *missing]) == 2
     assert "pip install" in capsys.readouterr().err
+
+
+def test_compare(tmp_path, capsys):
+    example, out = load("compare"), tmp_path / "compare.json"
+    command = ["--models", "Si", "--sizes", "8,64", "--steps", "3", "--quiet", "--json", str(out)]
+    command += ["--beside", "ase.calculators.lj:LennardJones", '{"sigma": 2.1}']
+    command += ["--plot", str(tmp_path / "compare.png")]
+    example.MTP, example.SNAP, example.GAP = (  # these take long, or are not there
+        load("peers_speed").Peer(name, "no_such_package", "a_package", None)
+        for name in ("MTP", "SNAP", "GAP")
+    )
+    assert example.main(command) == 0
+    said = capsys.readouterr()
+    assert "over Si, cpu float64" in said.out
+    assert said.err.count("left out") == 3 + ("the GPU is left out" in said.err)
+    found = json.loads(out.read_text())
+    assert [t["atoms"] for t in found["timings"]["LennardJones"]] == [8, 64]
+    assert found["ratios"]["Si, cpu float64"] == [1.0, 1.0]
+    assert (tmp_path / "compare.png").exists()
+    assert example.main(command) == 2
+    assert "exists" in capsys.readouterr().err
+    assert example.main(["--models", "nothing", "--quiet"]) == 2
+
+
+def test_gpu_figures(folder, capsys):
+    """Each part where it is quick: with the stand-in for a GPU, or on a CPU."""
+    example, out = load("gpu_figures"), folder / "figures"
+    tiny = str(folder / "tiny.json")
+    command = ["--small", "--quiet", "--steps", "3", "--models", f"Si,{tiny}", "--grid", tiny]
+    command += ["--out", str(out), "--force"]
+    assert example.main([*command, "ceilings", "agreement", "sites", "grid", "--device", "strict"]) == 0
+    said = capsys.readouterr().out
+    assert "copy bandwidth" in said
+    assert "Si: force error of float32" in said
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert not found["failed"]
+    assert {key: len(figures) for key, figures in found["parts"].items()} == {
+        "ceilings": 5,
+        "agreement": 8,
+        "sites": 12,
+        "grid": 12,
+    }
+    assert all(figure["met"] for figure in found["parts"]["agreement"])
+    off = {figure["what"]: figure["measured"] for figure in found["parts"]["agreement"]}
+    assert off["Si: force error of float32"] > 0
+    assert out.with_suffix(".png").exists()
+
+    # A part that fails leaves the others alone.
+    command += ["batch", "fit", "ceilings", "--device", "cpu"]
+    assert example.main(command) == 1
+    assert "fit FAILED: InputError: the fit needs data" in capsys.readouterr().out
+    assert example.main([*command, "--data", str(folder)]) == 0
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert [len(found["parts"][key]) for key in ("ceilings", "batch", "fit")] == [0, 12, 4]
+    capsys.readouterr()
+    command.remove("--force")
+    assert example.main(command) == 2
+    assert "--force" in capsys.readouterr().err
+    assert example.main(["everything"]) == 2
+    assert "there is no part everything" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_a_gpu():
+    example = load("gpu_figures")
+    assert example.Figure("slow", 2.0, "ms", 1.0).met is False
+    assert example.Figure("faster", 20.0, "×", 10.0, more=True).met is True
+    assert example.Figure("whatever", 1.0, "").met is None
+    for real in ("float", "double"):
+        assert compile_source(example.KERNELS.format(real=real)) > 100
 
 
 def test_active_learning(folder, capsys):

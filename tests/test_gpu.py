@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, diamond100
+from ase.calculators.emt import EMT
 
 from ase_scatter.backend import require_device
 from ase_scatter.batch import Batch
 from ase_scatter.channels import Channels
+from ase_scatter.design import Problem
 from ase_scatter.errors import DeviceError
+from ase_scatter.fit import fit
+from ase_scatter.frames import Frame
 from ase_scatter.model import Model
+from ase_scatter.settings import FitSettings
 from ase_scatter.system import System
 from ase_scatter.transforms import (
     GridSettings,
@@ -184,3 +189,42 @@ def test_sums_over_atoms_are_those_of_the_cpu(at_atoms, dtype, close):
         np.testing.assert_allclose(b, a, atol=close * np.abs(a).max())
     again = transform.evaluate(system, weights, device="cuda", dtype=dtype)
     assert np.array_equal(again.forces, there.forces)
+
+
+# ---- fits -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def copper():
+    frames = []
+    for seed in range(12):
+        atoms = bulk("Cu", "fcc", 3.55 + 0.01 * seed, cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = EMT()
+        labels = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        frames.append(Frame(System.from_atoms(atoms), *labels))
+    return frames
+
+
+@pytest.mark.parametrize("transform", ["sites", "grid", "both"])
+def test_fits(copper, transform):
+    settings = FitSettings(
+        transform=transform, columns=30, folds=4, members=4, dtype="float64", ridges=(1e-8, 1e-6),
+        sites={"first": (3, 1), "inner": (1,), "outer": (1,), "triple": 2},
+        grid=GridSettings(scales=(0.55, 0.8), first=(2,), inner=(1,), outer=(1,)),
+    )  # fmt: skip
+    # First of all: the rows are made on the GPU, and the sums too.
+    problem = Problem(settings, ["Cu"], copper, 1, False, "cuda")
+    rows = problem.rows((0, copper[0]))
+    assert all(isinstance(matrix, cupy.ndarray) for matrix in rows.matrix.values())
+    results = [
+        fit(copper[:9], test=copper[9:], settings=settings, progress=False, device=device)
+        for device in ("cpu", "cuda", "cuda")
+    ]
+    here, there, again = results
+    assert there.model.transform.columns == here.model.transform.columns
+    for part in ("train", "test"):
+        for kind, error in here.errors[part]["all"].items():
+            assert there.errors[part]["all"][kind] == pytest.approx(error, rel=1e-5, abs=1e-6)
+    assert np.array_equal(again.model.weights, there.model.weights)
+    there.model.check_golden(device="cuda", rtol=1e-8)

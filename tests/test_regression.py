@@ -66,7 +66,7 @@ def test_selection_is_greedy_orthogonal_least_squares(forced, priced):
     expected = brute_force(ROWS, TARGETS, 7, forced, price)
     moments = Moments.of(ROWS, TARGETS)
     found = select(moments, np.zeros(12), 7, forced=np.array(forced, dtype=np.int64), price=price)
-    assert found.tolist() == expected
+    assert found.columns.tolist() == expected
 
 
 def test_selection_under_a_penalty():
@@ -75,16 +75,25 @@ def test_selection_under_a_penalty():
     rows = np.vstack([ROWS, np.diag(np.sqrt(penalty))])
     expected = brute_force(rows, np.append(TARGETS, np.zeros(12)), 7)
     assert expected != brute_force(ROWS, TARGETS, 7)
-    assert select(Moments.of(ROWS, TARGETS), penalty, 7).tolist() == expected
+    assert select(Moments.of(ROWS, TARGETS), penalty, 7).columns.tolist() == expected
+
+
+def test_weights_of_every_number_of_columns_come_with_the_selection():
+    moments, penalty = Moments.of(ROWS, TARGETS), np.diag(ROWS.T @ ROWS) * 1e-3
+    found = select(moments, penalty, 7, forced=np.array([5]))
+    for size in (1, 4, 7):
+        columns = found.columns[:size]
+        expected = solve(moments.columns(columns), penalty[columns])
+        np.testing.assert_allclose(found.weights(size), expected, rtol=1e-9)
 
 
 def test_dependent_columns_are_not_chosen():
     rows = np.hstack([ROWS[:, :3], ROWS[:, :3] @ RNG.normal(size=(3, 4))])
     moments = Moments.of(rows, TARGETS)
-    assert len(select(moments, np.zeros(7), 7)) == 3
+    assert len(select(moments, np.zeros(7), 7).columns) == 3
     # Nor when they are forced, or zero.
     rows = np.hstack([ROWS[:, :3], 2 * ROWS[:, :1], np.zeros((60, 1))])
-    found = select(Moments.of(rows, TARGETS), np.zeros(5), 5, forced=np.array([0, 3, 4]))
+    found = select(Moments.of(rows, TARGETS), np.zeros(5), 5, forced=np.array([0, 3, 4])).columns
     assert found[0] == 0
     assert sorted(found) == [0, 1, 2]
 

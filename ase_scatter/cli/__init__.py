@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import DeviceError, InputError
-from . import barrier, evaluate, fit, learn, phonons, properties, report, select, tour
+from . import barrier, benchmark, evaluate, fit, learn, phonons, properties, report, select, tour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         select.add_select,
         learn.add_learn,
         phonons.add_phonons,
+        benchmark.add_benchmark,
     ):
         add(commands)
     return parser

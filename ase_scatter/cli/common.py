@@ -116,11 +116,12 @@ def new_command(commands: Any, name: str, run: Any, text: str, examples: str) ->
     return command
 
 
-def add_device(command: argparse.ArgumentParser) -> None:
+def add_device(command: argparse.ArgumentParser, *, dtype: bool = True) -> None:
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
-    command.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64", help="(default: %(default)s)"
-    )
+    if dtype:
+        command.add_argument(
+            "--dtype", choices=("float64", "float32"), default="float64", help="(default: %(default)s)"
+        )
 
 
 def add_keys(command: argparse.ArgumentParser) -> None:

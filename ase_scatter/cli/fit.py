@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError
 from .common import (
     add_common,
+    add_device,
     add_keys,
     both_defaults,
     claim,
@@ -31,6 +32,7 @@ FIT_EXAMPLES = """examples:
   ase-scatter fit train.extxyz -o small.json --cutoff 4.5 --first 4,3 --order 1
   ase-scatter fit train.extxyz -o tuned.json --tune 20
   ase-scatter fit train.extxyz -o grid.json --transform grid --spacing 0.5
+  ase-scatter fit train.extxyz -o grid.json --transform grid --device cuda
 
 The files are what ASE reads: energies (eV), and where there are any forces (eV/Å) and stresses
 (eV/Å³); info["group"] splits the table of errors. The parity plot is written beside the model.
@@ -38,12 +40,14 @@ The files are what ASE reads: energies (eV), and where there are any forces (eV/
 
 
 def run_fit(options: argparse.Namespace) -> None:
+    from ..backend import require_device
     from ..fit import fit
     from ..plotting import parity_plot, require_format
     from ..report import error_table
     from ..settings import FitSettings
     from ..transforms import GridSettings
 
+    require_device(options.device)
     target = Path(options.output)
     if target.suffix != ".json":
         raise InputError(f"the model file is named {target.name}, but its name must end in .json")
@@ -90,6 +94,7 @@ def run_fit(options: argparse.Namespace) -> None:
         name=options.name or target.stem,
         progress=not options.quiet,
         workers=options.workers,
+        device=options.device,
     )
     result.model.save(target, overwrite=options.force)
     print(error_table(result.errors))
@@ -118,6 +123,7 @@ def _tuned(settings: Any, target: Path, options: argparse.Namespace) -> Any:
         settings=settings,
         record=record,
         workers=options.workers,
+        device=options.device,
         progress=not options.quiet,
     )
     tried = list(rows(tuning))
@@ -198,5 +204,6 @@ def add_fit(commands: Any) -> None:
         ("members", int, default.members, "members of the committee that gives error bars, 0 for none"),
     ):
         weights.add_argument(f"--{name}", type=kind, help=with_default(meaning, value))
+    add_device(command, dtype=False)
     add_keys(command)
     add_common(command, workers="threads", default=None)

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .common import add_common, add_keys, claim, given, keys_of, new_command, numbers, positive, write_json
+from .common import (
+    add_common,
+    add_device,
+    add_keys,
+    claim,
+    given,
+    keys_of,
+    new_command,
+    numbers,
+    positive,
+    write_json,
+)
 
 LEARN_EXAMPLES = """examples:
   ase-scatter learn train.extxyz --test test.extxyz -o curve.json
@@ -50,6 +61,7 @@ def run_learn(options: argparse.Namespace) -> None:
         peers=peers,
         seed=options.seed,
         workers=options.workers,
+        device=options.device,
         progress=not options.quiet,
         seen=seen,
     )
@@ -87,5 +99,6 @@ def add_learn(commands: Any) -> None:
     command.add_argument("--transform", choices=TRANSFORMS, help="(default: sites)")
     command.add_argument("--columns", type=positive, help="largest number of columns")
     command.add_argument("--seed", type=int, default=0, help="of the subsets (default: %(default)s)")
+    add_device(command, dtype=False)
     add_keys(command)
     add_common(command, workers="threads", default=None)

@@ -3,11 +3,13 @@
 from .base import require_format
 from .crystals import barrier_plot, elastic_plot, eos_plot, tensor_plot, tour_figures
 from .errors import calibration_plot, columns_plot, parity_plot
+from .speed import benchmark_plot, timing_plot
 from .training import choice_plot, learning_plot, tuning_plot
 from .vibrations import expansion_plot, phonon_plot, thermal_plot
 
 __all__ = [
     "barrier_plot",
+    "benchmark_plot",
     "calibration_plot",
     "choice_plot",
     "columns_plot",
@@ -20,6 +22,7 @@ __all__ = [
     "require_format",
     "tensor_plot",
     "thermal_plot",
+    "timing_plot",
     "tour_figures",
     "tuning_plot",
 ]

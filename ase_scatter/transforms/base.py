@@ -54,6 +54,11 @@ class Transform(ABC):
     invariant: bool = True
 
     @property
+    def cutoff(self) -> float:
+        """How far (Å) an atom sees its neighbours; 0 where nothing is summed over neighbours."""
+        return 0.0
+
+    @property
     @abstractmethod
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols of the elements that it can transform."""
@@ -125,9 +130,9 @@ class Transform(ABC):
         """Bytes that `evaluate_batch` needs for this structure on a device, about."""
         return 0.0
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """Values of all columns at each atom (N, n_columns), or (1, n_columns) their mean per atom."""
-        return self.features(system)[None] / len(system)
+        return self.features(system, device=device)[None] / len(system)
 
     @abstractmethod
     def jacobian(
@@ -157,7 +162,7 @@ class Transform(ABC):
     def subset(self, indices: Iterable[int]) -> Self:
         """The transform with these columns only; whatever they do not need is never computed."""
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> Self:
+    def calibrated(self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64") -> Self:
         """The transform with its normalisation set from these structures, where it has any."""
         return self
 

@@ -316,7 +316,9 @@ class GridTransform(Transform):
 
     # ---- calibration ----------------------------------------------------------------------------
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> GridTransform:
+    def calibrated(
+        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
+    ) -> GridTransform:
         """The transform with every c set to the mean of U² over these structures.
 
         The mean is over the volume that atoms fill (atoms times the median volume per atom), so that
@@ -328,7 +330,7 @@ class GridTransform(Transform):
         for order in (1, 2):
             sums: dict[Path, float] = {}
             for system in systems:
-                sampled = _Sampled(calibrated, system, None, require_device("cpu"), dtype)
+                sampled = _Sampled(calibrated, system, None, require_device(device), dtype)
                 for path, total in sampled.mean_squares(order):
                     sums[path] = sums.get(path, 0.0) + total / (len(system) * per_atom)
             # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
@@ -417,11 +419,9 @@ class GridTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        if device != "cpu":
-            there = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
-            to_host = require_device(device).to_host
-            return Jacobian(*(to_host(array) for array in there))
-        return self._sample(system, shapes, device, dtype).jacobian()
+        there = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
+        to_host = require_device(device).to_host
+        return Jacobian(*(to_host(array) for array in there))
 
     def device_jacobian(
         self,
@@ -431,6 +431,8 @@ class GridTransform(Transform):
         device: str,
         dtype: str = "float64",
     ) -> Jacobian:
+        if device == "cpu":
+            return self._sample(system, shapes, device, dtype).jacobian()
         return self._on(device, system, shapes, dtype).jacobian(system)
 
     # ---- files ----------------------------------------------------------------------------------

@@ -26,11 +26,11 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from .. import threads
 from ..backend import require_device, require_dtype
+from ..batch import Batch
 from ..channels import Channels
 from ..errors import InputError
 from ..harmonics import prefactors
@@ -40,6 +40,8 @@ from ..wavelets import Wavelet
 from . import sites_kernels as kernels
 from .base import Jacobian, LabelledColumn, Shapes, Transform
 from .sites_arrays import Surroundings
+from .sites_device import Tables, on_device
+from .sites_jacobian import Table, at_atoms, differentiate, make_tables
 from .sites_plan import Layout, make_layout
 from .terms import KINDS, Field, SitesSettings, Term, candidate_terms
 
@@ -159,12 +161,15 @@ class SitesTransform(Transform):
             index[term][element] = k
         return index
 
-    def _kinds(self, system: System) -> NDArray[np.int64]:
-        """Which of the elements each atom is."""
-        self.channels.charges(system.numbers)  # refuses unknown elements
-        place = np.zeros(1 + max(atomic_numbers.values()), dtype=np.int64)
-        place[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        return place[system.numbers]
+    @cached_property
+    def _kernel_tables(self) -> Tables:
+        """What kernels on a device go by."""
+        return Tables.of(self._layout)
+
+    @cached_property
+    def _tables(self) -> list[Table]:
+        """What the columns of each element are made of."""
+        return make_tables(self._layout, self._index)
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], ...]:
@@ -189,7 +194,9 @@ class SitesTransform(Transform):
 
     # ---- calibration ----------------------------------------------------------------------------
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> SitesTransform:
+    def calibrated(
+        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
+    ) -> SitesTransform:
         """The transform with every c set to the mean of U² over the atoms of these structures."""
         calibrated = replace(self, norms={})
         n_atoms = sum(len(system) for system in systems)
@@ -198,10 +205,10 @@ class SitesTransform(Transform):
             tables = layout.fields if order == 1 else layout.pairs
             sums = dict.fromkeys(tables, 0.0)
             for system in systems:
-                around = calibrated._around(system, "cpu", dtype)
+                around = calibrated._around(system, device, dtype)
                 phi, a, g = around.fields()
                 values = a if order == 1 else around.second(phi, g)
-                squares = (values.astype(np.float64) ** 2).sum(axis=0)
+                squares = require_device(device).to_host((values.astype("float64") ** 2).sum(axis=0))
                 for key, (at, size) in tables.items():
                     sums[key] += float(squares[at : at + size].sum())
             # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
@@ -216,7 +223,12 @@ class SitesTransform(Transform):
         neighbors = CACHE.neighbors(system, self.cutoff)
         backend = require_device(device)
         return Surroundings(
-            self._layout, system, neighbors, self._kinds(system), backend, require_dtype(dtype)
+            self._layout,
+            system,
+            neighbors,
+            self.channels.kinds(system.numbers),
+            backend,
+            require_dtype(dtype),
         )
 
     def features(
@@ -228,20 +240,17 @@ class SitesTransform(Transform):
         dtype: str = "float64",
     ) -> NDArray[np.float64]:
         values = np.zeros(self.n_columns)
-        kind = self._kinds(system)
-        for term, at_atoms in self._around(system, device, dtype).features():
+        kind = self.channels.kinds(system.numbers)
+        for term, local in self._around(system, device, dtype).features():
             for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
-                    values[column] = at_atoms[kind == element].sum(dtype=np.float64)
+                    values[column] = local[kind == element].sum(dtype=np.float64)
         return values
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         values = np.zeros((len(system), self.n_columns))
-        kind = self._kinds(system)
-        for term, at_atoms in self._around(system, "cpu", "float64").features():
-            for element, column in enumerate(self._index[term].tolist()):
-                if column >= 0:
-                    values[kind == element, column] = at_atoms[kind == element]
+        for atoms, columns, found in at_atoms(self._around(system, device, "float64"), self._tables):
+            values[atoms[:, None], columns] = found
         return values
 
     def evaluate(
@@ -266,16 +275,32 @@ class SitesTransform(Transform):
         dtype: str = "float64",
     ) -> list[Evaluation]:
         require_dtype(dtype)
-        if device == "cpu":
-            # Compiled code computes in float64, faster than array code would in float32.
-            several = self._compiled(system, [self._padded(row) for row in weights])
-        else:
-            around = self._around(system, device, dtype)
-            several = [around.evaluate(self._weights(row)) for row in weights]
+        if device != "cpu":
+            batch = Batch([system], require_device(device), self.cutoff)
+            return self.evaluate_batch(batch, weights, dtype=dtype)[0]
+        # Compiled code computes in float64, faster than array code would in float32.
         return [
-            Evaluation(float(energies.sum()), forces, 0.5 * (strain + strain.T), energies)
-            for energies, forces, strain in several
+            Evaluation(float(energies.sum()), forces, strain, energies)
+            for energies, forces, strain in self._compiled(system, [self._padded(row) for row in weights])
         ]
+
+    def evaluate_batch(
+        self,
+        batch: Batch,
+        weights: NDArray[np.float64],
+        *,
+        shapes: Shapes | None = None,
+        dtype: str = "float64",
+    ) -> list[list[Evaluation]]:
+        kinds = self.channels.kinds(batch.numbers)
+        rows = [self._padded(row) for row in weights]
+        places = dict(zip(KINDS, self._places, strict=True))
+        return on_device(self._layout, self._kernel_tables, batch.backend, dtype).evaluate(
+            batch, kinds, rows, places
+        )
+
+    def device_memory(self, system: System, dtype: str = "float64") -> float:
+        return self._kernel_tables.bytes_needed(system, dtype)
 
     def _compiled(
         self, system: System, rows: Sequence[NDArray[np.float64]]
@@ -285,7 +310,7 @@ class SitesTransform(Transform):
         layout = self._layout
         plan = layout.plan
         near = CACHE.neighbors(system, self.cutoff)
-        kind = self._kinds(system)
+        kind = self.channels.kinds(system.numbers)
         n, n_sources = len(system), len(plan.source)
         where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
         # All that each atom or pair keeps between the passes.
@@ -340,7 +365,18 @@ class SitesTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        return self._around(system, device, dtype).jacobian(self._index, self.n_columns)
+        arrays = self.device_jacobian(system, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_host, arrays))
+
+    def device_jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
+    ) -> Jacobian:
+        return differentiate(self._around(system, device, dtype), self._tables, self.n_columns)
 
     # ---- files ----------------------------------------------------------------------------------
 

@@ -17,12 +17,8 @@ from ..backend import Array, Backend
 from ..harmonics import solid_harmonics_of
 from ..neighbors import Neighbors
 from ..system import System
-from .base import Jacobian
 from .sites_plan import Layout
 from .terms import Field, Term
-
-BLOCK = 64
-"""Atoms whose surroundings are differentiated at once: bounds the memory that a Jacobian takes."""
 
 
 class _Pairs(NamedTuple):
@@ -85,6 +81,7 @@ class Surroundings:
         self.n = len(system)
         self.kind = kind
         vectors, second, reverse, real = _padded(system, neighbors, plan.cutoff)
+        self.neighbor = second
         self.pairs = _Pairs(
             backend.to_device(vectors, dtype),
             backend.to_device(second),
@@ -269,157 +266,3 @@ class Surroundings:
             backend.to_host(forces).astype(np.float64),
             backend.to_host(strain).astype(np.float64),
         )
-
-    # ---- training -------------------------------------------------------------------------------
-
-    def jacobian(self, columns: dict[Term, NDArray[np.int64]], n_columns: int) -> Jacobian:
-        """Every column with its derivatives; columns: per term the column of each element, or −1."""
-        phi, a, g = self.fields()
-        b = self.second(phi, g)
-        values = np.zeros(n_columns)
-        slopes: dict[Any, dict[Term, Array]] = {}
-        for term, value, parts in self.invariants(a, b):
-            host = self.backend.to_host(value).astype(np.float64)
-            for element, column in enumerate(columns[term].tolist()):
-                if column >= 0:
-                    values[column] = host[self.kind == element].sum()
-            for key, slope in parts:
-                of_key = slopes.setdefault(key, {})
-                of_key[term] = of_key[term] + slope if term in of_key else slope
-        table = _Table(self, n_columns)
-        received = self._received(g)
-        # Atom by atom what a column gains from g there: its row of a (columns, N) table.
-        d_g = self.xp.zeros((n_columns, self.n), dtype=self.dtype)
-        blocks = [slice(k, min(k + BLOCK, self.n)) for k in range(0, self.n, BLOCK)]
-        for which in blocks:
-            selector = _Selector(self, which)
-            _, gradient = self._gradient_of_phi(which)
-            for key, by_term in slopes.items():
-                index = np.array([columns[term] for term in by_term])
-                slope = self.xp.stack([part[which] for part in by_term.values()], axis=1)
-                functions, moved = self._moved(key, which, phi, gradient, received)
-                n, n_terms, size = slope.shape
-                moved = self.xp.matmul(slope, moved.reshape(n, size, -1)).reshape(n, n_terms, 3, -1)
-                for element, centres in self._by_element(which):
-                    kept = np.flatnonzero(index[:, element] >= 0)
-                    table.add(selector, centres, index[kept, element], moved[:, self._index(kept)])
-                    if functions is not None and len(kept):
-                        part = self.xp.matmul(slope[:, self._index(kept)], functions)
-                        selector.to_neighbors(d_g, centres, index[kept, element], part)
-        if self.layout.sources:
-            self._add_messages(slopes, columns, d_g, a, g, blocks, table)
-        return table.result(values)
-
-    def _moved(
-        self, key: Any, which: slice, phi: Array, gradient: Array, received: Array
-    ) -> tuple[Array | None, Array]:
-        """How a field depends on g of the neighbours (n, 2l+1, n_most), if it does, and on where they
-        are (n, 2l+1, 3, n_most)."""
-        plan, layout = self.plan, self.layout
-        if isinstance(key, Field):
-            at, size = layout.fields[key]
-            scale = float(plan.scale_a.reshape(-1)[at])
-            inside = at - key.channel * plan.n_phi
-            coupling = self.charges[which, key.channel] * scale
-            return None, gradient[:, inside : inside + size] * coupling[:, None, None]
-        at, size = layout.pairs[key]
-        source = layout.sources.index(key[0])
-        inside = at - source * plan.n_outer
-        scale = float(plan.scale_b.reshape(-1)[at])
-        coupling = received[which, source] * scale
-        functions = phi[which, inside : inside + size] * scale
-        return functions, gradient[:, inside : inside + size] * coupling[:, None, None]
-
-    def _by_element(self, which: slice) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Elements, each with its atoms among these, counted from the first of these."""
-        kind = self.kind[which]
-        for element in np.unique(kind).tolist():
-            yield element, np.flatnonzero(kind == element)
-
-    def _add_messages(
-        self, slopes: Any, columns: Any, d_g: Array, a: Array, g: Array, blocks: list[slice], table: _Table
-    ) -> None:
-        """What columns of order 2 gain from g of the neighbours moving with their own neighbours."""
-        plan, layout = self.plan, self.layout
-        of_source: dict[Field, set[int]] = {f: set() for f in layout.sources}
-        for key, by_term in slopes.items():
-            if not isinstance(key, Field):
-                for term in by_term:
-                    of_source[key[0]] |= {c for c in columns[term].tolist() if c >= 0}
-        for which in blocks:
-            selector = _Selector(self, which)
-            _, gradient = self._gradient_of_phi(which)
-            everyone = np.arange(gradient.shape[0])
-            for s, source in enumerate(layout.sources):
-                at, size = layout.fields[source]
-                _, moved = self._moved(source, which, a, gradient, a)
-                slope = a[which, at : at + size] / (g[which, s] + plan.epsilon2**0.5)[:, None]
-                moved = (moved * slope[:, :, None, None]).sum(axis=1)  # ∂g/∂r (n, 3, n_most)
-                index = np.array(sorted(of_source[source]), dtype=np.int64)
-                weight = d_g[self._index(index)][:, which].T
-                table.add(selector, everyone, index, weight[:, :, None, None] * moved[:, None])
-
-
-class _Selector:
-    """Sums over the pairs of some centres, into the atoms at their ends, as matrix products."""
-
-    def __init__(self, around: Surroundings, which: slice) -> None:
-        self.around = around
-        self.which = which
-        neighbor = around.backend.to_host(around.pairs.neighbor[which])
-        self.atoms, place = np.unique(neighbor, return_inverse=True)
-        self.place = place.reshape(neighbor.shape)
-        self.real = around.backend.to_host(around.pairs.real[which])
-
-    def one_hot(self, centres: NDArray[np.int64]) -> Array:
-        """(pairs of these centres, atoms): 1 where the atom is the pair's neighbour."""
-        place, real = self.place[centres].ravel(), self.real[centres].ravel()
-        table = np.zeros((len(place), len(self.atoms)))
-        table[np.arange(len(place)), place] = real
-        return self.around.backend.to_device(table, self.around.dtype)
-
-    def to_neighbors(
-        self, target: Array, centres: NDArray[np.int64], rows: NDArray[Any], part: Array
-    ) -> None:
-        """target[rows, neighbour] += part (n, rows, n_most)."""
-        around = self.around
-        flat = part[around._index(centres)].transpose(1, 0, 2).reshape(len(rows), -1)
-        summed = around.xp.matmul(flat, self.one_hot(centres))
-        wide = around.xp.zeros((len(rows), around.n), dtype=around.dtype)
-        wide[:, around._index(self.atoms)] = summed
-        index = around._index(rows)
-        target[index] = target[index] + wide
-
-
-class _Table:
-    """Derivatives of all columns as they add up."""
-
-    def __init__(self, around: Surroundings, n_columns: int) -> None:
-        self.around = around
-        self.d_positions = np.zeros((n_columns, 3, around.n), dtype=around.dtype)
-        self.d_strain = np.zeros((n_columns, 3, 3), dtype=around.dtype)
-
-    def add(
-        self, selector: _Selector, centres: NDArray[np.int64], columns: NDArray[Any], moved: Array
-    ) -> None:
-        """moved: (n, columns, 3, n_most), ∂/∂r_ij of the pairs of the block; of these centres only."""
-        if not len(columns) or not len(centres):
-            return
-        around = self.around
-        index = around._index(centres)
-        moved = moved[index]
-        n = len(centres)
-        flat = moved.transpose(1, 2, 0, 3).reshape(3 * len(columns), -1)
-        vectors = around.pairs.vectors[selector.which][index].reshape(-1, 3)
-        to_host = around.backend.to_host
-        ends = to_host(around.xp.matmul(flat, selector.one_hot(centres))).reshape(len(columns), 3, -1)
-        starts = to_host(flat.reshape(3 * len(columns), n, -1).sum(axis=2)).reshape(len(columns), 3, n)
-        strain = to_host(around.xp.matmul(flat, vectors)).reshape(len(columns), 3, 3)
-        rows, axes = columns[:, None, None], np.arange(3)[:, None]
-        self.d_positions[rows, axes, selector.atoms] += ends
-        self.d_positions[rows, axes, centres + selector.which.start] -= starts
-        self.d_strain[columns] += strain
-
-    def result(self, values: NDArray[np.float64]) -> Jacobian:
-        strain = 0.5 * (self.d_strain + self.d_strain.transpose(0, 2, 1))
-        return Jacobian(values, np.ascontiguousarray(self.d_positions.transpose(0, 2, 1)), strain)

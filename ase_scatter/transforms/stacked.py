@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend import require_device
 from ..batch import Batch
 from ..errors import InputError
 from ..system import Evaluation, System
@@ -38,6 +39,10 @@ class StackedTransform(Transform):
     @property
     def elements(self) -> tuple[str, ...]:
         return self.parts[0].elements
+
+    @property
+    def cutoff(self) -> float:
+        return max(part.cutoff for part in self.parts)
 
     @cached_property
     def columns(self) -> Sequence[Any]:
@@ -105,26 +110,26 @@ class StackedTransform(Transform):
         shapes: Shapes | None = None,
         dtype: str = "float64",
     ) -> list[list[Evaluation]]:
-        several = [
+        parts = [
             part.evaluate_batch(batch, weights[:, which], shapes=shapes, dtype=dtype)
             for part, which in zip(self.parts, self._bounds, strict=True)
         ]
         return [
-            [sum(values[1:], start=values[0]) for values in zip(*of_each, strict=True)]
-            for of_each in zip(*several, strict=True)
+            [sum(values[1:], start=values[0]) for values in zip(*of_parts, strict=True)]
+            for of_parts in zip(*parts, strict=True)
         ]
 
     def device_memory(self, system: System, dtype: str = "float64") -> float:
         return sum(part.device_memory(system, dtype) for part in self.parts)
 
-    def local_features(self, system: System) -> NDArray[np.float64]:
+    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """Of the parts that are sums over atoms, zero for the others; of all, where no part is."""
         if not any(part.per_atom for part in self.parts):
-            return super().local_features(system)
+            return super().local_features(system, device=device)
         values = np.zeros((len(system), self.n_columns))
         for part, which in zip(self.parts, self._bounds, strict=True):
             if part.per_atom:
-                values[:, which] = part.local_features(system)
+                values[:, which] = part.local_features(system, device=device)
         return values
 
     def jacobian(
@@ -135,8 +140,22 @@ class StackedTransform(Transform):
         device: str = "cpu",
         dtype: str = "float64",
     ) -> Jacobian:
-        parts = [part.jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts]
-        return Jacobian(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        arrays = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
+        return Jacobian(*map(require_device(device).to_host, arrays))
+
+    def device_jacobian(
+        self,
+        system: System,
+        *,
+        shapes: Shapes | None = None,
+        device: str,
+        dtype: str = "float64",
+    ) -> Jacobian:
+        xp = require_device(device).xp
+        parts = [
+            part.device_jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts
+        ]
+        return Jacobian(*(xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def subset(self, indices: Iterable[int]) -> Transform:  # type: ignore[override]
         """In the order of the parts; a part that is left alone stands for itself."""
@@ -150,8 +169,11 @@ class StackedTransform(Transform):
         kept = [part for part in kept if part.n_columns]
         return kept[0] if len(kept) == 1 else StackedTransform(tuple(kept))
 
-    def calibrated(self, systems: Sequence[System], *, dtype: str = "float64") -> StackedTransform:
-        return StackedTransform(tuple(part.calibrated(systems, dtype=dtype) for part in self.parts))
+    def calibrated(
+        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
+    ) -> StackedTransform:
+        parts = (part.calibrated(systems, device=device, dtype=dtype) for part in self.parts)
+        return StackedTransform(tuple(parts))
 
     def for_training(self) -> StackedTransform:
         return StackedTransform(tuple(part.for_training() for part in self.parts))

