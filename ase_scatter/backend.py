@@ -38,6 +38,10 @@ FFT_PLANS = 64
 """CuPy keeps so many plans of FFTs; an evaluation on grids of four scales uses 24, its default is 16."""
 
 
+USUAL_SHARED = 48 * 1024
+"""A kernel that takes more shared memory (bytes) has to ask for it."""
+
+
 class Kernels(Protocol):
     """Compiled kernels of one source."""
 
@@ -116,13 +120,14 @@ class _CudaKernels:
 
         self._module = cupy.RawModule(code=source, options=("-std=c++17",))
         self._functions: dict[str, Any] = {}
+        self._shared: dict[str, int] = {}
 
     def __call__(self, name: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
         function = self._functions.get(name)
         if function is None:
             function = self._functions[name] = self._module.get_function(name)
-        if shared > function.max_dynamic_shared_size_bytes:
-            function.max_dynamic_shared_size_bytes = shared
+        if shared > self._shared.get(name, USUAL_SHARED):
+            function.max_dynamic_shared_size_bytes = self._shared[name] = shared
         if blocks:
             function((blocks,), (THREADS,), arguments, shared_mem=shared)
 

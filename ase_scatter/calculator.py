@@ -118,8 +118,8 @@ class ScatteringCalculator(Calculator):
     def evaluate_many(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
         """Results of many structures of any sizes, together: as ASE names them, in ASE's units.
 
-        On a CPU the structures are dealt out to the cores. The calculator's own atoms and results stay
-        as they are.
+        On a CPU the structures are dealt out to the cores; a GPU takes as many at once as fit into its
+        memory. The calculator's own atoms and results stay as they are.
         """
         systems = [System.from_atoms(atoms, apart=self.model.core is None) for atoms in structures]
         found = self.model.evaluate_many(systems, **self._how())

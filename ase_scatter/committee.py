@@ -192,7 +192,8 @@ def members(
 
     def member(bag: tuple[Indices, Indices]) -> Vector:
         left_out, among = bag
-        rest = total - Moments.summed([parts[k] for k in left_out.tolist()])
+        # Of one part there is nothing to leave out.
+        rest = total - Moments.summed([parts[k] for k in left_out.tolist()]) if len(left_out) else total
         columns = regression.choose(rest, ridge, size, among)
         return regression.weights(total, ridge, columns)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ class ZBLCore:
         )
         kernels(
             "repel", blocks(n), np.int32(n), np.int32(len(self.elements)), kinds,
-            backend.to_device(self._pair_constants()), near.first, near.counts, near.vectors, near.second,
+            backend.to_device(self._pair_constants), near.first, near.counts, near.vectors, near.second,
             sums.energies, sums.forces, sums.virials, closest,
         )  # fmt: skip
         nearest = float(closest.min())
@@ -149,6 +150,7 @@ class ZBLCore:
             raise InputError(f"the core is set up for {', '.join(self.elements)} only")
         return found
 
+    @cached_property
     def _pair_constants(self) -> NDArray[np.float64]:
         """r_inner, r_outer, e²/4πε₀ Z Z' and 1/a of each pair of elements, (n, n, 4)."""
         z = np.array([atomic_numbers[symbol] for symbol in self.elements], dtype=np.float64)

@@ -86,6 +86,15 @@ def test_members_choose_their_own_columns_and_know_all_the_data():
     np.testing.assert_allclose(weights.mean(axis=0), true, atol=0.8)
 
 
+def test_of_one_part_nothing_is_left_out():
+    parts, _, _ = parts_of_data(noise=1.0)
+    whole = [Moments.summed(parts)]
+    pool = FREE.choose(whole[0], 1e-6, 20)
+    weights = members(FREE, whole, 1e-6, pool, 3)
+    assert np.isfinite(weights).all()
+    assert (weights[:, :N] != 0).any(axis=1).all()
+
+
 def test_forced_columns_are_never_penalised_nor_priced_out():
     parts, _, _ = parts_of_data(noise=0.1)
     dear = Regression(np.where(np.arange(N + 1) < 20, np.inf, 1.0), np.array([N]))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import strict  # noqa: F401
 from ase import Atoms
 
-from ase_scatter import Model, read_frames, shipped_models
+from ase_scatter import Model, ScatteringCalculator, read_frames, shipped_models
+from ase_scatter.benchmark import difference, disturbed
 from ase_scatter.calibration import bands_and_errors
 from ase_scatter.fit import predict
 from ase_scatter.metrics import errors
@@ -75,6 +77,24 @@ def derivative(function, step: float = 2e-3) -> float:
     """Slope at 0, with an error of fourth order in the step."""
     near, far = (function(h) - function(-h) for h in (step, 2 * step))
     return (8 * near - far) / (12 * step)
+
+
+# ---- on a device ---------------------------------------------------------------------------------
+
+
+def test_kernels_give_what_the_cpu_gives(model):
+    """Run on the CPU; in single precision forces are off by 1e-4 eV/Å at most, as the README says."""
+    atoms = disturbed(model, 8)
+    host = ScatteringCalculator(model)
+    exact, rough = (
+        difference(atoms, host, ScatteringCalculator(model, device="strict", dtype=dtype))
+        for dtype in ("float64", "float32")
+    )
+    assert exact.force < 1e-10 * exact.force_scale
+    assert exact.energy * len(atoms) < 1e-10 * abs(host.results["energy"])
+    assert exact.stress < 1e-10 * np.abs(host.results["stress"]).max()
+    assert rough.force < 1e-4
+    assert rough.energy < 1e-4
 
 
 # ---- what the files say --------------------------------------------------------------------------
