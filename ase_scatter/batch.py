@@ -45,12 +45,12 @@ class Batch:
     @property
     def numbers(self) -> NDArray[np.int64]:
         """Atomic numbers of all atoms, on the host."""
-        return np.concatenate([system.numbers for system in self.systems])
+        return _joined([system.numbers for system in self.systems])
 
     @cached_property
     def positions(self) -> Array:
         """Of all atoms, (N, 3) in Å, float64."""
-        return self.backend.to_device(np.concatenate([system.positions for system in self.systems]))
+        return self.backend.to_device(_joined([system.positions for system in self.systems]))
 
     @cached_property
     def first(self) -> Array:
@@ -70,6 +70,11 @@ class Batch:
         """The part of each structure of an array whose rows are atoms."""
         for start, stop in zip(self.ends[:-1], self.ends[1:], strict=True):
             yield values[start:stop]
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """One after the other; a single one is not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def batches(

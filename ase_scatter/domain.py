@@ -106,9 +106,9 @@ class Domain:
                 found.setdefault(symbol, []).append(rows[kept])
         return cls({symbol: Region.of(np.concatenate(rows)) for symbol, rows in found.items()})
 
-    def grade(self, transform: Transform, system: System) -> NDArray[np.float64]:
+    def grade(self, transform: Transform, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """(N,) how far the atoms are from the training data, 1 at their edge."""
-        x = transform.local_features(system)
+        x = transform.local_features(system, device=device)
         grades = np.zeros(len(system))
         for symbol, rows in _by_element(system, x).items():
             mine = system.numbers == atomic_numbers[symbol]

@@ -201,7 +201,9 @@ class Model:
         """
         members = self.members(system, shapes, device=device, dtype=dtype)
         domain = self._require_committee().domain
-        grade = np.full(len(system), np.nan) if domain is None else domain.grade(self.transform, system)
+        grade = np.full(len(system), np.nan)
+        if domain is not None:
+            grade = domain.grade(self.transform, system, device=device)
         return members.uncertainty(grade)
 
     def member(self, k: int) -> Model:

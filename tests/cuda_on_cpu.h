@@ -59,7 +59,7 @@ static void resume(int k) {
 static int launch(void (*kernel)(void**), void** arguments, int blocks, int threads, size_t shared, int backward) {
     body = kernel;
     body_arguments = arguments;
-    pool = (char*)malloc(shared + 64);
+    pool = (char*)malloc(shared + 1);
     fibers.resize(threads);
     for (auto& f : fibers) f.stack = (char*)malloc(STACK);
     gridDim = {(unsigned)blocks, 1, 1};
