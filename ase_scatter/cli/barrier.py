@@ -10,6 +10,7 @@ from ..errors import InputError
 from .common import (
     add_common,
     add_device,
+    at_rest,
     claim,
     given,
     new_command,
@@ -110,7 +111,8 @@ def _ends(options: argparse.Namespace, structure: Any, calculator: Any) -> tuple
 
     if options.final:
         return f"{options.structure} to {options.final}", structure, structure_of(options.final)
-    crystal = _relaxed(structure, calculator, options)
+    other = "Give a structure nearer to rest, or both ends of the path (--final)"
+    crystal = at_rest(structure, calculator, quiet=options.quiet, otherwise=other).atoms
     supercell = crystal.repeat(options.repeat or _repeats(crystal))
     if options.interstitial:
         places = (crystal.cell.cartesian_positions(place) for place in (options.start, options.end))
@@ -119,19 +121,6 @@ def _ends(options: argparse.Namespace, structure: Any, calculator: Any) -> tuple
     index, *neighbour = options.hop or (0,)
     ends = hop_end_points(supercell, index=index, neighbour=neighbour[0] if neighbour else None)
     return f"Vacancy in {crystal.get_chemical_formula(empirical=True)}", *ends
-
-
-def _relaxed(structure: Any, calculator: Any, options: argparse.Namespace) -> Any:
-    """The crystal with its cell relaxed, of the symmetry that it had."""
-    from ..properties import relax_cell
-
-    found = relax_cell(structure, calculator, fmax=0.002, progress=not options.quiet)
-    if not found.converged:
-        raise InputError(
-            f"the crystal's cell is not relaxed after {found.steps} steps; give a structure nearer to rest, "
-            "or both ends of the path (--final)"
-        )
-    return found.atoms
 
 
 def _repeats(crystal: Any) -> tuple[int, ...]:

@@ -14,6 +14,11 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ..properties import Relaxation
+
+RELAXATION_STEPS = 500
+"""A crystal that is not at rest after so many steps is given up."""
+
 
 def claim(paths: Iterable[Path], force: bool) -> None:
     """Refuse, before any work is done, what could not be written after it."""
@@ -102,6 +107,22 @@ def positive(text: str) -> int:
     if value < 1:
         raise ValueError
     return value
+
+
+def at_rest(atoms: Atoms, calculator: Any, *, quiet: bool, otherwise: str) -> Relaxation:
+    """The crystal with its cell and positions relaxed, of the symmetry that it had.
+
+    otherwise: what else the user may do; part of the InputError for a crystal that does not come to rest.
+    """
+    from ..properties import relax_cell
+
+    found = relax_cell(atoms, calculator, fmax=1e-4, steps=RELAXATION_STEPS, progress=not quiet)
+    if not found.converged:
+        raise InputError(
+            f"the crystal does not come to rest in {RELAXATION_STEPS} steps; is it one that the model was "
+            f"trained for? {otherwise}"
+        )
+    return found
 
 
 def new_command(commands: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:

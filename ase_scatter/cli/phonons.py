@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_device, claim, new_command, numbers, structure_of, write_json
+from .common import add_device, at_rest, claim, new_command, numbers, structure_of, write_json
 
 if TYPE_CHECKING:
-    from ..properties import Phonons, QuasiHarmonic, Relaxation
+    from ..properties import Phonons, QuasiHarmonic
 
 SHOWN = 300.0
 """K: the temperature of the table."""
@@ -45,7 +45,8 @@ def run_phonons(options: argparse.Namespace) -> None:
     }
     atoms, relaxed = structure_of(options.structure), None
     if options.relax:
-        relaxed = _relaxed(atoms, calculator, not options.quiet)
+        other = "Relax it by other means, and give --no-relax"
+        relaxed = at_rest(atoms, calculator, quiet=options.quiet, otherwise=other)
         atoms = relaxed.atoms
     found = phonons(atoms, calculator, **settings)
     expansion = quasi_harmonic(atoms, calculator, **settings) if options.qha and found.stable else None
@@ -92,20 +93,6 @@ def _draw(plots: Sequence[Path], found: Phonons, expansion: QuasiHarmonic | None
         thermal_plot(found.thermal, plots[1], title=title)
     if expansion is not None:
         expansion_plot(expansion, plots[2], title=title)
-
-
-def _relaxed(atoms: Any, calculator: Any, progress: bool) -> Relaxation:
-    from ..errors import InputError
-    from ..properties import relax_cell
-
-    # The strains that symmetry forbids have no slope: freed, they stay as they are.
-    relaxed = relax_cell(atoms, calculator, fmax=5e-4, progress=progress)
-    if not relaxed.converged:
-        raise InputError(
-            f"the crystal is not relaxed after {relaxed.steps} steps; relax it by other means, and give "
-            "--no-relax"
-        )
-    return relaxed
 
 
 def _table(found: Phonons, expansion: QuasiHarmonic | None) -> str:

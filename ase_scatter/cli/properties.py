@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import add_device, claim, new_command, numbers, positive, structure_of, write_json
+from .common import add_device, at_rest, claim, new_command, numbers, positive, structure_of, write_json
 
 if TYPE_CHECKING:
     from ..calculator import ScatteringCalculator
@@ -174,7 +174,6 @@ def _start(options: argparse.Namespace) -> tuple[ScatteringCalculator, Relaxatio
     """The calculator, and the crystal at rest; refuses first what could not be written afterwards."""
     from ..calculator import ScatteringCalculator
     from ..plotting import require_format
-    from ..properties import relax_cell
 
     plot = getattr(options, "plot", None)
     claim([Path(path) for path in (options.json, plot) if path], options.force)
@@ -182,12 +181,8 @@ def _start(options: argparse.Namespace) -> tuple[ScatteringCalculator, Relaxatio
         require_format(plot)
     atoms = structure_of(options.structure)
     calculator = ScatteringCalculator(options.model, device=options.device, dtype=options.dtype)
-    relaxed = relax_cell(atoms, calculator, fmax=1e-4, steps=500, progress=not options.quiet)
-    if not relaxed.converged:
-        raise InputError(
-            f"the crystal of {options.structure} does not come to rest in 500 steps; is it one that the "
-            "model was trained for?"
-        )
+    other = "Give a structure nearer to rest"
+    relaxed = at_rest(atoms, calculator, quiet=options.quiet, otherwise=other)
     lengths = ", ".join(f"{length:.4f}" for length in relaxed.lengths)
     print(f"{options.structure} with model {calculator.model.name}: cell edges {lengths} Å")
     return calculator, relaxed
