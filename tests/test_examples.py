@@ -241,7 +241,7 @@ def test_gpu_figures(folder, capsys):
     assert {key: len(figures) for key, figures in found["parts"].items()} == {
         "ceilings": 5,
         "agreement": 8,
-        "sites": 12,
+        "sites": 14,
         "grid": 12,
     }
     assert all(figure["met"] for figure in found["parts"]["agreement"])
