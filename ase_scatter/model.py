@@ -167,15 +167,16 @@ class Model:
         with clear_when_full(backend):
             return list(bar(each(), bool(progress), progress, len(systems)))
 
+    @cached_property
+    def _e0(self) -> NDArray[np.float64]:
+        return _by_number(self.e0)
+
     def free_atoms(self, system: System, e0: Mapping[str, float] | None = None) -> NDArray[np.float64]:
         """Free-atom energy of each atom, (N,) in eV; UnknownElementError for elements without one.
 
         e0: other energies than the model's own.
         """
-        e0 = self.e0 if e0 is None else e0
-        e0_k = np.full(len(chemical_symbols), np.nan)
-        e0_k[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
-        atomic = e0_k[system.numbers]
+        atomic: NDArray[np.float64] = (self._e0 if e0 is None else _by_number(e0))[system.numbers]
         if np.isnan(atomic).any():
             unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic)]})
             raise UnknownElementError(
@@ -407,6 +408,13 @@ class Model:
             raise ModelFileError(
                 f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
             ) from error
+
+
+def _by_number(e0: Mapping[str, float]) -> NDArray[np.float64]:
+    """By atomic number; nan for elements without."""
+    table = np.full(len(chemical_symbols), np.nan)
+    table[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
+    return table
 
 
 def _with_atoms(values: Evaluation, atomic: NDArray[np.float64]) -> Evaluation:

@@ -139,7 +139,14 @@ def near_pairs(batch: Batch, cutoff: float, dtype: str = "float64") -> Near:
 def _search(batch: Batch, reach: float) -> _Lists:
     backend, xp, n = batch.backend, batch.backend.xp, batch.n_atoms
     kernels = _kernels(backend)
-    bins = [_Bins.of(system, reach) for system in batch.systems]
+    # Structures that share a cell share their bins.
+    known: dict[tuple[bytes, bytes, int], _Bins] = {}
+    bins = []
+    for system in batch.systems:
+        key = system.cell.tobytes(), system.pbc.tobytes(), len(system)
+        if key not in known or not system.pbc.all():
+            known[key] = _Bins.of(system, reach)
+        bins.append(known[key])
     sizes = np.array([np.prod(b.number) for b in bins])
     first_bin = np.cumsum([0, *sizes])
     if first_bin[-1] * n >= 2**62 or first_bin[-1] >= 2**31:
@@ -155,7 +162,7 @@ def _search(batch: Batch, reach: float) -> _Lists:
     turns, keys = xp.empty((n, 3), dtype="int32"), xp.empty(n, dtype="int64")
     kernels(
         "wrap", blocks(n), np.int32(n), batch.positions, batch.owner, cells,
-        table([np.linalg.inv(b.cell) for b in bins], "float64"), periodic, number, start_of,
+        table([b.inverse for b in bins], "float64"), periodic, number, start_of,
         table([b.low for b in bins], "float64"), table([b.scale for b in bins], "float64"), turns, keys,
     )  # fmt: skip
     # By (bin, atom): the order is the same whatever the device does at once.
@@ -181,11 +188,12 @@ def _search(batch: Batch, reach: float) -> _Lists:
 class _Bins:
     """How a structure is divided into bins at least as wide as the reach, where it is wide enough.
 
-    cell: (3, 3), completed. number: (3,) bins per direction. low, scale: bin = (fraction − low)·scale.
-    range: (3,) so many bins to either side are searched.
+    cell: (3, 3), completed, and its inverse. number: (3,) bins per direction. low, scale:
+    bin = (fraction − low)·scale. range: (3,) so many bins to either side are searched.
     """
 
     cell: NDArray[np.float64]
+    inverse: NDArray[np.float64]
     number: NDArray[np.int64]
     low: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -194,7 +202,7 @@ class _Bins:
     @classmethod
     def of(cls, system: System, reach: float) -> _Bins:
         cell = completed_cell(system.cell, system.pbc)
-        inverse = np.linalg.inv(cell)
+        inverse: NDArray[np.float64] = np.linalg.inv(cell)
         low, width = np.zeros(3), np.ones(3)
         if not system.pbc.all():
             # Along open directions fractions are lengths in Å.
@@ -209,7 +217,7 @@ class _Bins:
         far[~system.pbc] = np.minimum(far, number)[~system.pbc]
         if (far > TURNS * number).any():
             raise InputError(f"the cell is too small for a cutoff of {reach:.3g} Å; repeat the structure")
-        return cls(cell, number, low, number / width, far)
+        return cls(cell, inverse, number, low, number / width, far)
 
 
 # ---- what comes back ----------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +52,12 @@ class System:
     @property
     def volume(self) -> float:
         """Volume of the cell in Å³ (0 where the three vectors do not span space)."""
-        return float(abs(np.linalg.det(self.cell)))
+        return _space(self.cell.tobytes(), self.pbc.tobytes()).volume
 
     @property
     def has_volume(self) -> bool:
         """Whether the cell spans space, so that a stress is defined."""
-        lengths = np.linalg.norm(self.cell, axis=1)
-        return bool(np.all(lengths > 0) and self.volume > 1e-9 * np.prod(lengths))
+        return _space(self.cell.tobytes(), self.pbc.tobytes()).has_volume
 
     def validate(self, *, apart: bool = True) -> None:
         """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
@@ -71,8 +71,7 @@ class System:
             )
         if not np.isfinite(self.cell).all():
             raise InputError("the cell holds values that are not finite")
-        periodic = self.cell[self.pbc]
-        if len(periodic) and np.linalg.matrix_rank(periodic, tol=1e-6) < len(periodic):
+        if not _space(self.cell.tobytes(), self.pbc.tobytes()).independent:
             raise InputError(
                 "the cell vectors of the periodic directions are zero or parallel; set a cell with "
                 "atoms.set_cell(...) or make these directions non-periodic with atoms.pbc"
@@ -115,6 +114,27 @@ class System:
         span = 10.0 + np.abs(cartesian).max()
         cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
         return np.asarray(cartesian)
+
+
+class _Space(NamedTuple):
+    """What a cell spans. independent: whether its periodic vectors are neither zero nor parallel."""
+
+    volume: float
+    has_volume: bool
+    independent: bool
+
+
+@lru_cache(maxsize=256)
+def _space(cell: bytes, pbc: bytes) -> _Space:
+    """Many structures share a cell, and this takes longer than all else that is checked."""
+    vectors = np.frombuffer(cell).reshape(3, 3)
+    periodic = vectors[np.frombuffer(pbc, dtype=bool)]
+    lengths, volume = np.linalg.norm(vectors, axis=1), float(abs(np.linalg.det(vectors)))
+    return _Space(
+        volume,
+        bool(np.all(lengths > 0) and volume > 1e-9 * np.prod(lengths)),
+        not len(periodic) or bool(np.linalg.matrix_rank(periodic, tol=1e-6) == len(periodic)),
+    )
 
 
 def coincidence(i: int, j: int) -> InputError:

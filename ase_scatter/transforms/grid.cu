@@ -3,8 +3,8 @@
 // Fields of many paths lie side by side, each path's 2l+1 together; a table with one row of integers per
 // path says where. Spectra are those of real n-D FFTs (half of the waves). A scale keeps only the waves
 // inside its band, in the order of their places in the spectrum; `which` finds them among all waves of
-// the box, which harmonics are tabulated at (those of a scaled vector differ by a factor). Every number is written by one thread, and sums are made in a fixed order, in double: the same
-// input gives the same bits.
+// the box, which harmonics are tabulated at (those of a scaled vector differ by a factor). Every number is
+// written by one thread, and sums are made in a fixed order, in double: the same input gives the same bits.
 
 // Columns of the table of paths.
 enum { SOURCE, RADIAL, DEGREE, TURNS, FIELD, SCALED, INNER, SLOT, SLOTS, WIDTH };

@@ -418,8 +418,8 @@ class Device:
                 if adjoint:
                     self._correlate(uses, scale, scaled, sources, back, flow)
 
-    def _factors(self, placed: Sequence[Floats]) -> tuple[Array, int]:
-        """One-dimensional phases (rows, N) of all atoms, and how many atoms there are."""
+    def _factors(self, placed: Sequence[Floats]) -> Array:
+        """One-dimensional phases (rows, N) of all atoms."""
         fractional = np.concatenate(placed) @ np.linalg.inv(self.box.vectors)
         n_rows, n_atoms = self.tables.factors.shape[0], len(fractional)
         factors = self._empty(n_rows, n_atoms, 2)
@@ -427,7 +427,7 @@ class Device:
             "phases", tiles_of(n_rows * n_atoms), self.backend.to_device(fractional), self.tables.factors,
             np.int32(n_rows), np.int32(n_atoms), factors,
         )  # fmt: skip
-        return factors, n_atoms
+        return factors
 
     def _densities(self, factors: Array, atoms: Atoms, n_structures: int) -> Array:
         """ρ̂(k)/V of each structure and channel, (structures · channels, K, 2)."""
@@ -462,14 +462,9 @@ class Device:
         ends = tuple(np.cumsum([0, *map(len, systems)]).tolist())
         numbers = np.concatenate([system.numbers for system in systems])
         atoms = _atoms(self.transform._identity, numbers.tobytes(), ends, self.backend, self.dtype)
-        factors, _ = self._factors([self.box.place(system.positions) for system in systems])
-        return (
-            ends,
-            self.occupied(systems[0]),
-            factors,
-            atoms,
-            self._densities(factors, atoms, len(systems)),
-        )
+        factors = self._factors([self.box.place(system.positions) for system in systems])
+        densities = self._densities(factors, atoms, len(systems))
+        return ends, self.occupied(systems[0]), factors, atoms, densities
 
     def evaluate(self, systems: Sequence[System], weights: Floats) -> Iterator[list[Evaluation]]:
         """Of each structure an evaluation with each row of weights."""
@@ -512,10 +507,9 @@ class Device:
             values, spread, strain = _read(plan.host, part, n * n_heads)
             spreads += spread
             strains += strain
+            mine = weights if columns is None else weights[:, list(columns)]
             # No matrix product: its rounding depends on how many structures there are.
-            energies += (values[:, None] * (weights if columns is None else weights[:, list(columns)])).sum(
-                -1
-            )
+            energies += (values[:, None] * mine).sum(axis=-1)
         strains += parts[-2].reshape(n * n_heads, n_channels, 9).sum(axis=1)
         d_placed = np.split(parts[-1].reshape(-1, 3), np.array(ends[1:-1]) * n_heads)
         for s, system in enumerate(systems):
@@ -550,12 +544,8 @@ class Device:
 
     def jacobian(self, system: System) -> Jacobian:
         """Every column with its derivatives, as arrays of the device."""
-        n, n_atoms, n_waves, transform = (
-            self.transform.n_columns,
-            len(system),
-            self.tables.n_waves,
-            self.transform,
-        )
+        transform = self.transform
+        n, n_atoms, n_waves = transform.n_columns, len(system), self.tables.n_waves
         ends, occupied, factors, atoms, sources = self._begin([system])
         values, with_box = np.zeros(n), np.zeros((n, 3, 3))
         d_positions = self.xp.zeros((n, n_atoms, 3), dtype="float64")
