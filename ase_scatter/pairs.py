@@ -202,7 +202,7 @@ class _Bins:
     @classmethod
     def of(cls, system: System, reach: float) -> _Bins:
         cell = completed_cell(system.cell, system.pbc)
-        inverse: NDArray[np.float64] = np.linalg.inv(cell)
+        inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
         low, width = np.zeros(3), np.ones(3)
         if not system.pbc.all():
             # Along open directions fractions are lengths in Å.
