@@ -8,8 +8,10 @@ pairs in between, which lie beyond the cutoff and add exact zeros.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
 import vesin
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .system import System, completed_cell
+
+T = TypeVar("T")
 
 SKIN = 0.6
 """Lists reach so much (Å) farther than the cutoff: they serve until an atom has moved half of it."""
@@ -113,42 +117,55 @@ class _Entry:
         return bool(np.einsum("ka,ka->k", moved, moved).max() < (0.5 * slack) ** 2)
 
 
-class NeighborCache:
-    """The latest lists, found again by structure; safe to use from several threads."""
+class Latest(Generic[T]):
+    """The latest of what is made, found again; safe to use from several threads. built: how many so far."""
 
-    def __init__(self) -> None:
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[int, T] = OrderedDict()
         self._lock = Lock()
-        self._count = 0
         self.built = 0
 
-    def neighbors(self, system: System, cutoff: float) -> Neighbors:
-        """A list that holds all pairs within the cutoff (Å), and some beyond it."""
+    def find(self, serves: Callable[[T], bool]) -> T | None:
+        """The latest that serves."""
         with self._lock:
             entries = list(self._entries.items())
         for key, entry in reversed(entries):
-            if entry.serves(system, cutoff):
+            if serves(entry):
                 with self._lock:
                     if key in self._entries:
                         self._entries.move_to_end(key)
-                return entry.neighbors
-        if len(system) > LARGEST_KEPT:
-            # The old one goes before the new one is made: memory holds one of them.
-            with self._lock:
-                self._entries.clear()
-            entries.clear()
-        found = find_neighbors(system, cutoff + SKIN)
+                return entry
+        return None
+
+    def keep(self, entry: T) -> T:
+        """Keep it, and let the one go that was not asked for the longest."""
         with self._lock:
-            self._count += 1
             self.built += 1
-            self._entries[self._count] = _Entry(system, found)
-            while len(self._entries) > KEPT:
+            self._entries[self.built] = entry
+            while len(self._entries) > self._most:
                 self._entries.popitem(last=False)
-        return found
+        return entry
 
     def clear(self) -> None:
         with self._lock:
             self._entries.clear()
+
+
+class NeighborCache(Latest[_Entry]):
+    """The latest lists, found again by structure."""
+
+    def __init__(self) -> None:
+        super().__init__(KEPT)
+
+    def neighbors(self, system: System, cutoff: float) -> Neighbors:
+        """A list that holds all pairs within the cutoff (Å), and some beyond it."""
+        known = self.find(lambda entry: entry.serves(system, cutoff))
+        if known is not None:
+            return known.neighbors
+        if len(system) > LARGEST_KEPT:
+            self.clear()  # the old one goes before the new one is made: memory holds one of them
+        return self.keep(_Entry(system, find_neighbors(system, cutoff + SKIN))).neighbors
 
 
 CACHE = NeighborCache()

@@ -6,10 +6,8 @@ host (`neighbors`). They are found and kept on the device; only their length com
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from .backend import THREADS, Array, Backend, Kernels, load_kernels, real
 from .batch import Batch
 from .errors import InputError
-from .neighbors import SKIN
+from .neighbors import SKIN, Latest
 from .system import Evaluation, System, completed_cell
 
 KEPT = 4
@@ -83,39 +81,21 @@ class Near:
     second: Array
 
 
-class PairCache:
-    """The latest lists of this process."""
+class PairCache(Latest[_Lists]):
+    """The latest lists, found again by structures."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[int, _Lists] = OrderedDict()
-        self._lock = Lock()
-        self.built = 0
+        super().__init__(KEPT)
 
     def lists(self, batch: Batch, cutoff: float) -> _Lists:
         """Lists that hold all pairs within the cutoff (Å), and some beyond it."""
-        with self._lock:
-            entries = list(self._entries.items())
-        for key, entry in reversed(entries):
-            if entry.serves(batch, cutoff):
-                batch.adopt(entry.batch)
-                with self._lock:
-                    if key in self._entries:
-                        self._entries.move_to_end(key)
-                return entry
+        known = self.find(lambda lists: lists.serves(batch, cutoff))
+        if known is not None:
+            batch.adopt(known.batch)
+            return known
         if batch.n_atoms > LARGEST_KEPT:
             self.clear()  # the old ones go before the new ones are made
-            entries.clear()
-        found = _search(batch, cutoff + SKIN)
-        with self._lock:
-            self.built += 1
-            self._entries[self.built] = found
-            while len(self._entries) > KEPT:
-                self._entries.popitem(last=False)
-        return found
-
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
+        return self.keep(_search(batch, cutoff + SKIN))
 
 
 CACHE = PairCache()
