@@ -42,6 +42,11 @@ USUAL_SHARED = 48 * 1024
 """A kernel that takes more shared memory (bytes) has to ask for it."""
 
 
+def blocks(n: int) -> int:
+    """Blocks for so many threads."""
+    return -(-n // THREADS)
+
+
 class Kernels(Protocol):
     """Compiled kernels of one source."""
 

@@ -16,6 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from .errors import InputError, UnknownElementError
+from .system import kinds_of
 
 _NOBLE_CORES = (0, 2, 10, 18, 36, 54, 86)
 
@@ -93,9 +94,7 @@ class Channels:
 
     def kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of the elements each atom is, (N,)."""
-        places = np.full(len(chemical_symbols), -1)
-        places[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        found: NDArray[np.int64] = places[numbers]
+        found = kinds_of(numbers, self.elements)
         if (found < 0).any():
             names = ", ".join(chemical_symbols[z] for z in np.unique(numbers[found < 0]).tolist())
             raise UnknownElementError(

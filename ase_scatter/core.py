@@ -20,11 +20,11 @@ from ase import units
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
-from .backend import load_kernels
+from .backend import blocks, load_kernels
 from .batch import Batch
 from .errors import InputError
-from .pairs import Sums, blocks, near_pairs
-from .system import SHORTEST_DISTANCE, Evaluation, System, coincidence
+from .pairs import Sums, near_pairs
+from .system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
 
 COULOMB = float(units.Hartree * units.Bohr)
 """e²/4πε₀ in eV Å."""
@@ -143,9 +143,7 @@ class ZBLCore:
 
     def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of the elements each atom is."""
-        kinds = np.full(max(atomic_numbers.values()) + 1, -1)
-        kinds[[atomic_numbers[symbol] for symbol in self.elements]] = np.arange(len(self.elements))
-        found = kinds[numbers]
+        found = kinds_of(numbers, self.elements)
         if (found < 0).any():
             raise InputError(f"the core is set up for {', '.join(self.elements)} only")
         return found

@@ -157,10 +157,8 @@ def solve(
         if averaged is None:
             averaged = losses["mean"] <= losses["single"]
         held_out = _held_out(normals, rounds, averaged)
-        single, weights = (
-            weights,
-            members(regression, parts, ridge, pool, settings.members, workers=problem.workers),
-        )
+        single = weights
+        weights = members(regression, parts, ridge, pool, settings.members, workers=problem.workers)
         if not averaged:
             weights += single - weights.mean(axis=0)
     # In the transform's own order, so that what shares work stands together.

@@ -7,13 +7,14 @@ host (`neighbors`). They are found and kept on the device; only their length com
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import THREADS, Array, Backend, Kernels, load_kernels, real
+from .backend import THREADS, Array, Backend, Kernels, blocks, load_kernels, real
 from .batch import Batch
 from .errors import InputError
 from .neighbors import SKIN, Latest
@@ -31,11 +32,6 @@ TURNS = 511
 
 def _kernels(backend: Backend, dtype: str = "float64") -> Kernels:
     return load_kernels(backend, ("pairs.cu",), {"REAL": real(dtype)})
-
-
-def blocks(n: int) -> int:
-    """Blocks for n threads."""
-    return -(-n // THREADS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +157,8 @@ def _search(batch: Batch, reach: float) -> _Lists:
     found, pairs = xp.empty(n_pairs, dtype="int64"), xp.empty(n_pairs, dtype="int64")
     kernels("search", blocks(n), np.int32(n), np.int32(1), *where, first, counts, found)
     kernels("order", n, first, found, pairs)
-    return _Lists(batch, reach, cells, first, pairs, turns, n_pairs)
+    # A twin that knows no lists: batch and lists would hold each other, and memory of the device with them.
+    return _Lists(copy(batch), reach, cells, first, pairs, turns, n_pairs)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from .errors import InputError
@@ -135,6 +137,13 @@ def _space(cell: bytes, pbc: bytes) -> _Space:
         bool(np.all(lengths > 0) and volume > 1e-9 * np.prod(lengths)),
         not len(periodic) or bool(np.linalg.matrix_rank(periodic, tol=1e-6) == len(periodic)),
     )
+
+
+def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.int64]:
+    """Which of the elements each atom is, (N,); −1 for others."""
+    places = np.full(len(chemical_symbols), -1)
+    places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
+    return places[numbers]
 
 
 def coincidence(i: int, j: int) -> InputError:

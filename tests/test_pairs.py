@@ -1,5 +1,8 @@
 """Neighbours and repulsion on a device, against those of the host."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import strict
@@ -116,6 +119,22 @@ def test_lists_serve_until_an_atom_has_moved_half_the_skin():
         )
         seen.append(pairs.CACHE.built - before)
     assert seen == [1, 0, 1, 1]
+
+
+def test_lists_that_are_let_go_are_gone_at_once():
+    """Without waiting for the collector of garbage: they hold memory of the device."""
+    batch = batch_of("crystal")
+    pairs.CACHE.clear()
+    gc.disable()
+    try:
+        pairs.near_pairs(batch, 4.0)
+        lists, array = weakref.ref(batch.lists), weakref.ref(batch.lists.pairs)
+        pairs.CACHE.clear()
+        del batch
+        assert lists() is None
+        assert array() is None
+    finally:
+        gc.enable()
 
 
 def test_order_does_not_depend_on_when_the_list_was_made():

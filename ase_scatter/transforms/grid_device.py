@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import COMPLEX, THREADS, Array, Backend, load_kernels, room
+from ..backend import COMPLEX, THREADS, Array, Backend, blocks, load_kernels, room
 from ..batch import Batch
 from ..system import Evaluation, System
 from .base import Jacobian, Shapes
 from .grid_plan import INNER, Block, Floats, Plan, Resolution, Uses, in_blocks, make_plan
-from .grid_tables import FILE, GROUPS, Scale, macros, tabulate, tiles_of
+from .grid_tables import FILE, GROUPS, Scale, macros, tabulate
 from .padding import Box
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ class Device:
     def _convolved(self, block: DeviceBlock, sources: Array) -> Array:
         scale = self.tables.scales[block.host.scale]
         spectra = self._spectra(block.host.n_fields, scale)
-        tiles = tiles_of(scale.places)
+        tiles = blocks(scale.places)
         self.kernels(
             "convolve", len(block.host.paths) * tiles, block.paths, sources, np.int32(self.tables.n_waves),
             scale.wave_at, scale.which, scale.radial, self.tables.harmonics, np.int32(scale.n_waves),
@@ -312,12 +312,12 @@ class Device:
         scale = self.tables.scales[block.host.scale]
         n_points = scale.n_points
         moduli = self._empty(n, *scale.shape)
-        tiles = tiles_of(n_points)
+        tiles = blocks(n_points)
         self.kernels(
             "moduli", n * tiles, block.inner, block.inverse_norms, fields, np.int32(n_points),
             np.int32(tiles), self.epsilon2, moduli,
         )  # fmt: skip
-        tiles = tiles_of(scale.n_waves)
+        tiles = blocks(scale.n_waves)
         self.kernels(
             "analyse", n * tiles, block.inner_rows, self._analysis(moduli), np.int32(self.tables.n_waves),
             scale.place_of, scale.which, np.int32(scale.n_waves), np.int32(scale.places), np.int32(tiles),
@@ -330,7 +330,7 @@ class Device:
         if not n:
             return back
         spectra = self._spectra(n, scale)
-        tiles = tiles_of(scale.places)
+        tiles = blocks(scale.places)
         self.kernels(
             "synthesise", n * tiles, uses.through, back, np.int32(self.tables.n_waves), scale.wave_at,
             scale.which, np.int32(scale.places), np.int32(tiles), spectra,
@@ -359,7 +359,7 @@ class Device:
 
     def _total(self, partial: Array, out: Array) -> None:
         n = len(out)
-        self.kernels("totals", tiles_of(n), partial, np.int32(len(partial)), np.int32(n), out)
+        self.kernels("totals", blocks(n), partial, np.int32(len(partial)), np.int32(n), out)
 
     def _correlate(
         self, uses: DeviceUses, scale: Scale, adjoints: Array, sources: Array, back: Array, flow: Array
@@ -424,7 +424,7 @@ class Device:
         n_rows, n_atoms = self.tables.factors.shape[0], len(fractional)
         factors = self._empty(n_rows, n_atoms, 2)
         self.kernels(
-            "phases", tiles_of(n_rows * n_atoms), self.backend.to_device(fractional), self.tables.factors,
+            "phases", blocks(n_rows * n_atoms), self.backend.to_device(fractional), self.tables.factors,
             np.int32(n_rows), np.int32(n_atoms), factors,
         )  # fmt: skip
         return factors
@@ -433,7 +433,7 @@ class Device:
         """ρ̂(k)/V of each structure and channel, (structures · channels, K, 2)."""
         n_channels, n_waves = atoms.charges.shape[0], self.tables.n_waves
         sources = self._empty(n_structures * n_channels, n_waves, 2)
-        tiles = tiles_of(n_waves)
+        tiles = blocks(n_waves)
         self.kernels(
             "densities", n_structures * n_channels * tiles, factors, self.tables.rows, atoms.first,
             atoms.charges, np.int32(atoms.n_atoms), np.int32(n_channels), np.int32(n_waves), np.int32(tiles),
@@ -449,7 +449,7 @@ class Device:
         parts = min(most_parts, -(-n_waves // 64))
         partial = self.xp.empty((parts, 3 * n_pairs), dtype="float64")
         self.kernels(
-            "gradient", tiles_of(n_pairs * parts), factors, self.tables.rows, atoms.charges, pairs, back,
+            "gradient", blocks(n_pairs * parts), factors, self.tables.rows, atoms.charges, pairs, back,
             self.tables.waves, np.int32(n_pairs), np.int32(atoms.n_atoms), np.int32(n_waves),
             np.int32(parts), np.float64(1.0 / self.volume), partial,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..backend import THREADS, Array, Backend, Kernels, load_kernels, real
+from ..backend import Array, Backend, Kernels, blocks, load_kernels, real
 from ..harmonics import prefactors
 from ..wavelets import normalisation
 from .base import Shapes
@@ -29,11 +29,6 @@ GROUPS = 4
 def macros(dtype: str) -> dict[str, object]:
     """What grid.cu is compiled with."""
     return {"REAL": real(dtype), "GROUPS": GROUPS}
-
-
-def tiles_of(n: int) -> int:
-    """Blocks of threads for so many elements."""
-    return -(-n // THREADS)
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def tabulate(
     harmonics = backend.xp.empty(((l_max + 1) ** 2, n), dtype=dtype)
     gradients = backend.xp.empty(((l_max + 1) ** 2, 3, n), dtype=dtype)
     kernels(
-        "harmonics", tiles_of((l_max + 1) * n), vectors, backend.to_device(prefactors(l_max)),
+        "harmonics", blocks((l_max + 1) * n), vectors, backend.to_device(prefactors(l_max)),
         np.int32(l_max), np.int32(n), harmonics, gradients,
     )  # fmt: skip
     return Tables(
@@ -137,7 +132,7 @@ def _scale(
     there = backend.to_device(which, "int32")
     radial, slopes = (backend.xp.empty((len(orders), len(which)), dtype=dtype) for _ in range(2))
     kernels(
-        "radials", tiles_of(len(orders) * len(which)), vectors, there,
+        "radials", blocks(len(orders) * len(which)), vectors, there,
         backend.to_device(np.array(orders), "int32"), backend.to_device(np.array(norms)),
         np.int32(len(orders)), np.int32(len(which)), np.int32(len(waves.lengths)), np.float64(beta),
         np.float64(band), radial, slopes,
