@@ -284,17 +284,44 @@ __device__ static double triples(
 #endif
 
 #if N_B > 0
-// Pair functions (TILE, N_OUTER) of the second convolution.
-__device__ static void outer(
-    const int* tables, const REAL* numbers, int here, const REAL* near, REAL* rho, REAL* y, REAL* phi
+// Sums over the pairs of an atom of a pair function of the second convolution times a number of the neighbour's,
+// one for each entry of B: e = threadIdx.x + k·THREADS in sum[k]. rows: (N, stride), of which entry e takes the
+// number columns[e], or e if there are no columns. work: shared memory, (TILE, 4 + wavelets + harmonics + N_OUTER)
+// numbers and TILE integers.
+__device__ __forceinline__ static void second_convolution(
+    const int* tables, const REAL* numbers, const REAL* vectors, const int* second, int n, const REAL* rows,
+    int stride, const int* columns, REAL* work, REAL* sum
 ) {
-    radial(tables, numbers, here, N_OUTER_WAVELETS, near, rho, nullptr);
-    harmonics(numbers, here, L_OUTER, near, y);
-    __syncthreads();
-    const int size = (L_OUTER + 1) * (L_OUTER + 1);
-    RANGE(item, here * N_OUTER) {
-        const int v = item / N_OUTER, k = item % N_OUTER;
-        phi[item] = rho[v * N_OUTER_WAVELETS + tables[outer_wavelet_ + k]] * y[v * size + tables[outer_harmonic_ + k]];
+    const int n_harmonics = (L_OUTER + 1) * (L_OUTER + 1);
+    REAL* near = work;
+    REAL* rho = near + 4 * TILE;
+    REAL* y = rho + TILE * N_OUTER_WAVELETS;
+    REAL* phi = y + TILE * n_harmonics;
+    int* other = (int*)(phi + TILE * N_OUTER);
+    for (int k = 0; k < ROUNDS(N_B); ++k) sum[k] = 0;
+    for (int start = 0; start < n; start += TILE) {
+        const int here = min(TILE, n - start);
+        __syncthreads();
+        load(vectors + 3 * start, second + start, here, near, other);
+        __syncthreads();
+        radial(tables, numbers, here, N_OUTER_WAVELETS, near, rho, nullptr);
+        harmonics(numbers, here, L_OUTER, near, y);
+        __syncthreads();
+        RANGE(item, here * N_OUTER) {
+            const int v = item / N_OUTER, k = item % N_OUTER;
+            phi[item] =
+                rho[v * N_OUTER_WAVELETS + tables[outer_wavelet_ + k]] * y[v * n_harmonics + tables[outer_harmonic_ + k]];
+        }
+        __syncthreads();
+        for (int k = 0; k < ROUNDS(N_B); ++k) {
+            const int e = threadIdx.x + k * THREADS;
+            if (e >= N_B) break;
+            const REAL* from = rows + (columns ? columns[e] : e);
+            const REAL* function = phi + tables[b_function_ + e];
+            REAL total = sum[k];
+            for (int v = 0; v < here; ++v) total += from[(long long)other[v] * stride] * function[v * N_OUTER];
+            sum[k] = total;
+        }
     }
 }
 #endif
@@ -312,42 +339,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) terms(
     REAL* slopes2 = slopes + N_MODULI;
     [[maybe_unused]] REAL* work = slopes2 + N_MODULI2;
     const long long i = blockIdx.x;
-    [[maybe_unused]] const long long begin = first[i];
-    [[maybe_unused]] const int n = counts[i];
     const REAL* weights = all_weights + kind[i] * N_WEIGHTS;
     RANGE(e, N_A) field[e] = a[i * N_A + e];
 #if N_B > 0
-    {
-        REAL* near = work;
-        REAL* rho = near + 4 * TILE;
-        REAL* y = rho + TILE * N_OUTER_WAVELETS;
-        REAL* phi = y + TILE * (L_OUTER + 1) * (L_OUTER + 1);
-        REAL* sent = phi + TILE * N_OUTER;
-        int* other = (int*)(sent + TILE * N_SOURCES);
-        REAL sum[ROUNDS(N_B)];
-        for (int k = 0; k < ROUNDS(N_B); ++k) sum[k] = 0;
-        for (int start = 0; start < n; start += TILE) {
-            const int here = min(TILE, n - start);
-            load(vectors + 3 * (begin + start), second + begin + start, here, near, other);
-            __syncthreads();
-            RANGE(item, here * N_SOURCES)
-                sent[item] = g[(long long)other[item / SOURCES] * N_SOURCES + item % SOURCES];
-            outer(tables, numbers, here, near, rho, y, phi);
-            __syncthreads();
-            for (int k = 0; k < ROUNDS(N_B); ++k) {
-                const int e = threadIdx.x + k * THREADS;
-                if (e >= N_B) break;
-                const REAL* from = sent + tables[b_source_ + e];
-                const REAL* function = phi + tables[b_function_ + e];
-                REAL total = sum[k];
-                for (int v = 0; v < here; ++v) total += from[v * N_SOURCES] * function[v * N_OUTER];
-                sum[k] = total;
-            }
-        }
-        for (int k = 0; k < ROUNDS(N_B); ++k) {
-            const int e = threadIdx.x + k * THREADS;
-            if (e < N_B) field2[e] = sum[k] * numbers[b_scale_ + e];
-        }
+    REAL sum[ROUNDS(N_B)];
+    second_convolution(
+        tables, numbers, vectors + 3 * first[i], second + first[i], counts[i], g, N_SOURCES, tables + b_source_, work, sum);
+    for (int k = 0; k < ROUNDS(N_B); ++k) {
+        const int e = threadIdx.x + k * THREADS;
+        if (e < N_B) field2[e] = sum[k] * numbers[b_scale_ + e];
     }
 #endif
     __syncthreads();
@@ -400,33 +400,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) messages(
     extern __shared__ REAL pool[];
     REAL* part = pool;
     REAL* through = part + N_B;
-    REAL* near = through + N_SOURCES;
-    REAL* rho = near + 4 * TILE;
-    REAL* y = rho + TILE * N_OUTER_WAVELETS;
-    REAL* phi = y + TILE * (L_OUTER + 1) * (L_OUTER + 1);
-    [[maybe_unused]] int* other = (int*)(phi + TILE * N_OUTER);
     const long long i = blockIdx.x;
 #if N_B > 0
-    const long long begin = first[i];
-    const int n = counts[i];
     REAL sum[ROUNDS(N_B)];
-    for (int k = 0; k < ROUNDS(N_B); ++k) sum[k] = 0;
-    for (int start = 0; start < n; start += TILE) {
-        const int here = min(TILE, n - start);
-        __syncthreads();
-        load(vectors + 3 * (begin + start), second + begin + start, here, near, other);
-        __syncthreads();
-        outer(tables, numbers, here, near, rho, y, phi);
-        __syncthreads();
-        for (int k = 0; k < ROUNDS(N_B); ++k) {
-            const int e = threadIdx.x + k * THREADS;
-            if (e >= N_B) break;
-            const REAL* function = phi + tables[b_function_ + e];
-            REAL total = sum[k];
-            for (int v = 0; v < here; ++v) total += d_b[(long long)other[v] * N_B + e] * function[v * N_OUTER];
-            sum[k] = total;
-        }
-    }
+    second_convolution(
+        tables, numbers, vectors + 3 * first[i], second + first[i], counts[i], d_b, N_B, nullptr, through + N_SOURCES, sum);
     for (int k = 0; k < ROUNDS(N_B); ++k) {
         const int e = threadIdx.x + k * THREADS;
         if (e < N_B) part[e] = tables[b_odd_ + e] ? -sum[k] : sum[k];

@@ -233,13 +233,12 @@ class Tables:
     def shared(self, dtype: str, tile: int | None = None) -> dict[str, int]:
         """Bytes of shared memory of each pass."""
         s, t = self.sizes, self.tile(dtype) if tile is None else tile
-        outer = t * (s["N_OUTER_WAVELETS"] + (s["L_OUTER"] + 1) ** 2 + s["N_OUTER"])
+        outer = t * (4 + s["N_OUTER_WAVELETS"] + (s["L_OUTER"] + 1) ** 2 + s["N_OUTER"])
         own = 2 * s["N_A"] + s["N_B"] + s["N_MODULI"] + s["N_MODULI2"]
         numbers = {
             "fields": t * (4 + s["N_WAVELETS"] + s["N_HARMONICS"] + s["N_CHANNELS"]) + s["N_A"],
-            "terms": own
-            + max(4 * t + outer + t * (s["N_SOURCES"] + 1), 2 * s["N_SPHERE"] * (s["N_DIRECTIONS"] + 1)),
-            "messages": s["N_B"] + s["N_SOURCES"] + 4 * t + outer,
+            "terms": own + max(outer, 2 * s["N_SPHERE"] * (s["N_DIRECTIONS"] + 1)),
+            "messages": s["N_B"] + s["N_SOURCES"] + outer,
             "forces": s["N_A"] + s["N_B"] + s["N_SOURCES"] + s["N_CHANNELS"]
             + t * (
                 4 + 2 * s["N_WAVELETS"] + 2 * s["N_HARMONICS"] + s["N_CHANNELS"] + s["N_SOURCES"]
