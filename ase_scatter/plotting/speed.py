@@ -45,7 +45,7 @@ def timing_plot(
         _over_sizes(ax, [t.n_atoms for timings in lines.values() for t in timings])
         tidy(ax)
     if lines:
-        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.suptitle(title, color=INK)
     return written(figure, path)
 
