@@ -5,14 +5,15 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from .calculator import ScatteringCalculator
-from .channels import Channels
 from .errors import DeviceError, ExtrapolationWarning, InputError, ModelFileError, UnknownElementError
-from .fit import FitResult, fit
-from .frames import Frame, read_frames
-from .model import Model, shipped_models
-from .settings import FitSettings
-from .transforms import GridSettings, GridTransform, SitesSettings, SitesTransform
-from .uncertainty import Committee, Uncertainty
+from .model.committee import Committee, Uncertainty
+from .model.model import Model
+from .model.model_file import shipped_models
+from .scattering import GridSettings, GridTransform, SitesSettings, SitesTransform
+from .scattering.channels import Channels
+from .structures.dataset import Frame, read_frames
+from .training.fitting import FitResult, fit
+from .training.settings import FitSettings
 
 try:
     __version__ = version("ase-scatter")

@@ -12,13 +12,13 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from numpy.typing import ArrayLike
 
-from .backend import require_device, require_dtype
-from .conventions import to_voigt
+from .compute.backend import require_device, require_dtype
 from .errors import ExtrapolationWarning, InputError
-from .model import Model
-from .system import Evaluation, System
-from .transforms.base import Shapes
-from .uncertainty import Members, Uncertainty
+from .model.committee import Members, Uncertainty
+from .model.model import Model
+from .scattering.transform import Shapes
+from .structures.system import Evaluation, System
+from .units import to_voigt
 
 
 class ScatteringCalculator(Calculator):

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from ase_scatter import FitSettings, Frame, InputError, fit, read_frames
-from ase_scatter.learning import Point
 from ase_scatter.plotting import learning_plot
-from ase_scatter.report import text_table
-from ase_scatter.selection import select_structures
+from ase_scatter.reporting.tables import text_table
+from ase_scatter.training.active_learning import select_structures
+from ase_scatter.training.learning_curve import Point
 
 SETTINGS = FitSettings(columns=300, members=0, ridges=(1e-9, 1e-7, 1e-5))
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ase_scatter import InputError, Model, shipped_models
-from ase_scatter.report import text_table
-from ase_scatter.system import System
+from ase_scatter.reporting.tables import text_table
+from ase_scatter.structures.system import System
 
 MEV = 1000.0
 

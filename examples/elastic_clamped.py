@@ -17,7 +17,7 @@ from ase.build import bulk
 
 from ase_scatter import InputError, Model, ScatteringCalculator, shipped_models
 from ase_scatter.properties import elastic_constants, relax_cell
-from ase_scatter.report import number, text_table
+from ase_scatter.reporting.tables import number, text_table
 
 
 def clamped_constants(model: Model, strain: float = 0.005) -> dict[str, float]:

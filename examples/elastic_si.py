@@ -16,7 +16,7 @@ from ase.build import bulk
 from ase_scatter import InputError, ScatteringCalculator
 from ase_scatter.plotting import tensor_plot
 from ase_scatter.properties import elastic_constants, relax_cell
-from ase_scatter.report import measured
+from ase_scatter.reporting.tables import measured
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from ase_scatter import FitSettings, GridSettings, InputError, SitesSettings, fit
-from ase_scatter.report import error_table
+from ase_scatter.reporting.tables import error_table
 
 WEIGHTS: dict[str, dict[str, float]] = {
     "Li": {"sigma_energy": 3e-4, "sigma_force": 0.01, "sigma_stress": 0.03},

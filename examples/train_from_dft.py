@@ -28,8 +28,8 @@ from ase.io import Trajectory, write
 from ase.optimize import BFGS
 
 from ase_scatter import FitSettings, InputError, cli, fit
-from ase_scatter.frames import read_structures
-from ase_scatter.report import error_table
+from ase_scatter.reporting.tables import error_table
+from ase_scatter.structures.dataset import read_structures
 
 
 def gather(files: Sequence[Path], every: int = 1) -> dict[str, list[Atoms]]:

@@ -21,7 +21,7 @@ from ase.calculators.emt import EMT
 from ase.io import iread, write
 
 from ase_scatter import FitSettings, InputError, ScatteringCalculator, fit
-from ase_scatter.report import error_table
+from ase_scatter.reporting.tables import error_table
 
 SMALL = FitSettings(sites={"first": (4, 2), "inner": (2,), "outer": (2,), "exponents2": (1.0,)}, columns=150)
 

@@ -20,12 +20,13 @@ import threadpoolctl
 from ase.build import bulk
 from fit_potentials import SETTINGS
 
-from ase_scatter import InputError, Model, SitesTransform, read_frames, threads
-from ase_scatter.design import Problem
-from ase_scatter.fit import predict, solve
-from ase_scatter.metrics import errors
-from ase_scatter.report import text_table
-from ase_scatter.system import System
+from ase_scatter import InputError, Model, SitesTransform, read_frames
+from ase_scatter.compute import threads
+from ase_scatter.reporting.tables import text_table
+from ase_scatter.structures.system import System
+from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.fitting import predict, solve
+from ase_scatter.training.metrics import errors
 
 CHOICES = {
     "moduli of order 1": {"modulus"},

@@ -7,9 +7,9 @@ import pytest
 from ase import Atoms
 from pair_transform import PairTransform
 
-from ase_scatter import transforms
-from ase_scatter.core import ZBLCore
-from ase_scatter.model import Model
+from ase_scatter import scattering as transforms
+from ase_scatter.model.model import Model
+from ase_scatter.model.repulsion import ZBLCore
 
 
 @pytest.fixture

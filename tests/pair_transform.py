@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ase_scatter.system import Evaluation, System, completed_cell
-from ase_scatter.transforms.base import Jacobian, Transform
+from ase_scatter.scattering.transform import Jacobian, Transform
+from ase_scatter.structures.system import Evaluation, System, completed_cell
 
 CUTOFF = 6.0
 SHAPE_ENERGY = 1e-3

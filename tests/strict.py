@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from cuda_on_cpu import KernelsOnCpu
 
-from ase_scatter.backend import Backend, register
+from ase_scatter.compute.backend import Backend, register
 
 
 class StrictArray:

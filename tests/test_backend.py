@@ -7,11 +7,11 @@ import pytest
 import strict
 from ase.build import bulk
 
-from ase_scatter.backend import require_device, require_dtype
-from ase_scatter.channels import Channels
+from ase_scatter.compute.backend import require_device, require_dtype
 from ase_scatter.errors import DeviceError, InputError
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform
+from ase_scatter.scattering import GridSettings, GridTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.structures.system import System
 
 
 @pytest.fixture(scope="module")

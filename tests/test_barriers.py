@@ -19,6 +19,7 @@ from ase.mep import NEB
 
 from ase_scatter import Model, ScatteringCalculator, cli
 from ase_scatter.errors import InputError
+from ase_scatter.model.committee import Members
 from ase_scatter.properties import (
     Barrier,
     hop_end_points,
@@ -30,8 +31,7 @@ from ase_scatter.properties import (
     vacancy_hop,
 )
 from ase_scatter.properties.elastic_band import BatchedNEB
-from ase_scatter.system import System
-from ase_scatter.uncertainty import Members
+from ase_scatter.structures.system import System
 
 
 class CurvedDoubleWell(Calculator):

@@ -12,9 +12,10 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.io import write
 
-from ase_scatter import Model, ScatteringCalculator, benchmark, cli
+from ase_scatter import Model, ScatteringCalculator, cli
 from ase_scatter.errors import DeviceError, InputError
 from ase_scatter.plotting import benchmark_plot
+from ase_scatter.reporting import benchmark
 
 TIMES = {"ms_per_step", "fastest_ms", "slowest_ms", "first_ms", "atom_steps_per_s", "lists_made", "times_s"}
 

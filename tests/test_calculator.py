@@ -19,12 +19,12 @@ from ase.optimize import BFGS
 from pair_transform import PairTransform
 
 from ase_scatter.calculator import ScatteringCalculator
-from ase_scatter.channels import Channels
-from ase_scatter.core import ZBLCore
 from ase_scatter.errors import DeviceError, InputError, ModelFileError, UnknownElementError
-from ase_scatter.model import Model
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform
+from ase_scatter.model.model import Model
+from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.scattering import GridSettings, GridTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.structures.system import System
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
-from ase_scatter.channels import Channels, valence_electrons
 from ase_scatter.errors import InputError, UnknownElementError
+from ase_scatter.scattering.channels import Channels, valence_electrons
 
 COUNTS = [("H", 1), ("Li", 1), ("C", 4), ("Si", 4), ("Cl", 7), ("Ar", 8), ("Ti", 4), ("Cu", 11), ("Zn", 12)]
 COUNTS += [("Ga", 3), ("Mo", 6), ("Sn", 4), ("W", 6), ("Pb", 4)]

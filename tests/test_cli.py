@@ -14,10 +14,11 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import read, write
 
-from ase_scatter import cli, tour
+from ase_scatter import cli
 from ase_scatter.cli.common import structure_of
 from ase_scatter.errors import InputError
-from ase_scatter.model import Model
+from ase_scatter.model.model import Model
+from ase_scatter.reporting import tour
 
 OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
 
@@ -293,7 +294,7 @@ def test_existing_files_are_refused_before_any_work(folder, fitted, capsys, monk
         pytest.fail("work was done before the check")
 
     # By name, since the package's own `fit` is the function.
-    module = import_module("ase_scatter.fit")
+    module = import_module("ase_scatter.training.fitting")
     monkeypatch.setattr(module, "fit", no_work)
     monkeypatch.setattr(module, "predict", no_work)
     before = fitted.read_bytes()

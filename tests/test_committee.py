@@ -9,16 +9,19 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter import ExtrapolationWarning, InputError, Model, ModelFileError, ScatteringCalculator, fit
-from ase_scatter.committee import INSIDE, HeldOut, Regression, kept_out, members, validate
-from ase_scatter.conventions import to_voigt
-from ase_scatter.design import Problem
-from ase_scatter.domain import Domain, Region
-from ase_scatter.fit import solve
-from ase_scatter.frames import Frame
-from ase_scatter.regression import Moments
-from ase_scatter.settings import FitSettings
-from ase_scatter.system import System
-from ase_scatter.uncertainty import Committee
+from ase_scatter.model.committee import Committee
+from ase_scatter.model.extrapolation import Domain, Region
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training.bagging import kept_out, members
+from ase_scatter.training.coverage import INSIDE, HeldOut
+from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.fitting import solve
+from ase_scatter.training.least_squares import Regression
+from ase_scatter.training.normal_equations import Moments
+from ase_scatter.training.settings import FitSettings
+from ase_scatter.training.validation import validate
+from ase_scatter.units import to_voigt
 
 N, PARTS = 30, 8
 FREE = Regression(np.ones(N + 1), np.array([N]))

@@ -8,9 +8,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
-from ase_scatter.core import ZBLCore
 from ase_scatter.errors import InputError
-from ase_scatter.system import System
+from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.structures.system import System
 
 PBC = [
     (True, True, True),

@@ -14,15 +14,10 @@ from ase.neighborlist import neighbor_list
 from scipy.spatial.transform import Rotation
 
 from ase_scatter import Model, ScatteringCalculator
-from ase_scatter.conventions import GPA, from_voigt
 from ase_scatter.errors import InputError
-from ase_scatter.properties import (
-    elastic_constants,
-    relax_cell,
-    relax_positions,
-    symmetry_of,
-)
+from ase_scatter.properties import elastic_constants, relax_cell, relax_positions, symmetry_of
 from ase_scatter.properties.tensors import cubic, moduli, rotated, stiffnesses, symmetrised
+from ase_scatter.units import GPA, from_voigt
 
 # Argon-like; the cutoff lies between shells of the fcc lattice, so that no neighbour crosses it.
 SIGMA, EPSILON = 3.4, 0.0104

@@ -8,15 +8,16 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
-from ase_scatter.conventions import GPA, to_voigt
-from ase_scatter.design import LARGEST_SHIFT, Problem, parts_of
 from ase_scatter.errors import InputError
-from ase_scatter.fit import fit, predict
-from ase_scatter.frames import Frame
-from ase_scatter.model import Model
-from ase_scatter.settings import FitSettings, default_scales
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, SitesSettings, SitesTransform, StackedTransform
+from ase_scatter.model.model import Model
+from ase_scatter.scattering import GridSettings, SitesSettings, SitesTransform, StackedTransform
+from ase_scatter.scattering.grid.columns import default_scales
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training.design_matrix import LARGEST_SHIFT, Problem, parts_of
+from ase_scatter.training.fitting import fit, predict
+from ase_scatter.training.settings import FitSettings
+from ase_scatter.units import GPA, to_voigt
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(3, 1), inner=(2,), outer=(1,))
 SETTINGS = FitSettings(transform="grid", grid=GRID, columns=40)

@@ -10,16 +10,16 @@ import strict
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from ase_scatter import design
-from ase_scatter.backend import require_device
-from ase_scatter.design import Problem
+from ase_scatter.compute.backend import require_device
 from ase_scatter.errors import DeviceError, InputError
-from ase_scatter.fit import fit
-from ase_scatter.frames import Frame
-from ase_scatter.regression import Moments, Stream
-from ase_scatter.settings import FitSettings
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings
+from ase_scatter.scattering import GridSettings
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training import design_matrix as design
+from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.fitting import fit
+from ase_scatter.training.normal_equations import Moments, Stream
+from ase_scatter.training.settings import FitSettings
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(2,), inner=(1,), outer=(1,))
 SITES = {"first": (2, 1), "inner": (1,), "outer": (1,), "triple": 2, "exponents2": (1.0,)}
@@ -104,7 +104,7 @@ def test_calibration_and_local_features_are_those_of_the_host(emt, transform):
 
 def test_sums_are_kept_where_there_is_room_for_them(emt, monkeypatch):
     """Many rows for the columns: they are multiplied as they come, and summed on the device or the host."""
-    monkeypatch.setattr("ase_scatter.regression.ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("ase_scatter.training.normal_equations.ROWS_AT_ONCE", 1)
     kept = []
 
     class Watched(Stream):
@@ -129,7 +129,7 @@ def test_sums_are_kept_where_there_is_room_for_them(emt, monkeypatch):
 @pytest.mark.parametrize("n_pieces", [1, 4, 7])
 def test_rows_that_come_in_pieces(monkeypatch, sums_there, n_pieces):
     """Few rows, whole blocks, and blocks with a rest."""
-    monkeypatch.setattr("ase_scatter.regression.ROWS_AT_ONCE", 6)
+    monkeypatch.setattr("ase_scatter.training.normal_equations.ROWS_AT_ONCE", 6)
     backend = require_device("strict")
     rng = np.random.default_rng(0)
     rows, targets = rng.normal(size=(3 * n_pieces, 5)).astype(np.float32), rng.normal(size=3 * n_pieces)

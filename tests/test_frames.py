@@ -9,7 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from ase_scatter.errors import InputError
-from ase_scatter.frames import read_frames
+from ase_scatter.structures.dataset import read_frames
 
 
 def labelled(pbc=True, **results) -> Atoms:

@@ -9,23 +9,18 @@ from ase import Atoms
 from ase.build import bulk, diamond100
 from ase.calculators.emt import EMT
 
-from ase_scatter.backend import require_device
-from ase_scatter.batch import Batch
-from ase_scatter.channels import Channels
-from ase_scatter.design import Problem
+from ase_scatter.compute.backend import require_device
 from ase_scatter.errors import DeviceError
-from ase_scatter.fit import fit
-from ase_scatter.frames import Frame
-from ase_scatter.model import Model
-from ase_scatter.settings import FitSettings
-from ase_scatter.system import System
-from ase_scatter.transforms import (
-    GridSettings,
-    GridTransform,
-    SitesSettings,
-    SitesTransform,
-    grid_device,
-)
+from ase_scatter.model.model import Model
+from ase_scatter.scattering import GridSettings, GridTransform, SitesSettings, SitesTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.grid import cuda as grid_device
+from ase_scatter.structures.batch import Batch
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.fitting import fit
+from ase_scatter.training.settings import FitSettings
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 try:

@@ -8,12 +8,12 @@ from ase import Atoms
 from ase.build import bulk, diamond100
 from scipy.spatial.transform import Rotation
 
-from ase_scatter.channels import Channels
 from ase_scatter.errors import InputError, UnknownElementError
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform, transform_from_dict
-from ase_scatter.transforms.grid import Column, Path
-from ase_scatter.wavelets import Wavelet, real_space
+from ase_scatter.scattering import GridSettings, GridTransform, transform_from_dict
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.grid.columns import Column, Path
+from ase_scatter.scattering.wavelets import Wavelet, real_space
+from ase_scatter.structures.system import System
 
 SMALL = GridSettings(scales=(0.7, 1.0), first=(3, 1), inner=(2,), outer=(1, 0))
 
@@ -148,7 +148,7 @@ def test_order_2_by_convolution():
     density = np.exp(-1j * waves @ system.positions.T).sum(axis=1)
 
     def convolve(source, beta):
-        from ase_scatter.wavelets import fourier_space
+        from ase_scatter.scattering.wavelets import fourier_space
 
         psi = np.where(
             np.linalg.norm(waves, axis=1) < 5.0 / beta, fourier_space(beta, 0, 1, waves, 5.0)[0], 0

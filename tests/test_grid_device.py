@@ -12,16 +12,17 @@ from ase import Atoms
 from ase.build import bulk, diamond100
 from cuda_compiler import compile_source
 
-from ase_scatter.backend import kernel_source
-from ase_scatter.batch import Batch
-from ase_scatter.channels import Channels
+from ase_scatter.compute.backend import kernel_source
 from ase_scatter.errors import DeviceError, InputError
-from ase_scatter.harmonics import degree
-from ase_scatter.model import Model
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform, grid_device
-from ase_scatter.transforms.grid_tables import FILE, macros
-from ase_scatter.wavelets import fourier_space, phase
+from ase_scatter.model.model import Model
+from ase_scatter.scattering import GridSettings, GridTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.grid import cuda as grid_device
+from ase_scatter.scattering.grid.tables import FILE, macros
+from ase_scatter.scattering.harmonics import degree
+from ase_scatter.scattering.wavelets import fourier_space, phase
+from ase_scatter.structures.batch import Batch
+from ase_scatter.structures.system import System
 
 COARSE = GridSettings(
     scales=(0.8, 1.1), band=3.6, spacing=0.8, first=(2, 1), inner=(2, 0), outer=(1, 0), exponents1=(1.0, 1.5)

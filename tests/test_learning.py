@@ -8,13 +8,15 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from ase_scatter import InputError, peers
-from ase_scatter.frames import Frame
-from ase_scatter.learning import _covering, default_sizes, learning_curve
-from ase_scatter.metrics import Prediction
-from ase_scatter.settings import FitSettings
-from ase_scatter.system import System
-from ase_scatter.tuning import HEADER, changed, rows, search_space, tune
+from ase_scatter import InputError
+from ase_scatter.reporting.tables import HEADER, rows
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training import baselines as peers
+from ase_scatter.training.hyperparameters import changed, search_space, tune
+from ase_scatter.training.learning_curve import _covering, default_sizes, learning_curve
+from ase_scatter.training.metrics import Prediction
+from ase_scatter.training.settings import FitSettings
 
 SITES = {"first": (3, 1), "inner": (), "outer": (), "triple": 2, "exponents2": ()}
 SETTINGS = FitSettings(sites=SITES, columns=30, folds=4, ridges=(1e-9, 1e-7))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ase_scatter.conventions import GPA
 from ase_scatter.errors import InputError
-from ase_scatter.frames import Frame
-from ase_scatter.metrics import Prediction, energy_pairs, errors
-from ase_scatter.system import Evaluation, System
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import Evaluation, System
+from ase_scatter.training.metrics import Prediction, energy_pairs, errors
+from ase_scatter.units import GPA
 
 
 def frame(n_atoms: int, energy: float, group: str = "", **labels: object) -> Frame:

@@ -16,13 +16,14 @@ from ase import Atoms
 from ase.build import bulk
 from pair_transform import PairTransform
 
-from ase_scatter import model as model_module
-from ase_scatter.channels import Channels
-from ase_scatter.core import ZBLCore
 from ase_scatter.errors import InputError, ModelFileError, UnknownElementError
-from ase_scatter.model import Model, shipped_models
-from ase_scatter.system import System
-from ase_scatter.transforms import GridSettings, GridTransform
+from ase_scatter.model import model as model_module
+from ase_scatter.model.model import Model
+from ase_scatter.model.model_file import shipped_models
+from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.scattering import GridSettings, GridTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.structures.system import System
 
 ROOT = Path(__file__).parents[1]
 
@@ -250,7 +251,7 @@ def test_a_damaged_file(path, changes):
 
 
 def test_a_transform_that_is_not_known(path, monkeypatch):
-    from ase_scatter import transforms
+    from ase_scatter import scattering as transforms
 
     monkeypatch.delitem(transforms._KINDS, "pairs")
     with pytest.raises(ModelFileError, match=r"cannot be used: .*'pairs'"):

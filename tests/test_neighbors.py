@@ -11,11 +11,11 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ase_scatter import neighbors as module
+from ase_scatter.compute.threads import count, limited, over_ranges
 from ase_scatter.errors import InputError
-from ase_scatter.neighbors import KEPT, SKIN, NeighborCache, find_neighbors
-from ase_scatter.system import System
-from ase_scatter.threads import count, limited, over_ranges
+from ase_scatter.structures import neighbors as module
+from ase_scatter.structures.neighbors import KEPT, SKIN, NeighborCache, find_neighbors
+from ase_scatter.structures.system import System
 
 CELLS = {
     "small": np.eye(3) * 3.0,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ase_scatter.system import System
-from ase_scatter.transforms.padding import padded_box
+from ase_scatter.scattering.grid.box import padded_box
+from ase_scatter.structures.system import System
 
 CELL = np.array([[4.1, 0.3, -0.2], [0.7, 3.8, 0.5], [-0.4, 0.6, 4.4]])
 PADDING, STEP = 5.0, 1.6

@@ -10,13 +10,13 @@ from ase import Atoms
 from ase.build import bulk, fcc111
 from cuda_compiler import compile_source
 
-from ase_scatter import pairs
-from ase_scatter.backend import kernel_source
-from ase_scatter.batch import Batch, batches
-from ase_scatter.core import ZBLCore
+from ase_scatter.compute.backend import kernel_source
 from ase_scatter.errors import DeviceError, InputError
-from ase_scatter.neighbors import find_neighbors
-from ase_scatter.system import System
+from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.structures import neighbors_cuda as pairs
+from ase_scatter.structures.batch import Batch, batches
+from ase_scatter.structures.neighbors import find_neighbors
+from ase_scatter.structures.system import System
 
 
 def rattled(atoms, seed=0, amount=0.2):
@@ -204,9 +204,10 @@ def test_what_does_not_fit_is_an_error_that_says_how_much_it_needs(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_kernels_compile_for_a_gpu(dtype):
-    compile_source(kernel_source(("pairs.cu",), (("REAL", dtype),)))
+    compile_source(kernel_source(("structures/neighbors.cu",), (("REAL", dtype),)))
     compile_source(
         kernel_source(
-            ("core.cu",), (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4"))
+            ("model/repulsion.cu",),
+            (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4")),
         )
     )

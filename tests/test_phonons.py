@@ -19,14 +19,14 @@ from ase.eos import birchmurnaghan
 from ase.io import write
 
 from ase_scatter import cli
-from ase_scatter.conventions import GPA
 from ase_scatter.errors import InputError
+from ase_scatter.model.committee import Members
 from ase_scatter.plotting import expansion_plot, phonon_plot, thermal_plot
 from ase_scatter.properties import phonons, quasi_harmonic, relax_cell
 from ase_scatter.properties.force_sets import repetitions
 from ase_scatter.properties.phonons import _softest, optical_modes
 from ase_scatter.properties.quasiharmonic import _minimum
-from ase_scatter.uncertainty import Members
+from ase_scatter.units import GPA
 
 phonopy = pytest.importorskip("phonopy")
 

@@ -13,11 +13,11 @@ from ase.build import bulk
 from matplotlib.figure import Figure
 
 from ase_scatter.errors import InputError
-from ase_scatter.frames import Frame
-from ase_scatter.metrics import Prediction
 from ase_scatter.plotting import barrier_plot, columns_plot, elastic_plot, eos_plot, parity_plot
 from ase_scatter.properties import Barrier, EnergyVolume
-from ase_scatter.system import System
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training.metrics import Prediction
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from ase.eos import birchmurnaghan
 from ase.neighborlist import neighbor_list
 
 from ase_scatter import ScatteringCalculator
-from ase_scatter.conventions import GPA
 from ase_scatter.errors import InputError
 from ase_scatter.properties import (
     elastic_constants,
@@ -29,6 +28,7 @@ from ase_scatter.properties import (
     vacancy_formation,
     vacancy_hop,
 )
+from ase_scatter.units import GPA
 
 # Argon-like. The cutoff lies between shells of the fcc lattice, at 4.1 and 4.3 nearest-neighbour
 # distances squared: truncation changes the sums, but no neighbour crosses it under a small strain.

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ase_scatter.errors import InputError
-from ase_scatter.regression import Moments, select, solve
+from ase_scatter.training.least_squares import select, solve
+from ase_scatter.training.normal_equations import Moments
 
 RNG = np.random.default_rng(11)
 ROWS = RNG.normal(size=(60, 12)) * np.logspace(0, 3, 12)

@@ -12,8 +12,9 @@ from ase.build import bulk
 from ase.io import write
 from matplotlib.figure import Figure
 
-from ase_scatter import Model, ScatteringCalculator, cli, tour
-from ase_scatter.html import Section, page
+from ase_scatter import Model, ScatteringCalculator, cli
+from ase_scatter.reporting import tour
+from ase_scatter.reporting.page import Section, page
 
 
 class Balanced(HTMLParser):

@@ -6,10 +6,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter import InputError, UnknownElementError, fit
-from ase_scatter.frames import Frame
-from ase_scatter.selection import _greedy, select_structures
-from ase_scatter.settings import FitSettings
-from ase_scatter.system import System
+from ase_scatter.structures.dataset import Frame
+from ase_scatter.structures.system import System
+from ase_scatter.training.active_learning import _greedy, select_structures
+from ase_scatter.training.settings import FitSettings
 
 SITES = {"first": (3, 1), "inner": (), "outer": (), "triple": 2, "exponents2": ()}
 SETTINGS = FitSettings(sites=SITES, columns=40, members=0)

@@ -11,11 +11,11 @@ import strict  # noqa: F401
 from ase import Atoms
 
 from ase_scatter import Model, ScatteringCalculator, read_frames, shipped_models
-from ase_scatter.benchmark import difference, disturbed
-from ase_scatter.calibration import bands_and_errors
-from ase_scatter.fit import predict
-from ase_scatter.metrics import errors
-from ase_scatter.system import System
+from ase_scatter.reporting.benchmark import difference, disturbed
+from ase_scatter.structures.system import System
+from ase_scatter.training.fitting import predict
+from ase_scatter.training.metrics import errors
+from ase_scatter.training.reliability import bands_and_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "examples"))

@@ -14,14 +14,15 @@ from ase.build import bulk, fcc100
 from ase.neighborlist import neighbor_list
 from scipy.special import roots_legendre
 
-from ase_scatter import threads
-from ase_scatter.channels import Channels
+from ase_scatter.compute import threads
 from ase_scatter.errors import InputError, UnknownElementError
-from ase_scatter.harmonics import degree, solid_harmonics
-from ase_scatter.neighbors import CACHE, SKIN
-from ase_scatter.system import System
-from ase_scatter.transforms import SitesSettings, SitesTransform, sites_jacobian, transform_from_dict
-from ase_scatter.wavelets import real_space
+from ase_scatter.scattering import SitesSettings, SitesTransform, transform_from_dict
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.harmonics import degree, solid_harmonics
+from ase_scatter.scattering.sites import jacobian as sites_jacobian
+from ase_scatter.scattering.wavelets import real_space
+from ase_scatter.structures.neighbors import CACHE, SKIN
+from ase_scatter.structures.system import System
 
 SETTINGS = SitesSettings(
     scales=(0.7, 1.1), cutoff=4.0, switch=1.5, first=(3, 1), inner=(2,), outer=(2,), skipped=0, triple=2

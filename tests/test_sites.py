@@ -19,15 +19,15 @@ from ase.neighborlist import neighbor_list
 from scipy.spatial.transform import Rotation
 from scipy.special import roots_legendre, sph_harm_y
 
-from ase_scatter import threads
-from ase_scatter.channels import Channels
+from ase_scatter.compute import threads
 from ase_scatter.errors import InputError, UnknownElementError
-from ase_scatter.neighbors import CACHE, SKIN
-from ase_scatter.system import System
-from ase_scatter.transforms import SitesSettings, SitesTransform, transform_from_dict
-from ase_scatter.transforms.sites import LEAST_PER_THREAD, SiteColumn
-from ase_scatter.transforms.terms import KINDS, Field, Term
-from ase_scatter.wavelets import Wavelet, real_space
+from ase_scatter.scattering import SitesSettings, SitesTransform, transform_from_dict
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.sites.columns import KINDS, Field, SiteColumn, Term
+from ase_scatter.scattering.sites.host import LEAST_PER_THREAD
+from ase_scatter.scattering.wavelets import Wavelet, real_space
+from ase_scatter.structures.neighbors import CACHE, SKIN
+from ase_scatter.structures.system import System
 
 SMALL = SitesSettings(
     scales=(0.8, 1.2), cutoff=4.2, switch=1.5, first=(2, 1), inner=(1,), outer=(2,), skipped=0, triple=2

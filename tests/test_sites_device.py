@@ -9,17 +9,18 @@ from ase.build import bulk
 from cuda_compiler import compile_source
 from test_sites import SMALL, SYSTEMS, case_of, crowded, make, random_weights, sizes  # noqa: F401
 
-from ase_scatter import ScatteringCalculator, pairs
-from ase_scatter.backend import THREADS, kernel_source
-from ase_scatter.batch import Batch
-from ase_scatter.channels import Channels
+from ase_scatter import ScatteringCalculator
+from ase_scatter.compute.backend import THREADS, kernel_source
 from ase_scatter.errors import DeviceError, InputError, UnknownElementError
-from ase_scatter.model import Model
-from ase_scatter.system import System
-from ase_scatter.transforms import SitesTransform
-from ase_scatter.transforms.sites_device import Tables
+from ase_scatter.model.model import Model
+from ase_scatter.scattering import SitesTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.sites.cuda import Tables
+from ase_scatter.structures import neighbors_cuda as pairs
+from ase_scatter.structures.batch import Batch
+from ase_scatter.structures.system import System
 
-FILE = ("transforms/sites.cu",)
+FILE = ("scattering/sites/sites.cu",)
 
 
 def close(found, expected, size, tolerance=1e-10):
@@ -189,7 +190,7 @@ def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
 
     monkeypatch.setattr(SitesTransform, "evaluate_batch", counted)
     monkeypatch.setattr(strict, "memory", 2.5 * need / 0.9)
-    monkeypatch.setattr("ase_scatter.batch.UNASKED", 0.0)
+    monkeypatch.setattr("ase_scatter.structures.batch.UNASKED", 0.0)
     split = model.evaluate_many(systems, device="strict")
     assert launched == [2, 2, 1]
     assert all(same(one, two) for one, two in zip(whole, split, strict=True))
@@ -197,7 +198,7 @@ def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
 
 def test_too_large_a_structure_is_refused_before_anything_is_allocated(silicon, monkeypatch):
     monkeypatch.setattr(strict, "memory", 1e5)
-    monkeypatch.setattr("ase_scatter.batch.UNASKED", 0.0)
+    monkeypatch.setattr("ase_scatter.structures.batch.UNASKED", 0.0)
     atoms = silicon.copy()
     atoms.calc = ScatteringCalculator("Si", device="strict")
     with pytest.raises(DeviceError, match="8 atoms needs about"):

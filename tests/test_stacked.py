@@ -11,10 +11,8 @@ import strict  # noqa: F401
 from ase import Atoms
 from ase.build import bulk
 
-from ase_scatter.channels import Channels
 from ase_scatter.errors import InputError, UnknownElementError
-from ase_scatter.system import System
-from ase_scatter.transforms import (
+from ase_scatter.scattering import (
     GridSettings,
     GridTransform,
     SitesSettings,
@@ -22,6 +20,8 @@ from ase_scatter.transforms import (
     StackedTransform,
     transform_from_dict,
 )
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.structures.system import System
 
 CHANNELS = Channels.by_species(["C", "Si"])
 GRID = GridSettings(scales=(0.8, 1.1), first=(1,), inner=(0,), outer=(0,))

@@ -3,9 +3,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from ase_scatter.conventions import from_voigt, to_voigt
 from ase_scatter.errors import InputError
-from ase_scatter.system import Evaluation, System, completed_cell
+from ase_scatter.structures.system import Evaluation, System, completed_cell
+from ase_scatter.units import from_voigt, to_voigt
 
 
 def test_copies_what_it_takes():

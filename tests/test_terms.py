@@ -12,10 +12,9 @@ import pytest
 from scipy.special import roots_legendre, sph_harm_y
 
 from ase_scatter.errors import InputError
-from ase_scatter.harmonics import degree
-from ase_scatter.transforms import SitesSettings
-from ase_scatter.transforms.sites_plan import LEBEDEV_DEGREES, _sphere, make_layout
-from ase_scatter.transforms.terms import (
+from ase_scatter.scattering import SitesSettings
+from ase_scatter.scattering.harmonics import degree
+from ase_scatter.scattering.sites.columns import (
     KINDS,
     MOST_MIXED,
     RICHNESS,
@@ -25,7 +24,8 @@ from ase_scatter.transforms.terms import (
     candidate_terms,
     required_degree,
 )
-from ase_scatter.wavelets import Wavelet, profile
+from ase_scatter.scattering.sites.plan import LEBEDEV_DEGREES, _sphere, make_layout
+from ase_scatter.scattering.wavelets import Wavelet, profile
 
 TINY = SitesSettings(
     scales=(0.8, 1.2), cutoff=4.0, first=(1,), inner=(0,), outer=(1,), triple=1,

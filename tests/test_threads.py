@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ase_scatter import threads
+from ase_scatter.compute import threads
 from ase_scatter.errors import InputError
 
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.special import eval_genlaguerre, gamma, sph_harm_y
 
 from ase_scatter.errors import InputError
-from ase_scatter.harmonics import degree, solid_harmonics
-from ase_scatter.wavelets import Wavelet, fourier_space, phase, real_space, window
+from ase_scatter.scattering.harmonics import degree, solid_harmonics
+from ase_scatter.scattering.wavelets import Wavelet, fourier_space, phase, real_space, window
 
 ORDERS = [(0, 0), (1, 0), (0, 1), (2, 1), (0, 3), (1, 4), (2, 6)]
 VECTORS = np.random.default_rng(4).normal(size=(7, 3))

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ase_scatter.backend import require_device
-from ase_scatter.harmonics import degree
-from ase_scatter.transforms.padding import Box
-from ase_scatter.transforms.waves import Level, StructureFactor, Waves, tabulate
-from ase_scatter.wavelets import fourier_space, phase
+from ase_scatter.compute.backend import require_device
+from ase_scatter.scattering.grid.box import Box
+from ase_scatter.scattering.grid.plane_waves import Level, Waves, tabulate
+from ase_scatter.scattering.grid.structure_factor import StructureFactor
+from ase_scatter.scattering.harmonics import degree
+from ase_scatter.scattering.wavelets import fourier_space, phase
 
 VECTORS = np.array([[3.1, 0.2, -0.4], [1.3, 2.9, 0.3], [-0.6, 0.9, 3.6]])
 BETA, BAND = 0.8, 5.0

@@ -40,7 +40,7 @@ the same command goes on where it stopped.
 
 def run_barrier(options: argparse.Namespace) -> int:
     from ..calculator import ScatteringCalculator
-    from ..model import Model
+    from ..model.model import Model
     from ..plotting import barrier_plot, require_format
     from ..properties import migration_barrier
 
@@ -133,7 +133,7 @@ def _repeats(crystal: Any) -> tuple[int, ...]:
 
 def _tables(barrier: Any) -> str:
     """The images and the two barriers, as a text."""
-    from ..report import number, text_table
+    from ..reporting.tables import number, text_table
 
     bands = barrier.energies_band
     rows = [

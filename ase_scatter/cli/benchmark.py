@@ -27,9 +27,9 @@ same time disturb the figures.
 
 
 def run_benchmark(options: argparse.Namespace) -> int:
-    from ..benchmark import benchmark
-    from ..model import Model
+    from ..model.model import Model
     from ..plotting import benchmark_plot, require_format
+    from ..reporting.benchmark import benchmark
 
     written = [Path(path) for path in (options.json, options.plot) if path]
     claim(written, options.force)
@@ -66,7 +66,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
 
 def _tables(found: Any) -> str:
     """Steps, batches and differences, as a text."""
-    from ..report import MISSING, text_table
+    from ..reporting.tables import MISSING, text_table
 
     rows = []
     problems = {}

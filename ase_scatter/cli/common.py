@@ -41,7 +41,7 @@ def keys_of(options: argparse.Namespace) -> dict[str, str]:
 
 def frames_or_path(path: str, options: argparse.Namespace) -> Any:
     """What `fit` is given: the path, whose checksum it keeps, unless labels have other names."""
-    from ..frames import read_frames
+    from ..structures.dataset import read_frames
 
     keys = keys_of(options)
     return read_frames(path, **keys) if keys else path
@@ -49,8 +49,8 @@ def frames_or_path(path: str, options: argparse.Namespace) -> Any:
 
 def structures(options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """Labelled frames (none if the file has no energies) and the systems of all structures."""
-    from ..frames import read_frames, read_structures
-    from ..system import System
+    from ..structures.dataset import read_frames, read_structures
+    from ..structures.system import System
 
     keys = keys_of(options)
     if not keys:
@@ -74,7 +74,7 @@ def structure_of(text: str) -> Atoms:
     """
     from ase.build import bulk
 
-    from ..frames import read_structures
+    from ..structures.dataset import read_structures
 
     if Path(text).is_file():
         return read_structures(text)[-1]

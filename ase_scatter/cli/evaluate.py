@@ -25,12 +25,12 @@ INFO_EXAMPLES = """examples:
 def run_evaluate(options: argparse.Namespace) -> None:
     from threadpoolctl import threadpool_limits
 
-    from ..calibration import bands_and_errors, calibration_table
-    from ..fit import predict
-    from ..metrics import errors
-    from ..model import Model
+    from ..model.model import Model
     from ..plotting import calibration_plot, parity_plot, require_format
-    from ..report import error_table
+    from ..reporting.tables import calibration_table, error_table
+    from ..training.fitting import predict
+    from ..training.metrics import errors
+    from ..training.reliability import bands_and_errors
 
     claim([Path(path) for path in (options.json, options.plot, options.bands_plot) if path], options.force)
     if options.plot:
@@ -115,7 +115,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_info(options: argparse.Namespace) -> None:
-    from ..model import Model, shipped_models
+    from ..model.model import Model
+    from ..model.model_file import shipped_models
 
     if options.model is None:
         if options.check:

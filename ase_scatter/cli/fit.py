@@ -40,12 +40,12 @@ The files are what ASE reads: energies (eV), and where there are any forces (eV/
 
 
 def run_fit(options: argparse.Namespace) -> None:
-    from ..backend import require_device
-    from ..fit import fit
+    from ..compute.backend import require_device
     from ..plotting import parity_plot, require_format
-    from ..report import error_table
-    from ..settings import FitSettings
-    from ..transforms import GridSettings
+    from ..reporting.tables import error_table
+    from ..scattering import GridSettings
+    from ..training.fitting import fit
+    from ..training.settings import FitSettings
 
     require_device(options.device)
     target = Path(options.output)
@@ -111,10 +111,10 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def _tuned(settings: Any, target: Path, options: argparse.Namespace) -> Any:
     """The best settings of a search, whose record, table and plot are written beside the model."""
-    from ..frames import read_frames
     from ..plotting import tuning_plot
-    from ..report import text_table
-    from ..tuning import HEADER, rows, tune
+    from ..reporting.tables import HEADER, rows, text_table
+    from ..structures.dataset import read_frames
+    from ..training.hyperparameters import tune
 
     record, table, plot = (target.with_suffix(f".tune{end}") for end in (".jsonl", ".csv", ".png"))
     tuning = tune(
@@ -136,8 +136,8 @@ def _tuned(settings: Any, target: Path, options: argparse.Namespace) -> Any:
 
 
 def add_fit(commands: Any) -> None:
-    from ..settings import TRANSFORMS, FitSettings
-    from ..transforms import SitesSettings
+    from ..scattering import SitesSettings
+    from ..training.settings import TRANSFORMS, FitSettings
 
     default = FitSettings()
     grid, sites = default.grid, SitesSettings.recommended(1, 2.35)

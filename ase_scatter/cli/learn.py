@@ -31,12 +31,12 @@ the same subsets; gap needs the package quippy-ase (GAP, SOAP descriptors).
 
 def run_learn(options: argparse.Namespace) -> None:
     """Fit, print as points come in, write."""
-    from ..frames import read_frames
-    from ..learning import Point, learning_curve
-    from ..peers import peer
     from ..plotting import learning_plot
-    from ..report import ERROR_COLUMNS, number, text_table
-    from ..settings import FitSettings
+    from ..reporting.tables import ERROR_COLUMNS, number, text_table
+    from ..structures.dataset import read_frames
+    from ..training.baselines import peer
+    from ..training.learning_curve import Point, learning_curve
+    from ..training.settings import FitSettings
 
     target = Path(options.output)
     if target.suffix != ".json":
@@ -84,8 +84,8 @@ def run_learn(options: argparse.Namespace) -> None:
 
 def add_learn(commands: Any) -> None:
     """Its options."""
-    from ..peers import PEERS
-    from ..settings import TRANSFORMS
+    from ..training.baselines import PEERS
+    from ..training.settings import TRANSFORMS
 
     text = "plot errors against the number of training structures"
     command = new_command(commands, "learn", run_learn, text, LEARN_EXAMPLES)

@@ -97,7 +97,7 @@ def _draw(plots: Sequence[Path], found: Phonons, expansion: QuasiHarmonic | None
 
 def _table(found: Phonons, expansion: QuasiHarmonic | None) -> str:
     """Values with their error bars."""
-    from ..report import number, text_table
+    from ..reporting.tables import number, text_table
 
     rows = [
         [heading, number(value, form), number(band, form)]

@@ -39,7 +39,7 @@ SMALLEST = 10.0
 
 def run_elastic(options: argparse.Namespace) -> None:
     from ..properties import elastic_constants
-    from ..report import measured, text_table
+    from ..reporting.tables import measured, text_table
 
     calculator, relaxed = _start(options)
     found = elastic_constants(relaxed.atoms, calculator, strain=options.strain, progress=not options.quiet)
@@ -88,7 +88,7 @@ def run_elastic(options: argparse.Namespace) -> None:
 def run_eos(options: argparse.Namespace) -> None:
     from ..plotting import eos_plot
     from ..properties import energy_volume
-    from ..report import measured, text_table
+    from ..reporting.tables import measured, text_table
 
     calculator, relaxed = _start(options)
     curve = energy_volume(
@@ -120,7 +120,7 @@ def run_eos(options: argparse.Namespace) -> None:
 def run_vacancy(options: argparse.Namespace) -> None:
     from ..properties import vacancy_formation
     from ..properties.force_sets import repetitions
-    from ..report import measured, text_table
+    from ..reporting.tables import measured, text_table
 
     calculator, relaxed = _start(options)
     repeat = options.repeat or tuple(repetitions(relaxed.atoms, SMALLEST).tolist())
@@ -145,7 +145,7 @@ def run_vacancy(options: argparse.Namespace) -> None:
 
 def run_surface(options: argparse.Namespace) -> None:
     from ..properties import surface_energy
-    from ..report import measured, text_table
+    from ..reporting.tables import measured, text_table
 
     if len(options.miller) != 3 or len(options.repeat) != 2:
         raise InputError("--miller takes three numbers, --repeat two")

@@ -11,8 +11,8 @@ from ..errors import InputError
 from .common import add_common, add_device, add_keys, claim, keys_of, new_command
 
 if TYPE_CHECKING:
-    from ..html import Section
-    from ..model import Model
+    from ..model.model import Model
+    from ..reporting.page import Section
 
 REPORT_EXAMPLES = """examples:
   ase-scatter report Si
@@ -23,8 +23,8 @@ REPORT_EXAMPLES = """examples:
 
 def run_report(options: argparse.Namespace) -> None:
     """Compute what there is to show, and write the page."""
-    from ..html import page
-    from ..model import Model
+    from ..model.model import Model
+    from ..reporting.page import page
 
     target = Path(options.output or f"{Path(options.model).stem}.html")
     claim([target], options.force)
@@ -43,7 +43,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def _what_it_is(model: Model) -> Section:
-    from ..html import Section
+    from ..reporting.page import Section
 
     section = Section("What it is")
     settings = model.metadata.get("fit", {}).get("settings", {})
@@ -64,8 +64,8 @@ def _what_it_is(model: Model) -> Section:
 
 def _errors(model: Model) -> list[Section]:
     """Errors that the model was saved with, beside those of other potentials on the same files."""
-    from ..html import Section
-    from ..report import ERROR_COLUMNS, number
+    from ..reporting.page import Section
+    from ..reporting.tables import ERROR_COLUMNS, number
 
     tables = model.metadata.get("errors", {})
     if not tables:
@@ -92,12 +92,13 @@ def _errors(model: Model) -> list[Section]:
 
 def _on_data(model: Model, path: str, options: argparse.Namespace) -> Section:
     """Parity, errors and error bars on a labelled file."""
-    from ..calibration import bands_and_errors, calibration_rows
-    from ..fit import predict
-    from ..frames import read_frames
-    from ..html import Section
-    from ..metrics import errors
     from ..plotting import calibration_plot, parity_plot
+    from ..reporting.page import Section
+    from ..reporting.tables import calibration_rows
+    from ..structures.dataset import read_frames
+    from ..training.fitting import predict
+    from ..training.metrics import errors
+    from ..training.reliability import bands_and_errors
 
     frames = read_frames(path, **keys_of(options))
     how = {
@@ -126,8 +127,8 @@ def _on_data(model: Model, path: str, options: argparse.Namespace) -> Section:
 
 def _choices(model: Model) -> list[Section]:
     """What was found on data left out while fitting."""
-    from ..html import Section
     from ..plotting import calibration_plot, columns_plot
+    from ..reporting.page import Section
 
     fit = model.metadata.get("fit", {})
     section = Section("On data left out of the fit")
@@ -143,8 +144,8 @@ def _choices(model: Model) -> list[Section]:
 
 def _crystal(model: Model, element: str, options: argparse.Namespace) -> list[Section]:
     """The crystal of an element: lattice, elastic constants, vacancy, phonons."""
-    from ..html import Section
-    from ..tour import element_of, tour
+    from ..reporting.page import Section
+    from ..reporting.tour import element_of, tour
 
     section = Section(f"Crystal of {element}")
     try:
@@ -156,7 +157,7 @@ def _crystal(model: Model, element: str, options: argparse.Namespace) -> list[Se
         section.warning(f"Not computed: {error}")
         return [section]
     from ..plotting import tour_figures
-    from ..tour import UNCONVERGED
+    from ..reporting.tour import UNCONVERGED
 
     section.text(f"{result.structure}; value ± half-width of the 90 % band, beside published values.")
     section.table(*result.rows())
@@ -171,10 +172,10 @@ def _crystal(model: Model, element: str, options: argparse.Namespace) -> list[Se
 
 def _phonons(model: Model, element: str, crystal: Any, options: argparse.Namespace) -> Section:
     from ..calculator import ScatteringCalculator
-    from ..html import Section
     from ..plotting import phonon_plot, thermal_plot
     from ..properties import phonons
-    from ..report import measured
+    from ..reporting.page import Section
+    from ..reporting.tables import measured
 
     section = Section(f"Phonons of {element}")
     calculator = ScatteringCalculator(model, device=options.device, dtype=options.dtype)

@@ -22,12 +22,12 @@ def run_select(options: argparse.Namespace) -> None:
     """Choose, print, write."""
     from ase.io import write
 
-    from ..frames import read_structures
-    from ..model import Model
+    from ..model.model import Model
     from ..plotting import choice_plot, require_format
-    from ..report import text_table
-    from ..selection import select_structures
-    from ..system import System
+    from ..reporting.tables import text_table
+    from ..structures.dataset import read_structures
+    from ..structures.system import System
+    from ..training.active_learning import select_structures
 
     target = Path(options.output)
     if target.suffix not in (".xyz", ".extxyz"):
@@ -67,7 +67,7 @@ def run_select(options: argparse.Namespace) -> None:
 
 def add_select(commands: Any) -> None:
     """Its options."""
-    from ..selection import ENOUGH
+    from ..training.active_learning import ENOUGH
 
     text = "choose the structures of a pool that a model would learn most from"
     command = new_command(commands, "select", run_select, text, SELECT_EXAMPLES)

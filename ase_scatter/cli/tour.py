@@ -18,10 +18,10 @@ TOUR_EXAMPLES = """examples:
 
 
 def run_tour(options: argparse.Namespace) -> None:
-    from ..model import Model
+    from ..model.model import Model
     from ..plotting import tour_figures
     from ..plotting.base import DPI
-    from ..tour import element_of, tour
+    from ..reporting.tour import element_of, tour
 
     model = Model.load(options.model)
     element_of(model, options.element)

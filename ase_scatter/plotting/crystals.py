@@ -11,8 +11,8 @@ from scipy.interpolate import PchipInterpolator
 
 from ..errors import InputError
 from ..properties import Barrier, ElasticConstants, EnergyVolume
-from ..report import measured
-from ..tour import Tour
+from ..reporting.tables import measured
+from ..reporting.tour import Tour
 from .base import COLOURS, INK, colour, note, tidy, written
 
 

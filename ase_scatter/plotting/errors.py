@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..frames import Frame
-from ..metrics import LABEL_UNITS, Prediction, energy_pairs, force_pairs, stress_pairs
+from ..structures.dataset import Frame
+from ..training.metrics import LABEL_UNITS, Prediction, energy_pairs, force_pairs, stress_pairs
 from .base import COLOURS, INK, colour, note, tidy, written
 
 SMALLEST_BAND = 1e-3

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from ..benchmark import Benchmark, Timing
+from ..reporting.benchmark import Benchmark, Timing
 from .base import INK, colour, tidy, written
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, ScalarFormatter
 
-from ..learning import Point
-from ..selection import Choice
-from ..tuning import Tuning
+from ..training.active_learning import Choice
+from ..training.hyperparameters import Tuning
+from ..training.learning_curve import Point
 from .base import COLOURS, INK, colour, tidy, written
 
 

@@ -17,7 +17,7 @@ from ase.optimize.optimize import Optimizer
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..uncertainty import Members
+from ..model.committee import Members
 
 Progress: TypeAlias = bool | Callable[[str, int, int | None], None]
 """False: silence. True: a bar on stderr. Or a function of (name, steps done, all steps or None)."""

@@ -20,17 +20,9 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
-from ..conventions import GPA, from_voigt
 from ..errors import InputError
-from .common import (
-    Progress,
-    Result,
-    frozen_calculator,
-    minimise,
-    require_crystal,
-    responses,
-    with_calculator,
-)
+from ..units import GPA, from_voigt
+from .common import Progress, Result, frozen_calculator, minimise, require_crystal, responses, with_calculator
 from .tensors import CubicConstants, Moduli, Symmetry, cubic, moduli, stiffnesses, symmetrised, symmetry_of
 
 LARGEST_STRESS = 0.5

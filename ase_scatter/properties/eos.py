@@ -12,16 +12,9 @@ from ase.eos import EquationOfState, birchmurnaghan
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning
 
-from ..conventions import GPA
 from ..errors import InputError
-from .common import (
-    Progress,
-    Result,
-    frozen_calculator,
-    reporting,
-    require_crystal,
-    responses,
-)
+from ..units import GPA
+from .common import Progress, Result, frozen_calculator, reporting, require_crystal, responses
 from .relax import relax_positions
 
 FEWEST_POINTS = 5

@@ -12,8 +12,8 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
-from ..conventions import GPA
 from ..errors import InputError
+from ..units import GPA
 from .common import (
     Progress,
     Result,

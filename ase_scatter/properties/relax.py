@@ -13,8 +13,8 @@ from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
 from numpy.typing import NDArray
 
-from ..conventions import GPA
 from ..errors import InputError
+from ..units import GPA
 from .common import (
     Progress,
     Result,

@@ -12,8 +12,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ..conventions import VOIGT, VOIGT_COLS, VOIGT_ROWS
 from ..errors import InputError
+from ..units import VOIGT, VOIGT_COLS, VOIGT_ROWS
 from .common import Result
 
 

@@ -31,10 +31,11 @@ from ase.calculators.calculator import BaseCalculator
 from peers_speed import GAP, MTP, SNAP, Peer, gap, installed, other
 
 from ase_scatter import DeviceError, InputError, Model, ScatteringCalculator
-from ase_scatter.backend import require_device
-from ase_scatter.benchmark import Timing, disturbed, machine, time_in_turns
+from ase_scatter.compute.backend import require_device
 from ase_scatter.plotting import require_format, timing_plot
-from ase_scatter.report import text_table
+from ase_scatter.reporting.benchmark import Timing, disturbed, time_in_turns
+from ase_scatter.reporting.machine import machine
+from ase_scatter.reporting.tables import text_table
 
 
 def devices_here() -> list[str]:

@@ -36,11 +36,12 @@ from ase_scatter import (
     fit,
     shipped_models,
 )
-from ase_scatter.backend import require_device
-from ase_scatter.benchmark import MOVE, difference, disturbed, machine, step, time_batch, time_steps
+from ase_scatter.compute.backend import require_device
 from ase_scatter.plotting.base import COLOURS, tidy, written
-from ase_scatter.report import text_table
-from ase_scatter.system import System
+from ase_scatter.reporting.benchmark import MOVE, difference, disturbed, step, time_batch, time_steps
+from ase_scatter.reporting.machine import machine
+from ase_scatter.reporting.tables import text_table
+from ase_scatter.structures.system import System
 
 SMALL_CELL = 8
 """Atoms of the cells that CPU and GPU are compared on."""

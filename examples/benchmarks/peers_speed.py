@@ -25,9 +25,9 @@ from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
 from ase_scatter import Frame, InputError, Model
-from ase_scatter.benchmark import disturbed
-from ase_scatter.peers import fit_gap
-from ase_scatter.system import System
+from ase_scatter.reporting.benchmark import disturbed
+from ase_scatter.structures.system import System
+from ase_scatter.training.baselines import fit_gap
 
 MTP_LEVEL = 20
 MTP_CUTOFF = 5.0

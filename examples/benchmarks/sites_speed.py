@@ -46,8 +46,9 @@ from peers_speed import (  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from ase_scatter import InputError, ScatteringCalculator  # noqa: E402
-from ase_scatter.benchmark import peak_memory, step, time_in_turns  # noqa: E402
-from ase_scatter.report import text_table  # noqa: E402
+from ase_scatter.reporting.benchmark import step, time_in_turns  # noqa: E402
+from ase_scatter.reporting.machine import peak_memory  # noqa: E402
+from ase_scatter.reporting.tables import text_table  # noqa: E402
 
 LATTICE = 5.469
 

@@ -30,13 +30,13 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from ase_scatter import FitSettings, Frame, InputError, Model, ScatteringCalculator, fit, read_frames
-from ase_scatter.committee import geometric_mean
-from ase_scatter.design import Problem
-from ase_scatter.fit import predict, solve
-from ase_scatter.metrics import energy_pairs, errors
 from ase_scatter.properties import elastic_constants, migration_barrier, relax_cell
-from ase_scatter.regression import Moments
-from ase_scatter.report import text_table
+from ase_scatter.reporting.tables import text_table
+from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.fitting import predict, solve
+from ase_scatter.training.metrics import energy_pairs, errors
+from ase_scatter.training.normal_equations import Moments
+from ase_scatter.training.validation import geometric_mean
 
 SETTINGS = FitSettings(columns=500)
 

@@ -1,0 +1,41 @@
+"""How much of a device may be planned with, and what is said when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import DeviceError
+from .backend import Backend
+
+RESERVED = 0.1
+"""This part of the free memory is left alone: FFT plans and temporary arrays come out of it."""
+
+
+def room(backend: Backend) -> float:
+    """Bytes that may be planned with on a device."""
+    return float("inf") if backend.memory is None else (1.0 - RESERVED) * backend.memory()
+
+
+def require_room(backend: Backend, needed: float, what: str) -> None:
+    """Raise DeviceError if something needs more bytes than there are."""
+    free = room(backend)
+    if needed > free:
+        raise DeviceError(
+            f"{what} needs about {needed / 1e9:.1f} GB on device {backend.name!r}, where {free / 1e9:.1f} GB "
+            "are free; take dtype='float32', a smaller structure or device='cpu'"
+        )
+
+
+@contextmanager
+def clear_when_full(backend: Backend) -> Iterator[None]:
+    """Turns a device's running out of memory into a DeviceError that says what to do."""
+    try:
+        yield
+    except backend.out_of_memory as error:
+        if backend.memory is None:
+            raise  # the host's
+        raise DeviceError(
+            f"device {backend.name!r} ran out of memory ({error}); take dtype='float32', smaller structures, "
+            "or device='cpu', or free memory that other programs hold there (nvidia-smi shows them)"
+        ) from error

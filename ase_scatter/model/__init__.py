@@ -1,0 +1,1 @@
+"""A fitted potential: the model, its file, repulsion, committee and extrapolation grade."""

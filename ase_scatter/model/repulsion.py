@@ -1,0 +1,207 @@
+"""Screened short-range repulsion between nuclei, for distances at which no model has data.
+
+E = Σ_pairs s(r) · k Z_i Z_j / r · φ(r/a),   a = 0.46850 Å / (Z_i^0.23 + Z_j^0.23),
+φ(x) = Σ_n c_n e^(−d_n x): the universal potential of Ziegler, Biersack and Littmark, "The
+Stopping and Range of Ions in Matter", vol. 1 (Pergamon, 1985); k = e²/4πε₀ in eV Å. The switch s
+falls from 1 at r_inner to 0 at r_outer with two continuous derivatives, so that neither forces nor
+elastic constants jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import vesin
+from ase import units
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import ArrayLike, NDArray
+
+from ..compute.backend import blocks, load_kernels
+from ..errors import InputError
+from ..structures.batch import Batch
+from ..structures.neighbors_cuda import Sums, near_pairs
+from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
+
+COULOMB = float(units.Hartree * units.Bohr)
+"""e²/4πε₀ in eV Å."""
+
+SCREENING_LENGTH = 0.46850
+SCREENING_COEFFICIENTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
+SCREENING_DECAYS = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+
+DEFAULT_OUTER = 0.8
+"""Default r_outer over the sum of ASE's covalent radii: inside every bond, metals included (nearest
+neighbours in bcc Mo are at 0.89 of it)."""
+
+DEFAULT_INNER = 0.5
+"""Default r_inner over r_outer."""
+
+
+@dataclass(frozen=True, eq=False)
+class ZBLCore:
+    """ZBL repulsion between all pairs of some elements.
+
+    elements: chemical symbols. r_inner, r_outer: (n, n) in Å, symmetric: where the switch begins
+    and ends for each pair of elements; a number serves for all pairs; None stands for the defaults,
+    from covalent radii. Raises InputError for ranges that are not 0 ≤ r_inner < r_outer.
+    Formula and source: see this module's docstring.
+    """
+
+    elements: tuple[str, ...]
+    r_inner: NDArray[np.float64]
+    r_outer: NDArray[np.float64]
+
+    def __init__(
+        self,
+        elements: Iterable[str],
+        *,
+        r_inner: ArrayLike | None = None,
+        r_outer: ArrayLike | None = None,
+    ) -> None:
+        symbols = tuple(elements)
+        unknown = [symbol for symbol in symbols if atomic_numbers.get(symbol, 0) < 1]
+        if unknown or not symbols or len(set(symbols)) < len(symbols):
+            raise InputError(f"the core needs distinct chemical symbols, not {symbols}")
+        if r_outer is None:
+            radii = covalent_radii[[atomic_numbers[symbol] for symbol in symbols]]
+            r_outer = DEFAULT_OUTER * (radii[:, None] + radii[None, :])
+        outer = _pair_table(r_outer, len(symbols), "r_outer")
+        inner = _pair_table(DEFAULT_INNER * outer if r_inner is None else r_inner, len(symbols), "r_inner")
+        if not np.all((inner >= 0) & (inner < outer)):
+            raise InputError("the core's ranges must fulfil 0 ≤ r_inner < r_outer for every pair")
+        # Frozen: the tables are set once, here.
+        object.__setattr__(self, "elements", symbols)
+        object.__setattr__(self, "r_inner", inner)
+        object.__setattr__(self, "r_outer", outer)
+
+    def evaluate(self, system: System) -> Evaluation:
+        """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion; half of each pair's energy
+        is each atom's."""
+        kinds_i = self._kinds(system.numbers)
+        # One thread: the order of the pairs, and with it every rounding, is then always the same.
+        neighbors = vesin.NeighborList(cutoff=self.cutoff, full_list=False, n_threads=1)
+        i, j, r_p, vectors_pc = neighbors.compute(
+            points=system.positions,
+            box=system.cell,
+            periodic=system.pbc,
+            quantities="ijdD",
+        )
+        if len(r_p) and r_p.min() < SHORTEST_DISTANCE:
+            nearest = int(r_p.argmin())
+            raise coincidence(int(i[nearest]), int(j[nearest]))
+        i, j = i.astype(np.int64), j.astype(np.int64)  # older NumPy does not count unsigned ones
+        inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
+        outer_p = self.r_outer[kinds_i[i], kinds_i[j]]
+        energy_p, slope_p = _zbl(r_p, system.numbers[i], system.numbers[j])
+        switch_p, switch_slope_p = _switch(r_p, inner_p, outer_p)
+        slope_p = slope_p * switch_p + energy_p * switch_slope_p
+        gradient_pc = (slope_p / r_p)[:, None] * vectors_pc
+        forces = np.empty((len(system), 3))
+        for axis in range(3):
+            gradient_p = gradient_pc[:, axis]
+            forces[:, axis] = np.bincount(i, gradient_p, len(system))
+            forces[:, axis] -= np.bincount(j, gradient_p, len(system))
+        energy_p = np.asarray(energy_p * switch_p, dtype=np.float64)
+        energies = np.zeros(len(system))
+        for end in (i, j):
+            energies += 0.5 * np.bincount(end, energy_p, len(system))
+        return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies)
+
+    @property
+    def cutoff(self) -> float:
+        """Beyond this distance (Å) there is no repulsion between any two atoms."""
+        return float(self.r_outer.max())
+
+    def evaluate_batch(self, batch: Batch) -> list[Evaluation] | None:
+        """`evaluate` for each structure on a device; None where no two atoms are near enough to repel."""
+        backend, n = batch.backend, batch.n_atoms
+        kinds = backend.to_device(self._kinds(batch.numbers), "int32")
+        near = near_pairs(batch, self.cutoff)
+        sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")
+        kernels = load_kernels(
+            backend,
+            ("model/repulsion.cu",),
+            {
+                "SCREENING_COEFFICIENTS": ", ".join(map(repr, SCREENING_COEFFICIENTS.tolist())),
+                "SCREENING_DECAYS": ", ".join(map(repr, SCREENING_DECAYS.tolist())),
+            },
+        )
+        kernels(
+            "repel", blocks(n), np.int32(n), np.int32(len(self.elements)), kinds,
+            backend.to_device(self._pair_constants), near.first, near.counts, near.vectors, near.second,
+            sums.energies, sums.forces, sums.virials, closest,
+        )  # fmt: skip
+        nearest = float(closest.min())
+        if nearest < SHORTEST_DISTANCE:
+            for system in batch.systems:
+                system.validate()  # finds the two, and says which
+        return sums.evaluations() if nearest < self.cutoff else None
+
+    def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which of the elements each atom is."""
+        found = kinds_of(numbers, self.elements)
+        if (found < 0).any():
+            raise InputError(f"the core is set up for {', '.join(self.elements)} only")
+        return found
+
+    @cached_property
+    def _pair_constants(self) -> NDArray[np.float64]:
+        """r_inner, r_outer, e²/4πε₀ Z Z' and 1/a of each pair of elements, (n, n, 4)."""
+        z = np.array([atomic_numbers[symbol] for symbol in self.elements], dtype=np.float64)
+        screening = (z[:, None] ** 0.23 + z**0.23) / SCREENING_LENGTH
+        return np.stack([self.r_inner, self.r_outer, COULOMB * z[:, None] * z, screening], axis=-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        return {
+            "kind": "zbl",
+            "elements": list(self.elements),
+            "r_inner": self.r_inner.tolist(),
+            "r_outer": self.r_outer.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ZBLCore:
+        """The core that `to_dict` described."""
+        if data.get("kind") != "zbl":
+            raise InputError(f"unknown kind of core {data.get('kind')!r}: only 'zbl' is known")
+        return cls(data["elements"], r_inner=data["r_inner"], r_outer=data["r_outer"])
+
+
+def _pair_table(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:
+    """A read-only symmetric (n, n) table from such a table or from one number."""
+    table = np.asarray(values, dtype=np.float64)
+    if table.shape not in ((), (n, n)) or not np.isfinite(table).all():
+        raise InputError(f"{name} must be one finite number or a table shaped ({n}, {n})")
+    table = np.array(np.broadcast_to(table, (n, n)))
+    if not np.array_equal(table, table.T):
+        raise InputError(f"{name} must be symmetric: the pair i–j is the pair j–i")
+    table.setflags(write=False)
+    return table
+
+
+def _zbl(
+    r: NDArray[np.float64], z_i: NDArray[np.int64], z_j: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unswitched pair energy (eV) and its derivative (eV/Å) at distances r (n,) in Å."""
+    decays = SCREENING_DECAYS * ((z_i**0.23 + z_j**0.23) / SCREENING_LENGTH)[:, None]
+    terms = SCREENING_COEFFICIENTS * np.exp(-decays * r[:, None])
+    coulomb = COULOMB * z_i * z_j / r
+    screening = terms.sum(axis=1)
+    slope = -coulomb * (screening / r + (decays * terms).sum(axis=1))
+    return coulomb * screening, slope
+
+
+def _switch(
+    r: NDArray[np.float64], inner: NDArray[np.float64], outer: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """1 − 10t³ + 15t⁴ − 6t⁵, t = (r − inner)/(outer − inner) kept in [0, 1]; and its slope."""
+    width = outer - inner
+    t = np.clip((r - inner) / width, 0.0, 1.0)
+    # The polynomial's root at 1 is factored out, so that nothing cancels where the switch ends.
+    rest = 1.0 - t
+    return rest**3 * (1.0 + 3.0 * t + 6.0 * t**2), -30.0 * (t * rest) ** 2 / width

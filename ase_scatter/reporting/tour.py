@@ -1,0 +1,217 @@
+"""A tour of a model: the properties of an elemental crystal, beside what others have for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from ase import Atoms
+from ase.build import bulk
+from ase.data import atomic_numbers, reference_states
+
+from ..calculator import ScatteringCalculator
+from ..errors import InputError
+from ..model.model import Model
+from ..properties import (
+    Barrier,
+    DefectFormation,
+    ElasticConstants,
+    EnergyVolume,
+    Progress,
+    Relaxation,
+    Result,
+    elastic_constants,
+    energy_volume,
+    hop_end_points,
+    migration_barrier,
+    relax_cell,
+    vacancy_formation,
+)
+from .tables import measured, number, text_table
+
+REPEATS = {"diamond": 2, "bcc": 3, "fcc": 3}
+"""Crystal structures of the tour → conventional cells along each edge of the supercell."""
+
+PROPERTIES: dict[str, tuple[str, str]] = {
+    "a": ("lattice parameter (Å)", ".3f"),
+    "B": ("bulk modulus (GPa)", ".0f"),
+    "C11": ("C11 (GPa)", ".0f"),
+    "C12": ("C12 (GPa)", ".0f"),
+    "C44": ("C44 (GPa)", ".0f"),
+    "C44_clamped": ("C44, clamped ions (GPa)", ".0f"),
+    "vacancy_formation": ("vacancy formation (eV)", ".3f"),
+    "vacancy_migration": ("vacancy migration (eV)", ".3f"),
+}
+"""Name in `Tour.values` and in a model's reference values → heading, format."""
+
+END_TOLERANCE = 0.02
+"""How far (eV) the energies of the two ends of the vacancy's hop may be apart."""
+
+UNCONVERGED = "* not converged: a relaxation is not finished, or the ends of the hop differ in energy"
+
+Values = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Tour(Result):
+    """Properties of an element's crystal.
+
+    relaxed: its conventional cell. vacancy and barrier: in a supercell of the relaxed crystal; the hop is
+    to the nearest neighbour. references: source → property → value (units as in PROPERTIES) that the model
+    came with. seconds: wall time.
+    """
+
+    model: str
+    hash: str
+    element: str
+    structure: str
+    relaxed: Relaxation
+    curve: EnergyVolume
+    elastic: ElasticConstants
+    vacancy: DefectFormation
+    barrier: Barrier
+    references: Mapping[str, Values]
+    seconds: float
+
+    def values(self) -> dict[str, float]:
+        """The properties by name, in the units of PROPERTIES."""
+        constants = self.elastic.cubic()
+        return {
+            "a": float(self.relaxed.lengths[0]),
+            "B": self.curve.bulk_modulus,
+            "C11": constants.c11,
+            "C12": constants.c12,
+            "C44": constants.c44,
+            "C44_clamped": self.elastic.cubic(clamped=True).c44,
+            "vacancy_formation": self.vacancy.energy,
+            "vacancy_migration": self.barrier.forward,
+        }
+
+    def bands(self) -> dict[str, float | None]:
+        """Half-widths of the 90 % bands of `values`; None without a committee."""
+        relaxed, clamped = self.elastic.cubic_band(), self.elastic.cubic_band(clamped=True)
+        return {
+            "a": self.curve.a_band,
+            "B": self.curve.bulk_modulus_band,
+            "C11": None if relaxed is None else relaxed.c11,
+            "C12": None if relaxed is None else relaxed.c12,
+            "C44": None if relaxed is None else relaxed.c44,
+            "C44_clamped": None if clamped is None else clamped.c44,
+            "vacancy_formation": self.vacancy.energy_band,
+            "vacancy_migration": self.barrier.forward_band,
+        }
+
+    def unconverged(self) -> set[str]:
+        """Names of the properties that are not to be trusted: a relaxation was not finished, or the two
+        ends of the hop, which are one vacancy in two places, came out with different energies.
+        """
+        origins = {
+            "a": self.relaxed.converged,
+            "B": self.curve.converged,
+            "C11": self.elastic.linear,
+            "C12": self.elastic.linear,
+            "C44": self.elastic.linear,
+            "vacancy_formation": self.vacancy.converged,
+            # The two ends are one vacancy: if their energies differ, they are not what they should be.
+            "vacancy_migration": self.barrier.converged
+            and abs(self.barrier.forward - self.barrier.backward) < END_TOLERANCE,
+        }
+        # What was computed at a cell that is not the relaxed one is no better than the cell.
+        return {name for name in PROPERTIES if not (self.relaxed.converged and origins.get(name, True))}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, and the values by name, as what JSON can hold."""
+        return {
+            **super().to_dict(),
+            "values": self.values(),
+            "bands": self.bands(),
+            "unconverged": sorted(self.unconverged()),
+        }
+
+    def rows(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of a table: values with their bands beside the references; what is not converged
+        has an asterisk."""
+        values, bands, unconverged = self.values(), self.bands(), self.unconverged()
+        rows = []
+        for name, (heading, form) in PROPERTIES.items():
+            mark = "*" if name in unconverged else ""
+            others = [number(source.get(name), form) for source in self.references.values()]
+            rows.append([heading, measured(values[name], bands[name], form) + mark, *others])
+        return ["", self.model, *self.references], rows
+
+    def table(self) -> str:
+        """`rows` as a text."""
+        text = text_table(*self.rows())
+        return f"{text}\n{UNCONVERGED}" if self.unconverged() else text
+
+
+def element_of(model: Model, element: str | None) -> str:
+    """The element to be toured: the one asked for, or a model's only one. Raises InputError."""
+    known = ", ".join(model.elements)
+    if element is None:
+        if len(model.elements) > 1:
+            raise InputError(f"model {model.name!r} knows {known}; choose one of them with --element")
+        element = model.elements[0]
+    if element not in model.elements:
+        raise InputError(f"model {model.name!r} does not know {element!r}; it was trained for {known}")
+    if _structure(element) not in REPEATS:
+        raise InputError(f"the tour is for {', '.join(REPEATS)} crystals, which {element} is not")
+    return element
+
+
+def _structure(element: str) -> str:
+    """Name of the crystal structure that the element has in nature ("" if none is known)."""
+    state: Any = reference_states[atomic_numbers[element]]
+    return str(state["symmetry"]) if state else ""
+
+
+def references_of(model: Model) -> dict[str, Values]:
+    """What a model's metadata hold to compare with: "DFT" first, then the published potentials."""
+    reference = model.metadata.get("reference", {})
+    sources = {"DFT": reference.get("properties", {}), **reference.get("peers", {})}
+    return {name: values for name, values in sources.items() if values}
+
+
+def tour(
+    model: Model,
+    *,
+    element: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float64",
+    images: int = 5,
+    progress: Progress = False,
+) -> Tour:
+    """Relax the element's crystal, strain it, take an atom out, and let a neighbour hop there.
+
+    images: moving images of the band. Raises InputError for elements that the model does not know or that
+    are not cubic crystals.
+    """
+    start = perf_counter()
+    element = element_of(model, element)
+    structure = _structure(element)
+    calculator = ScatteringCalculator(model, device=device, dtype=dtype)
+
+    relaxed = relax_cell(bulk(element, cubic=True), calculator, progress=progress)
+    crystal = relaxed.atoms
+    curve = energy_volume(crystal, calculator, progress=progress)
+    elastic = elastic_constants(crystal, calculator, progress=progress)
+    supercell: Atoms = crystal.repeat(REPEATS[structure])
+    vacancy = vacancy_formation(supercell, calculator, fmax=0.01, progress=progress)
+    _, final = hop_end_points(supercell)
+    # The first end is the vacancy that is relaxed already.
+    barrier = migration_barrier(vacancy.atoms, final, calculator, images=images, fmax=0.03, progress=progress)
+    return Tour(
+        model=model.name,
+        hash=model.hash,
+        element=element,
+        structure=structure,
+        relaxed=relaxed,
+        curve=curve,
+        elastic=elastic,
+        vacancy=vacancy,
+        barrier=barrier,
+        references=references_of(model),
+        seconds=perf_counter() - start,
+    )

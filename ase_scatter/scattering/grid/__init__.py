@@ -1,0 +1,1 @@
+"""Scattering coefficients on periodic grids."""

@@ -1,0 +1,121 @@
+"""Plans of the grid transform on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...compute.backend import Array, Backend
+from .plan import INNER, Block, Plan, Resolution, Uses, make_plan
+
+if TYPE_CHECKING:
+    from .transform import GridTransform
+
+
+class DeviceUses(NamedTuple):
+    """`Uses` on the device. through: rows of what comes back through moduli, in the order of INNER."""
+
+    host: Uses
+    paths: Array
+    inverse_norms: Array
+    exponents: Array
+    weights: Array
+    segments: Array
+    targets: Array
+    through: Array
+    most_slots: int
+
+
+class DeviceBlock(NamedTuple):
+    """`Block` on the device. inner: paths whose modulus goes on, as rows inner_rows."""
+
+    host: Block
+    paths: Array
+    inner: Array
+    inverse_norms: Array
+    inner_rows: Array
+    uses: tuple[DeviceUses, ...]
+
+
+class DevicePlan(NamedTuple):
+    host: Plan
+    first: tuple[DeviceBlock, ...]
+    second: tuple[DeviceBlock, ...]
+
+    @property
+    def n_results(self) -> int:
+        """Sums of slots, and nine strains of each inner target."""
+        return self.host.n_results + 9 * self.host.n_inner_targets
+
+
+def _numbered(paths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The table with those INNER that are there numbered from 0 on, and what they were."""
+    paths = paths.copy()
+    there = paths[:, INNER] >= 0
+    rows = paths[there, INNER]
+    paths[there, INNER] = np.arange(len(rows))
+    return paths, rows
+
+
+def _upload_uses(uses: Uses, backend: Backend) -> DeviceUses:
+    paths, through = _numbered(uses.paths)
+    return DeviceUses(
+        uses,
+        backend.to_device(paths, "int32"),
+        backend.to_device(uses.inverse_norms),
+        backend.to_device(uses.exponents),
+        backend.to_device(uses.weights),
+        backend.to_device(uses.segments, "int32"),
+        backend.to_device(uses.targets, "int32"),
+        backend.to_device(through, "int32"),
+        int(paths[:, -1].max(initial=0)),
+    )
+
+
+def _upload_block(block: Block, backend: Backend) -> DeviceBlock:
+    inner, rows = _numbered(block.inner)
+    return DeviceBlock(
+        block,
+        backend.to_device(block.paths, "int32"),
+        backend.to_device(inner, "int32"),
+        backend.to_device(block.inverse_norms),
+        backend.to_device(rows, "int32"),
+        tuple(_upload_uses(uses, backend) for uses in block.uses),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """A transform, as a key of caches."""
+
+    transform: GridTransform
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    identity: Identity,
+    columns: tuple[int, ...] | None,
+    occupied: tuple[bool, ...],
+    n_structures: int,
+    weights: tuple[int, bytes] | None,
+    resolutions: tuple[tuple[int, Resolution], ...],
+    backend: Backend,
+) -> DevicePlan:
+    """Plan of some columns (None: all) on the device; weights: how many rows, and their bytes."""
+    transform = identity.transform
+    table = None
+    if weights is not None:
+        table = np.frombuffer(weights[1], dtype=np.float64).reshape(weights[0], -1)
+    if columns is not None:
+        transform = transform.subset(columns)
+        table = None if table is None else table[:, list(columns)]
+    plan = make_plan(transform, occupied, n_structures, table, dict(resolutions))
+    return DevicePlan(
+        plan,
+        tuple(_upload_block(one, backend) for one in plan.first),
+        tuple(_upload_block(one, backend) for one in plan.second),
+    )

@@ -1,0 +1,233 @@
+"""Plane waves of a box, grids of several resolutions, and the wavelets tabulated on them.
+
+Half of the wave vectors suffice for real fields (n_z ≥ 0; those with n_z > 0 count twice). They are
+sorted by length, so the waves that a wide wavelet needs, |k| ≤ band/β, are the first ones of the list:
+a coarser field is a prefix of a finer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...compute.backend import Array, Backend
+from ..harmonics import degree, solid_harmonics
+from ..wavelets import phase, profile, window
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Half of the wave vectors of a box up to a cutoff, sorted by length.
+
+    indices: (K, 3) integers n. vectors: (K, 3) k in 1/Å. lengths: (K,). multiplicity: (K,) 1 or 2.
+    """
+
+    indices: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    multiplicity: NDArray[np.float64]
+
+    @classmethod
+    def within(cls, vectors: NDArray[np.float64], cutoff: float) -> Waves:
+        """All waves of a box with these vectors and |k| < cutoff."""
+        reciprocal = 2.0 * np.pi * np.linalg.inv(vectors).T
+        bounds = [int(cutoff * length / (2.0 * np.pi)) for length in np.linalg.norm(vectors, axis=1)]
+        axes = [np.arange(-bounds[0], bounds[0] + 1), np.arange(-bounds[1], bounds[1] + 1)]
+        axes.append(np.arange(bounds[2] + 1))
+        indices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        wave_vectors = indices @ reciprocal
+        lengths = np.linalg.norm(wave_vectors, axis=1)
+        inside = np.flatnonzero(lengths < cutoff)
+        order = inside[np.argsort(lengths[inside], kind="stable")]
+        indices = indices[order]
+        return cls(
+            indices,
+            wave_vectors[order],
+            lengths[order],
+            np.where(indices[:, 2] > 0, 2.0, 1.0),
+        )
+
+    def taken(self, which: NDArray[np.int64]) -> Waves:
+        """Some of them, or all in another order."""
+        return Waves(self.indices[which], self.vectors[which], self.lengths[which], self.multiplicity[which])
+
+    def count(self, cutoff: float) -> int:
+        """How many of them have |k| < cutoff."""
+        return int(np.searchsorted(self.lengths, cutoff, side="left"))
+
+
+@dataclass(frozen=True)
+class Level:
+    """The grid of one scale β, the waves within its band, and its wavelets on them.
+
+    shape: grid points per direction. columns: how many k_y and k_z its waves have. n_waves: K.
+    flat: (K,) place of each wave in a spectrum of shape[0] by columns. y: (3, K) = β k.
+    multiplicity: (K,). harmonics: ((l_max+1)², K) and gradients: ((l_max+1)², 3, K), solid harmonics
+    of y. radial: (p, l) → A (K,) and B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
+    """
+
+    backend: Backend
+    dtype: str
+    shape: tuple[int, int, int]
+    columns: tuple[int, int]
+    n_waves: int
+    flat: Array
+    y: Array
+    multiplicity: Array
+    harmonics: Array
+    gradients: Array
+    radial: dict[tuple[int, int], tuple[Array, Array]]
+
+    @classmethod
+    def build(
+        cls,
+        waves: Waves,
+        beta: float,
+        band: float,
+        shape: tuple[int, int, int],
+        orders: Iterable[tuple[int, int]],
+        backend: Backend,
+        dtype: str,
+    ) -> Level:
+        """Tabulate the wavelets (p, l) in `orders` of scale beta."""
+        count = waves.count(band / beta)
+        indices = waves.indices[:count]
+        tops = np.abs(indices).max(axis=0, initial=0)
+        ky, kz = int(2 * tops[1] + 1), int(tops[2] + 1)
+        flat = (indices[:, 0] % shape[0] * ky + indices[:, 1] % ky) * kz + indices[:, 2]
+        y = waves.vectors[:count] * beta
+        s = np.einsum("ka,ka->k", y, y)
+        harmonics, gradients = solid_harmonics(y, max((l for _, l in orders), default=0))
+        w, dw = window(s, band)
+        radial = {}
+        for p, l in orders:
+            value, slope = profile(p, l, s)
+            factor = (2.0 * np.pi * beta) ** 1.5
+            radial[p, l] = (
+                backend.to_device(factor * value * w, dtype),
+                backend.to_device(2.0 * factor * (slope * w + value * dw), dtype),
+            )
+        return cls(
+            backend=backend,
+            dtype=dtype,
+            shape=shape,
+            columns=(ky, kz),
+            n_waves=count,
+            flat=backend.to_device(flat),
+            y=backend.to_device(y.T, dtype),
+            multiplicity=backend.to_device(waves.multiplicity[:count], dtype),
+            harmonics=backend.to_device(harmonics, dtype),
+            gradients=backend.to_device(gradients, dtype),
+            radial=radial,
+        )
+
+    @property
+    def n_points(self) -> int:
+        return int(np.prod(self.shape))
+
+    def fields(self, coefficients: Array) -> tuple[Array, Array]:
+        """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K); and Σ_m of its square."""
+        xp = self.backend.xp
+        values = xp.empty((coefficients.shape[0], self.n_points), dtype=self.dtype)
+        squares = xp.zeros(self.n_points, dtype=self.dtype)
+        for block in self._blocks(coefficients.shape[0]):
+            part = self._synthesis(coefficients[block])
+            values[block] = part
+            squares += xp.einsum("mu,mu->u", part, part)
+        return values, squares
+
+    def coefficients(self, fields: Array, factor: Array) -> Array:
+        """Σ_u factor(u) f(u) e^{−ik·u}, (m, K), of fields (m, n_points) and a factor (n_points,)."""
+        blocks = self._blocks(fields.shape[0])
+        parts = [self._analysis(fields[block] * factor) for block in blocks]
+        return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+
+    def spectrum(self, field: Array) -> Array:
+        """Σ_u f(u) e^{−ik·u}, (K,), of one field (n_points,)."""
+        return self._analysis(field[None])[0]
+
+    def _blocks(self, m: int) -> list[slice]:
+        limit = self.backend.points_per_fft
+        size = m if limit is None else max(1, limit // self.n_points)
+        return [slice(start, start + size) for start in range(0, m, size)]
+
+    # The transforms go axis by axis, so that lines outside the band are never transformed; `columns`
+    # says how many k_y and k_z there are inside it.
+
+    def _synthesis(self, coefficients: Array) -> Array:
+        xp, fft = self.backend.xp, self.backend.fft
+        m, (nx, ny, nz), (ky, kz) = coefficients.shape[0], self.shape, self.columns
+        spectrum = xp.zeros((m, nx * ky * kz), dtype=coefficients.dtype)
+        spectrum[:, self.flat] = coefficients
+        lines = fft.ifft(spectrum.reshape(m, nx, ky, kz), axis=1, norm="forward", overwrite_x=True)
+        wide = xp.zeros((m, nx, ny, kz), dtype=coefficients.dtype)
+        positive = ky // 2 + 1
+        wide[:, :, :positive] = lines[:, :, :positive]
+        wide[:, :, ny - ky + positive :] = lines[:, :, positive:]
+        planes = fft.ifft(wide, axis=2, norm="forward", overwrite_x=True)
+        return fft.irfft(planes, n=nz, axis=3, norm="forward").reshape(m, -1)
+
+    def _analysis(self, fields: Array) -> Array:
+        xp, fft = self.backend.xp, self.backend.fft
+        m, ny, (ky, kz) = fields.shape[0], self.shape[1], self.columns
+        planes = fft.rfft(fields.reshape(m, *self.shape), axis=3)[:, :, :, :kz]
+        planes = fft.fft(planes, axis=2)
+        positive = ky // 2 + 1
+        lines = xp.concatenate([planes[:, :, :positive], planes[:, :, ny - ky + positive :]], axis=2)
+        return fft.fft(lines, axis=1, overwrite_x=True).reshape(m, -1)[:, self.flat]
+
+    def convolve(self, p: int, l: int, source: Array) -> tuple[Array, Array]:
+        """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,); Σ_m of their squares."""
+        value, _ = self.radial[p, l]
+        scaled = source[: self.n_waves] * value * phase(p, l)
+        return self.fields(scaled[None, :] * self.harmonics[degree(l)])
+
+    def correlate(self, p: int, l: int, images: Array) -> Array:
+        """Σ_m conj(ψ̂_m) ŵ_m, (..., K), of images ŵ (..., 2l+1, K): the adjoint of `convolve`."""
+        value, _ = self.radial[p, l]
+        summed = (images * self.harmonics[degree(l)]).sum(axis=-2)
+        return summed * (value * phase(p, l).conjugate())
+
+    def overlap(self, p: int, l: int, source: Array, images: Array) -> tuple[Array, Array]:
+        """Re[source · phase · conj(ŵ_m)], counted over both halves, times A and times B.
+
+        Two arrays (..., 2l+1, K) that `wave_strain` turns into a strain gradient; those of all
+        wavelets with the same l add up. source: (≥K,). images: ŵ (..., 2l+1, K).
+        """
+        value, slope = self.radial[p, l]
+        rotated = source[: self.n_waves] * (self.multiplicity * phase(p, l))
+        product = rotated.real * images.real
+        product += rotated.imag * images.imag
+        return product * value, product * slope
+
+    def wave_strain(self, l: int, along: Array, radial: Array) -> Array:
+        """Σ_km Re[source ∂ψ̂_m/∂ε conj(ŵ_m)], (..., 3, 3), from the two arrays of `overlap`.
+
+        Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
+        """
+        xp = self.backend.xp
+        gradient = xp.einsum("...mk,mbk->...bk", along, self.gradients[degree(l)])
+        gradient += (radial * self.harmonics[degree(l)]).sum(axis=-2)[..., None, :] * self.y
+        return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+
+
+ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]
+"""What decides a level: β, grid shape, the (p, l) in use."""
+
+
+@lru_cache(maxsize=2)
+def tabulate(
+    vectors: tuple[float, ...], scales: tuple[ScaleKey, ...], band: float, backend: Backend, dtype: str
+) -> tuple[Waves, tuple[Level, ...]]:
+    """Waves and levels of a box (nine numbers, row by row), kept while the box stays as it is.
+
+    scales: in ascending order of β. The arrays are shared: nothing may write to them.
+    """
+    rows = np.array(vectors).reshape(3, 3)
+    waves = Waves.within(rows, band / scales[0][0] if scales else 0.0)
+    levels = (Level.build(waves, beta, band, shape, orders, backend, dtype) for beta, shape, orders in scales)
+    return waves, tuple(levels)

@@ -1,0 +1,1 @@
+"""Scattering coefficients summed over the atoms."""

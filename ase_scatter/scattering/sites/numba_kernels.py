@@ -1,0 +1,363 @@
+"""Compiled passes over atoms for the atom-centred transform, on the CPU.
+
+Three passes, each over a range of atoms, so that ranges can run on several threads; every atom writes
+only what is its own, so the result does not depend on how the atoms are dealt out:
+
+    1. `fields`   A, and g of the fields that are convolved again;
+    2. `terms`    B; the atom's energy; ∂E/∂A, ∂E/∂B, and from it ∂E/∂g of the neighbours and a part of
+                  the pair forces;
+    3. `adjoint`  collects ∂E/∂g over the neighbours, completes ∂E/∂A, and with it the pair forces.
+
+Pair functions are evaluated anew in each pass, which costs less than keeping them. Inner loops run
+over the neighbours of an atom (or over directions), contiguously, for the sake of vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .numba_pairs import (
+    _begin,
+    _compiled,
+    _exactly,
+    _finish,
+    _gather,
+    _harmonics,
+    _padded,
+    _radial,
+    _rise,
+    _room,
+)
+
+
+@_compiled
+def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, a, g):  # type: ignore[no-untyped-def]
+    """Pass 1: a (N, channels·n_phi), normalised, and g (N, n_sources)."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
+    q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
+    y = np.empty(((plan.l_max + 1) ** 2, room))
+    charged = np.empty(room)
+    n_channels = len(plan.charges)
+    for i in range(start, stop):
+        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = _padded(n_real)
+        _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
+        _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
+        for c in range(n_channels):
+            charged[n_real:n] = 0.0
+            for v in range(n_real):
+                charged[v] = plan.charges[c, kind[second[pair[v]]]]
+            for w in range(len(plan.l)):
+                l = plan.l[w]
+                at = c * plan.n_phi + plan.offset[w]
+                if plan.scale_a[c, plan.offset[w]] == 0.0:
+                    for m in range(2 * l + 1):
+                        a[i, at + m] = 0.0
+                    continue
+                for m in range(2 * l + 1):
+                    total = 0.0
+                    for v in range(n):
+                        total += charged[v] * rho[w, v] * y[l * l + m, v]
+                    a[i, at + m] = total * plan.scale_a[c, plan.offset[w] + m]
+        for s in range(len(plan.source)):
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            total = plan.epsilon2
+            for m in range(size):
+                total += a[i, at + m] * a[i, at + m]
+            g[i, s] = math.sqrt(total) - math.sqrt(plan.epsilon2)
+
+
+@_compiled
+def _moduli(  # type: ignore[no-untyped-def]
+    species, field, gradient, moduli, terms_, exponents, weights, epsilon2, squares, slopes
+):  # fmt: skip
+    """Energy of the moduli of a field; adds to its gradient. squares, slopes: work space."""
+    total = 0.0
+    for k in range(len(moduli)):
+        at, size = moduli[k, 0], moduli[k, 1]
+        square = epsilon2
+        for m in range(size):
+            square += field[at + m] * field[at + m]
+        squares[k] = square
+        slopes[k] = 0.0
+    for t in range(len(terms_)):
+        k = terms_[t]
+        value, rise = _rise(squares[k], exponents[t], epsilon2)
+        total += weights[t, species] * value
+        slopes[k] += weights[t, species] * rise
+    for k in range(len(moduli)):
+        at, size = moduli[k, 0], moduli[k, 1]
+        for m in range(size):
+            gradient[at + m] += 2.0 * slopes[k] * field[at + m]
+    return total
+
+
+@_compiled
+def _products(species, one, d_one, two, d_two, terms_, weights):  # type: ignore[no-untyped-def]
+    """Energy of products of two fields, which may be the same; adds to the gradient of both."""
+    total = 0.0
+    for t in range(len(terms_)):
+        first, second, size = terms_[t, 0], terms_[t, 1], terms_[t, 2]
+        w = weights[t, species]
+        value = 0.0
+        for m in range(size):
+            value += one[first + m] * two[second + m]
+            d_one[first + m] += w * two[second + m]
+            d_two[second + m] += w * one[first + m]
+        total += w * value
+    return total
+
+
+@_compiled
+def _triples(species, field, gradient, plan, weights, sphere, d_sphere):  # type: ignore[no-untyped-def]
+    """Energy of products of three fields, integrated over directions. sphere, d_sphere: work space."""
+    n_directions = len(plan.areas)
+    total = 0.0
+    for f in range(len(plan.sphere)):
+        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+        for d in range(n_directions):
+            sphere[f, d] = field[at] * plan.directions[harmonic, d]
+            d_sphere[f, d] = 0.0
+        for m in range(1, size):
+            for d in range(n_directions):
+                sphere[f, d] += field[at + m] * plan.directions[harmonic + m, d]
+    for t in range(len(plan.triple)):
+        one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
+        w = weights[t, species]
+        value = 0.0
+        for d in range(n_directions):
+            x, y, z = sphere[one, d], sphere[two, d], sphere[three, d]
+            area = w * plan.areas[d]
+            value += area * x * y * z
+            d_sphere[one, d] += area * y * z
+            d_sphere[two, d] += area * x * z
+            d_sphere[three, d] += area * x * y
+        total += value
+    for f in range(len(plan.sphere)):
+        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+        for m in range(size):
+            value = 0.0
+            for d in range(n_directions):
+                value += d_sphere[f, d] * plan.directions[harmonic + m, d]
+            gradient[at + m] += value
+    return total
+
+
+@_compiled
+def terms(  # type: ignore[no-untyped-def]
+    start, stop, plan, prefactor, weights, kind, positions, cell, first, second, shifts,
+    a, g, kept, energy, back, force,
+):  # fmt: skip
+    """Pass 2: energy (N,); a becomes ∂E/∂a but for what comes through g; kept (N, n) holds a of the
+    sources; back (P, n_sources) ∂E/∂g of each pair's neighbour; force (P, 3) begins."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    n_outer, n_sources = plan.n_outer, len(plan.source)
+    n_inner = plan.n_outer_wavelets
+    outer_l = 0
+    for w in range(n_inner):
+        outer_l = max(outer_l, plan.l[w])
+    envelope, rho, slope = np.empty((3, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
+    q, cs = np.empty((outer_l + 1, outer_l + 1, room)), np.empty((2, outer_l + 1, room))
+    y = np.empty(((outer_l + 1) ** 2, room))
+    phi, sent, got = np.empty((n_outer, room)), np.empty((n_sources, room)), np.empty(room)
+    weight, pull, radial = np.empty(((outer_l + 1) ** 2, room)), np.empty((3, room)), np.empty(room)
+    b, db = np.empty(n_sources * n_outer), np.empty(n_sources * n_outer)
+    da = np.empty(a.shape[1])
+    slopes, slopes2 = np.empty(len(plan.moduli)), np.empty(len(plan.moduli2))
+    squares, squares2 = np.empty(len(plan.moduli)), np.empty(len(plan.moduli2))
+    n_directions = len(plan.areas)
+    sphere = np.empty((len(plan.sphere), n_directions))
+    d_sphere = np.empty((len(plan.sphere), n_directions))
+    weights1, weights_c, weights_t, weights2, weights_c2 = weights
+    for i in range(start, stop):
+        species = kind[i]
+        total = 0.0
+        here = a[i]
+        da[:] = 0.0
+
+        total += _moduli(
+            species,
+            here,
+            da,
+            plan.moduli,
+            plan.modulus,
+            plan.exponent1,
+            weights1,
+            plan.epsilon2,
+            squares,
+            slopes,
+        )
+        total += _products(species, here, da, here, da, plan.cross, weights_c)
+        total += _triples(species, here, da, plan, weights_t, sphere, d_sphere)
+
+        # Order 2.
+        for p in range(first[i], first[i + 1]):
+            for s in range(n_sources):
+                back[p, s] = 0.0
+            force[p, 0], force[p, 1], force[p, 2] = 0.0, 0.0, 0.0
+        if n_sources > 0:
+            n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            n = _padded(n_real)
+            _radial(n, n_inner, plan, near, envelope, rho, slope, True)
+            _harmonics(n, outer_l, prefactor, near, q, cs, y)
+            for w in range(n_inner):
+                l, at = plan.l[w], plan.offset[w]
+                for m in range(2 * l + 1):
+                    for v in range(n):
+                        phi[at + m, v] = rho[w, v] * y[l * l + m, v]
+            sent[:, n_real:n] = 0.0
+            for v in range(n_real):
+                j = second[pair[v]]
+                for s in range(n_sources):
+                    sent[s, v] = g[j, s]
+            for s in range(n_sources):
+                for k in range(n_outer):
+                    value = 0.0
+                    for v in range(n):
+                        value += sent[s, v] * phi[k, v]
+                    b[s * n_outer + k] = value * plan.scale_b[s, k]
+                    db[s * n_outer + k] = 0.0
+            total += _moduli(
+                species,
+                b,
+                db,
+                plan.moduli2,
+                plan.modulus2,
+                plan.exponent2,
+                weights2,
+                plan.epsilon2,
+                squares2,
+                slopes2,
+            )
+            total += _products(species, b, db, here, da, plan.cross2, weights_c2)
+            for s in range(n_sources):
+                for k in range(n_outer):
+                    db[s * n_outer + k] *= plan.scale_b[s, k]
+
+            # Back to the neighbours' g, and to their places.
+            for s in range(n_sources):
+                for v in range(n):
+                    got[v] = 0.0
+                for k in range(n_outer):
+                    w_k = db[s * n_outer + k]
+                    for v in range(n):
+                        got[v] += w_k * phi[k, v]
+                for v in range(n_real):
+                    back[pair[v], s] = got[v]
+            _begin(n, outer_l, weight, radial, pull)
+            for w in range(n_inner):
+                l, at = plan.l[w], plan.offset[w]
+                for m in range(2 * l + 1):
+                    for v in range(n):
+                        got[v] = 0.0
+                    for s in range(n_sources):
+                        w_k = db[s * n_outer + at + m]
+                        for v in range(n):
+                            got[v] += w_k * sent[s, v]
+                    for v in range(n):
+                        radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
+                        weight[l * l + m, v] += rho[w, v] * got[v]
+            _finish(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
+            for v in range(n_real):
+                for x_ in range(3):
+                    force[pair[v], x_] = pull[x_, v]
+
+        at_kept = 0
+        for s in range(n_sources):
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            for m in range(size):
+                kept[i, at_kept] = here[at + m]
+                at_kept += 1
+        for k in range(len(da)):
+            here[k] = da[k]
+        energy[i] = total
+
+
+@_compiled
+def adjoint(  # type: ignore[no-untyped-def]
+    start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, reverse,
+    a, g, kept, back, force, virial,
+):  # fmt: skip
+    """Pass 3: force (P, 3) = ∂E/∂r_ij of every pair, and virial (N, 6) = Σ_j r_ij ⊗ ∂E/∂r_ij."""
+    room = _room(first, start, stop)
+    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
+    envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
+    q, cs = np.empty((l_max + 1, l_max + 1, room)), np.empty((2, l_max + 1, room))
+    y = np.empty(((l_max + 1) ** 2, room))
+    weight, pull, radial = np.empty(((l_max + 1) ** 2, room)), np.empty((3, room)), np.empty(room)
+    charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
+    root = math.sqrt(plan.epsilon2)
+    for i in range(start, stop):
+        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = _padded(n_real)
+        at_kept = 0
+        for s in range(n_sources):
+            total = 0.0
+            for v in range(n_real):
+                total += back[reverse[pair[v]], s]
+            total /= g[i, s] + root
+            at, size = plan.moduli[plan.source[s], 0], plan.moduli[plan.source[s], 1]
+            for m in range(size):
+                a[i, at + m] += total * kept[i, at_kept]
+                at_kept += 1
+        _radial(n, len(plan.l), plan, near, envelope, rho, slope, True)
+        _harmonics(n, l_max, prefactor, near, q, cs, y)
+        _begin(n, l_max, weight, radial, pull)
+        for c in range(n_channels):
+            charged[c, n_real:n] = 0.0
+            for v in range(n_real):
+                charged[c, v] = plan.charges[c, kind[second[pair[v]]]]
+        for w in range(len(plan.l)):
+            l, at = plan.l[w], plan.offset[w]
+            for v in range(n):
+                along[v] = 0.0
+            used = False
+            for m in range(2 * l + 1):
+                for v in range(n):
+                    got[v] = 0.0
+                for c in range(n_channels):
+                    if plan.scale_a[c, at] == 0.0:
+                        continue
+                    used = True
+                    w_k = a[i, c * plan.n_phi + at + m] * plan.scale_a[c, at + m]
+                    for v in range(n):
+                        got[v] += w_k * charged[c, v]
+                if used:
+                    for v in range(n):
+                        along[v] += y[l * l + m, v] * got[v]
+                        weight[l * l + m, v] += rho[w, v] * got[v]
+            if used:
+                for v in range(n):
+                    radial[v] += slope[w, v] * along[v]
+        _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull)
+        for k in range(6):
+            virial[i, k] = 0.0
+        for v in range(n_real):
+            p = pair[v]
+            fx, fy, fz = force[p, 0] + pull[0, v], force[p, 1] + pull[1, v], force[p, 2] + pull[2, v]
+            force[p, 0], force[p, 1], force[p, 2] = fx, fy, fz
+            virial[i, 0] += near[0, v] * fx
+            virial[i, 1] += near[1, v] * fy
+            virial[i, 2] += near[2, v] * fz
+            virial[i, 3] += 0.5 * (near[1, v] * fz + near[2, v] * fy)
+            virial[i, 4] += 0.5 * (near[0, v] * fz + near[2, v] * fx)
+            virial[i, 5] += 0.5 * (near[0, v] * fy + near[1, v] * fx)
+
+
+@_exactly
+def collect(start, stop, first, reverse, force, forces):  # type: ignore[no-untyped-def]
+    """Forces (N, 3): of every atom Σ_j (∂E/∂r_ij − ∂E/∂r_ji)."""
+    for i in range(start, stop):
+        x, y, z = 0.0, 0.0, 0.0
+        for p in range(first[i], first[i + 1]):
+            r = reverse[p]
+            x += force[p, 0] - force[r, 0]
+            y += force[p, 1] - force[r, 1]
+            z += force[p, 2] - force[r, 2]
+        forces[i, 0], forces[i, 1], forces[i, 2] = x, y, z

@@ -1,0 +1,1 @@
+"""Structures: systems, data sets, neighbours, batches."""

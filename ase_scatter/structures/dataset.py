@@ -1,0 +1,138 @@
+"""Reference structures with their labels, read from any file that ASE reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.io import read
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..units import to_voigt
+from .system import System
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A structure with what a reference method gave for it.
+
+    energy: total, eV. forces: (N, 3) eV/Å. stress: (6,) Voigt, eV/Å³, positive in tension.
+    group: the part of the data set that it belongs to; source: what it was made from, shared by frames that
+    are correlated ("" if the file does not say).
+    """
+
+    system: System
+    energy: float
+    forces: NDArray[np.float64] | None = None
+    stress: NDArray[np.float64] | None = None
+    group: str = ""
+    source: str = ""
+
+
+def read_frames(
+    path: str | Path,
+    *,
+    energy_key: str = "energy",
+    forces_key: str = "forces",
+    stress_key: str = "stress",
+) -> list[Frame]:
+    """All frames of a file, in its order.
+
+    Labels are looked up under the given names in `atoms.info`, `atoms.arrays` and the attached
+    calculator; `info["group"]`, if there is one, becomes the group, `info["source"]` the source.
+    Forces and stress may be missing. The stress of structures that are not periodic in three
+    dimensions is left out: their volume is arbitrary. Raises InputError, naming the frame (counted
+    from 0), for what cannot be trained on.
+    """
+    structures = read_structures(path)
+    keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    frames = []
+    for index, atoms in enumerate(structures):
+        try:
+            frames.append(_frame(atoms, keys))
+        except InputError as error:
+            raise type(error)(f"frame {index} of {path}: {error}") from error
+    for name, key in keys.items():
+        # Only a name that the user chose is missed: it is a slip of the pen.
+        if key != name and all(getattr(frame, name) is None for frame in frames):
+            raise InputError(f"no frame of {path} has a usable {name} under the name {key!r}")
+    return frames
+
+
+def read_structures(path: str | Path) -> list[Atoms]:
+    """All structures of a file, labelled or not. Raises InputError where there are none to be read."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give the path of an extended-XYZ file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; give a file with at least one structure")
+    try:
+        structures = read(path, index=":", do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE's readers raise whatever their parsing trips over
+        raise InputError(
+            f"{path} cannot be read as a structure file ({type(error).__name__}: {error}); "
+            "give a complete extended-XYZ file"
+        ) from error
+    if not structures:
+        raise InputError(f"{path} holds no frames; give a file with at least one structure")
+    return list(structures)
+
+
+def elements_of(systems: Iterable[System]) -> list[str]:
+    """Chemical symbols of the elements in these structures, in alphabetical order."""
+    return sorted({chemical_symbols[z] for system in systems for z in system.numbers.tolist()})
+
+
+def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:
+    system = System.from_atoms(atoms)
+    energy = _label(atoms, "energy", keys["energy"], [()])
+    if energy is None:
+        raise InputError(
+            f"there is no energy under the name {keys['energy']!r}; name the entry that holds it "
+            f"with energy_key (found: {_names(atoms)})"
+        )
+    stress = None
+    if system.pbc.all() and system.has_volume:
+        stress = _label(atoms, "stress", keys["stress"], [(6,), (3, 3), (9,)])
+        if stress is not None and stress.size == 9:
+            stress = to_voigt(stress.reshape(3, 3))
+    return Frame(
+        system=system,
+        energy=float(energy),
+        forces=_label(atoms, "forces", keys["forces"], [(len(atoms), 3)]),
+        stress=stress,
+        group=str(atoms.info.get("group", "")),
+        source=str(atoms.info.get("source", "")),
+    )
+
+
+def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> NDArray[np.float64] | None:
+    """A label as a finite array of one of the shapes, or None where the frame has none."""
+    calculated = atoms.calc.results if atoms.calc is not None else {}
+    # A name of the user's own goes before what the calculator holds; ASE moves its own names there.
+    sources: list[Mapping[str, Any]] = [atoms.info, atoms.arrays, calculated]
+    value = next((source[key] for source in sources if source.get(key) is not None), None)
+    if value is None:
+        return None
+    try:
+        label = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"the {name} {value!r} is not made of numbers") from None
+    if label.shape not in shapes:
+        raise InputError(f"the {name} is shaped {label.shape}, but must be {' or '.join(map(str, shapes))}")
+    if not np.isfinite(label).all():
+        raise InputError(f"the {name} holds values that are not finite; mend or drop this frame")
+    return label
+
+
+def _names(atoms: Atoms) -> str:
+    calculated = atoms.calc.results if atoms.calc is not None else {}
+    return ", ".join(sorted({*atoms.info, *atoms.arrays, *calculated} - {"numbers", "positions"}))

@@ -1,0 +1,132 @@
+"""Neighbour lists: every pair in both directions, in one fixed order, with a skin.
+
+The pairs come from vesin. They are sorted by (i, j, shift), so that sums over them are the same, bit for
+bit, whichever list they come from: a list that was made a few steps ago, with a skin, only holds further
+pairs in between, which lie beyond the cutoff and add exact zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import vesin
+from numpy.typing import NDArray
+
+from ..compute.cache import Latest
+from ..errors import InputError
+from .system import System, completed_cell
+
+SKIN = 0.6
+"""Lists reach so much (Å) farther than the cutoff: they serve until an atom has moved half of it."""
+
+KEPT = 16
+"""So many lists are kept: the images of a band, the displaced cells of a phonon calculation."""
+
+LARGEST_KEPT = 20_000
+"""Of structures with more atoms only the last list is kept, so that memory does not pile up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """Pairs of atoms within reach of each other, each in both directions, sorted by (i, j, shift).
+
+    first: (N + 1,) where the pairs of atom i begin. second: (P,) the neighbour j of each pair.
+    shifts: (P, 3) in cell vectors: the pair's vector is R_j − R_i + shift·cell. reverse: (P,) which
+    pair is j → i. reach: Å.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int32]
+    shifts: NDArray[np.int32]
+    reverse: NDArray[np.int32]
+    reach: float
+
+    @property
+    def n_pairs(self) -> int:
+        return len(self.second)
+
+
+def find_neighbors(system: System, reach: float) -> Neighbors:
+    """All pairs of a structure nearer than reach (Å), images included.
+
+    Any mix of pbc, cells smaller than reach, atoms outside the cell.
+    """
+    n = len(system)
+    # One thread: others are busy with other structures or other atoms.
+    finder = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
+    # Of atoms wrapped into the cell, so that shifts are small, however far atoms have wandered.
+    cell = completed_cell(system.cell, system.pbc)
+    away = np.floor(system.positions @ np.linalg.inv(cell)) * system.pbc
+    try:
+        i, j, found = finder.compute(
+            points=system.positions - away @ cell,
+            box=cell,
+            periodic=system.pbc,
+            quantities="ijS",
+        )
+    except RuntimeError as error:
+        raise InputError(f"the neighbours of the atoms cannot be found: {error}") from error
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    shifts = found.astype(np.int64)
+    low = shifts.min(axis=0, initial=0)
+    low = np.minimum(low, -shifts.max(axis=0, initial=0))
+    width = 1 - 2 * low
+    # One integer per pair, in the order wanted, and the same of the way back.
+    there = _code(shifts - low, width) + np.prod(width) * (i * n + j)
+    back = _code(-shifts - low, width) + np.prod(width) * (j * n + i)
+    order = np.argsort(there)
+    turns = away.astype(np.int64)
+    shifts += turns[i] - turns[j]
+    reverse = np.searchsorted(there, back[order], sorter=order)
+    return Neighbors(
+        first=np.concatenate([[0], np.cumsum(np.bincount(i, minlength=n))]).astype(np.int64),
+        second=j[order].astype(np.int32),
+        shifts=np.ascontiguousarray(shifts[order], dtype=np.int32),
+        reverse=reverse.astype(np.int32),
+        reach=reach,
+    )
+
+
+def _code(shifts: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+    code: NDArray[np.int64] = (shifts[:, 0] * width[1] + shifts[:, 1]) * width[2] + shifts[:, 2]
+    return code
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A list and the structure that it was made for."""
+
+    system: System
+    neighbors: Neighbors
+
+    def serves(self, system: System, cutoff: float) -> bool:
+        """Whether all pairs within the cutoff must be in the list."""
+        mine = self.system
+        slack = self.neighbors.reach - cutoff
+        if slack < 0 or len(mine) != len(system) or not np.array_equal(mine.pbc, system.pbc):
+            return False
+        if not np.array_equal(mine.cell, system.cell):
+            return False
+        moved = system.positions - mine.positions
+        return bool(np.einsum("ka,ka->k", moved, moved).max() < (0.5 * slack) ** 2)
+
+
+class NeighborCache(Latest[_Entry]):
+    """The latest lists, found again by structure."""
+
+    def __init__(self) -> None:
+        super().__init__(KEPT)
+
+    def neighbors(self, system: System, cutoff: float) -> Neighbors:
+        """A list that holds all pairs within the cutoff (Å), and some beyond it."""
+        known = self.find(lambda entry: entry.serves(system, cutoff))
+        if known is not None:
+            return known.neighbors
+        if len(system) > LARGEST_KEPT:
+            self.clear()  # the old one goes before the new one is made: memory holds one of them
+        return self.keep(_Entry(system, find_neighbors(system, cutoff + SKIN))).neighbors
+
+
+CACHE = NeighborCache()
+"""The lists of this process."""

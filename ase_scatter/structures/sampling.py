@@ -1,0 +1,44 @@
+"""A few structures for many, and the typical bond in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import vesin
+from numpy.typing import NDArray
+
+from .system import System, completed_cell
+
+CALIBRATION_FRAMES = 24
+
+
+T = TypeVar("T")
+
+
+def typical_bond(systems: Sequence[System]) -> float:
+    """Median distance (Å) between nearest neighbours, 2.35 where there are none."""
+    nearest = np.concatenate([_nearest_distances(system) for system in spread(systems, CALIBRATION_FRAMES)])
+    return float(np.median(nearest)) if len(nearest) else 2.35
+
+
+def _nearest_distances(system: System) -> NDArray[np.float64]:
+    """Distance (Å) from each atom to its nearest neighbour, where there is one within 6 Å."""
+    neighbors = vesin.NeighborList(cutoff=6.0, full_list=True, n_threads=1)
+    i, distances = neighbors.compute(
+        points=system.positions,
+        box=completed_cell(system.cell, system.pbc),
+        periodic=system.pbc,
+        quantities="id",
+    )
+    nearest = np.full(len(system), np.inf)
+    np.minimum.at(nearest, i, distances)
+    found: NDArray[np.float64] = nearest[np.isfinite(nearest)]
+    return found
+
+
+def spread(items: Sequence[T], n: int) -> list[T]:
+    """At most n of them, evenly spread over the list."""
+    indices = np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))
+    return [items[i] for i in indices]

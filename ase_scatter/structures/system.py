@@ -1,0 +1,192 @@
+"""What a transform sees of a structure, and what it gives back: plain arrays, no ASE objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SHORTEST_DISTANCE = 0.05
+"""Two atoms nearer than this (Å) are taken for a mistake in the input."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Atoms in a cell.
+
+    numbers: (N,) atomic numbers. positions: (N, 3) in Å, anywhere (they need not be wrapped).
+    cell: (3, 3) rows in Å; rows of directions that are not periodic may be zero. pbc: (3,).
+    """
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms, *, apart: bool = True) -> System:
+        """Copy what matters out of ASE's Atoms, refusing what cannot be computed.
+
+        apart: whether to look for atoms at the same place, too (a core looks for them anyway).
+        """
+        system = cls(
+            numbers=np.array(atoms.numbers, dtype=np.int64),
+            positions=np.array(atoms.positions, dtype=np.float64),
+            cell=np.array(atoms.cell[:], dtype=np.float64),
+            pbc=np.array(atoms.pbc, dtype=bool),
+        )
+        system.validate(apart=apart)
+        return system
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³ (0 where the three vectors do not span space)."""
+        return _space(self.cell.tobytes(), self.pbc.tobytes()).volume
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the cell spans space, so that a stress is defined."""
+        return _space(self.cell.tobytes(), self.pbc.tobytes()).has_volume
+
+    def validate(self, *, apart: bool = True) -> None:
+        """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
+        if len(self) == 0:
+            raise InputError("the structure holds no atoms")
+        if not np.isfinite(self.positions).all():
+            bad = np.flatnonzero(~np.isfinite(self.positions).all(axis=1))
+            raise InputError(
+                f"the position of atom {bad[0]} is not finite ({self.positions[bad[0]]}); "
+                f"{len(bad)} of {len(self)} atoms are affected"
+            )
+        if not np.isfinite(self.cell).all():
+            raise InputError("the cell holds values that are not finite")
+        if not _space(self.cell.tobytes(), self.pbc.tobytes()).independent:
+            raise InputError(
+                "the cell vectors of the periodic directions are zero or parallel; set a cell with "
+                "atoms.set_cell(...) or make these directions non-periodic with atoms.pbc"
+            )
+        if apart:
+            self._refuse_coinciding_atoms()
+
+    def _refuse_coinciding_atoms(self) -> None:
+        from scipy.spatial import cKDTree
+
+        positions = self.positions
+        if self.pbc.any():
+            # Images near a face are added by hand, so that any mix of pbc is covered.
+            positions = self._with_images(2 * SHORTEST_DISTANCE)
+        pairs = cKDTree(positions).query_pairs(SHORTEST_DISTANCE, output_type="ndarray")
+        if len(pairs):
+            i, j = (int(k) % len(self) for k in pairs[0])
+            raise coincidence(i, j)
+
+    def _with_images(self, skin: float) -> NDArray[np.float64]:
+        """Positions wrapped into the cell, followed by the images of atoms within skin of a face."""
+        vectors = completed_cell(self.cell, self.pbc)
+        fractional = self.positions @ np.linalg.inv(vectors)
+        fractional[:, self.pbc] %= 1.0
+        heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
+        blocks = [fractional]
+        for axis in np.flatnonzero(self.pbc):
+            for block in list(blocks):
+                width = skin / heights[axis]
+                image = block.copy()
+                image[:, axis] += 1.0
+                # Atoms that are far from the face go far away, so that indices stay modulo N.
+                far = block[:, axis] > width
+                image[far] = np.nan
+                blocks.append(image)
+        stacked = np.concatenate(blocks)
+        gone = np.isnan(stacked).any(axis=1)
+        cartesian = np.where(gone[:, None], 0.0, stacked) @ vectors
+        # One far place for each removed image: none is near another or near the structure.
+        span = 10.0 + np.abs(cartesian).max()
+        cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
+        return np.asarray(cartesian)
+
+
+class _Space(NamedTuple):
+    """What a cell spans. independent: whether its periodic vectors are neither zero nor parallel."""
+
+    volume: float
+    has_volume: bool
+    independent: bool
+
+
+@lru_cache(maxsize=256)
+def _space(cell: bytes, pbc: bytes) -> _Space:
+    """Many structures share a cell, and this takes longer than all else that is checked."""
+    vectors = np.frombuffer(cell).reshape(3, 3)
+    periodic = vectors[np.frombuffer(pbc, dtype=bool)]
+    lengths, volume = np.linalg.norm(vectors, axis=1), float(abs(np.linalg.det(vectors)))
+    return _Space(
+        volume,
+        bool(np.all(lengths > 0) and volume > 1e-9 * np.prod(lengths)),
+        not len(periodic) or bool(np.linalg.matrix_rank(periodic, tol=1e-6) == len(periodic)),
+    )
+
+
+def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.int64]:
+    """Which of the elements each atom is, (N,); −1 for others."""
+    places = np.full(len(chemical_symbols), -1)
+    places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
+    return places[numbers]
+
+
+def coincidence(i: int, j: int) -> InputError:
+    """What to raise for two atoms nearer to each other than SHORTEST_DISTANCE."""
+    return InputError(
+        f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
+        f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
+    )
+
+
+def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The cell (3, 3) with the rows of open directions replaced by unit normals to the periodic ones."""
+    vectors = np.array(cell, dtype=np.float64)
+    open_axes = np.flatnonzero(~np.asarray(pbc))
+    if len(open_axes) == 3:
+        return np.eye(3)
+    if len(open_axes) == 0:
+        return vectors
+    periodic = vectors[np.asarray(pbc)]
+    normals = np.linalg.svd(periodic)[2][len(periodic) :]
+    vectors[open_axes] = normals
+    return vectors
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy and its first derivatives.
+
+    energy: eV. forces: (N, 3) in eV/Å. strain_gradient: (3, 3) dE/dε in eV, symmetric;
+    divided by the volume it is the stress. energies: (N,) of the atoms in eV, their sum the energy,
+    where it can be divided among them.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    strain_gradient: NDArray[np.float64]
+    energies: NDArray[np.float64] | None = None
+
+    def __add__(self, other: Evaluation) -> Evaluation:
+        divided = self.energies is not None and other.energies is not None
+        return Evaluation(
+            self.energy + other.energy,
+            self.forces + other.forces,
+            self.strain_gradient + other.strain_gradient,
+            self.energies + other.energies if divided else None,  # type: ignore[operator]
+        )

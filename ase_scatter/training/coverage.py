@@ -1,0 +1,74 @@
+"""Errors and spreads on data left out: how wide error bars have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .least_squares import Vector
+
+INSIDE = 0.9
+"""So many of the errors are to lie within the bands."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Errors and spreads on data kept out, of one kind of label.
+
+    errors: (r,) |predicted − true|. spreads: (r,) of what the label belongs to: root mean square over the
+    components of an atom's force, of a stress.
+    """
+
+    errors: Vector
+    spreads: Vector
+
+    @classmethod
+    def of(cls, errors: Vector, members: NDArray[np.float64], size: int) -> HeldOut:
+        """errors: (r,); members: (n_members, r) predictions; every `size` of the r belong together."""
+        spread = members.std(axis=0, ddof=1).reshape(-1, size)
+        spread = np.sqrt(np.mean(spread**2, axis=1))
+        return cls(np.abs(errors), np.repeat(spread, size))
+
+    @classmethod
+    def joined(cls, several: Sequence[HeldOut]) -> HeldOut:
+        return cls(np.concatenate([h.errors for h in several]), np.concatenate([h.spreads for h in several]))
+
+    @property
+    def factor(self) -> float:
+        """What to multiply spreads with for bands that hold nine errors of ten."""
+        sure = self.spreads > 0  # no spread, no ratio: what symmetry makes zero
+        if not sure.any():
+            raise InputError("the members of the committee agree on everything; give more varied structures")
+        return float(np.quantile(self.errors[sure] / self.spreads[sure], INSIDE, method="higher"))
+
+    def inside(self, factor: float) -> float:
+        """The fraction of errors within the bands."""
+        return float(np.mean(self.errors <= factor * self.spreads))
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, between spread and error."""
+        if np.ptp(self.spreads) == 0 or np.ptp(self.errors) == 0:
+            return 0.0
+        return float(scipy.stats.spearmanr(self.spreads, self.errors)[0])
+
+    def table(self, factor: float, n_bins: int = 8) -> list[dict[str, float]]:
+        """In bins of equally many, from sure to unsure: mean band, the true one, the fraction inside."""
+        order = np.argsort(self.spreads)
+        rows = []
+        for bin_ in np.array_split(order, min(n_bins, max(1, len(order) // 10))):
+            errors, bands = self.errors[bin_], factor * self.spreads[bin_]
+            rows.append(
+                {
+                    "band": float(bands.mean()),
+                    "true": float(np.quantile(errors, INSIDE)),
+                    "inside": float(np.mean(errors <= bands)),
+                    "count": len(bin_),
+                }
+            )
+        return rows

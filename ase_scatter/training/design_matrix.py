@@ -1,0 +1,249 @@
+"""The design matrix: rows of all frames, streamed into normal equations by part and kind of label.
+
+The loss is
+
+    Σ_frames (ΔE/N)²/σ_E² + Σ ΔF²/σ_F² + Σ Δσ²/σ_S² + Σ_frames |Σ_j F_j / N|²/σ_N².
+
+The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
+on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
+are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
+too sit anywhere on the grid, and gets grids of its own. (Atom-centred columns have no net force, and
+need none of this.) Rows are kept in physical units and by kind, so that the sigmas can be changed
+afterwards; only their normal equations are kept, one set per part of the data, and a sample of rows to
+calibrate error bars with, so memory does not grow with the number of frames. On a device rows are made and
+multiplied there; only the sums and the sample come to the host.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from ..compute.backend import Array, require_device
+from ..compute.memory import clear_when_full, room
+from ..compute.parallel import bar, in_order
+from ..errors import InputError
+from ..model.repulsion import ZBLCore
+from ..structures.dataset import Frame
+from ..structures.sampling import CALIBRATION_FRAMES, spread
+from ..structures.system import System
+from ..units import GPA, VOIGT, to_voigt
+from .least_squares import Regression
+from .normal_equations import Moments, Stream, stream_memory
+from .settings import FitSettings
+
+LARGEST_SHIFT = 10.0
+"""Training structures are moved rigidly by up to this much (Å) in each direction."""
+KINDS = ("energy", "net", "force", "stress")
+"""Of rows."""
+SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
+"""Rows of so many frames, and of the forces on so many atoms, are kept to calibrate error bars."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one frame, in physical units: eV/atom, eV/Å, GPa, and the net force over N in eV/Å.
+
+    matrix: kind → (r, n_columns + n_elements), on the device. target: kind → (r,), on the host.
+    """
+
+    matrix: Mapping[str, Array]
+    target: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of one part of the data on the host, by kind; of forces three for each of some atoms."""
+
+    part: int
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Normals:
+    """Normal equations of each part by kind of label, and a sample of the rows."""
+
+    parts: Sequence[Mapping[str, Stream]]
+    sample: Sequence[Sample]
+
+    def weighted(self, sigmas: Mapping[str, float]) -> list[Moments]:
+        """Of each part, with errors over the sigmas."""
+        return [
+            Moments.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
+            for part in self.parts
+        ]
+
+
+class Problem:
+    """One regression: candidate columns, targets, and the parts that the frames are dealt into.
+
+    candidates: the columns to choose from. transform: the same, as the design matrix has them. part_of:
+    the part of each frame. backend: of the device that makes the rows.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        elements: Sequence[str],
+        frames: Sequence[Frame],
+        workers: int,
+        progress: bool,
+        device: str = "cpu",
+    ) -> None:
+        # Before anything that takes time.
+        self.backend = require_device(device)
+        if len(frames) < 2:
+            raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
+        self.settings = settings
+        self.frames = frames
+        self.workers = workers
+        self.progress = progress
+        self.channels = settings.make_channels(elements)
+        missing = sorted(set(elements) - set(self.channels.elements))
+        if missing:
+            raise InputError(f"the channels give no weight to {', '.join(missing)}")
+        self.elements = self.channels.elements
+        self.core = ZBLCore(self.elements) if settings.core else None
+        if settings.e0 is not None:
+            missing = sorted(set(elements) - set(settings.e0))
+            if missing:
+                raise InputError(f"e0 gives no energy for {', '.join(missing)}")
+        systems = [frame.system for frame in frames]
+        self.candidates = settings.candidates(self.channels, systems)
+        sample = spread(systems, CALIBRATION_FRAMES)
+        self.transform = self.candidates.for_training().calibrated(
+            sample, device=device, dtype=settings.dtype
+        )
+        self.n = self.transform.n_columns
+        self.n_parts = min(settings.folds, len(frames))
+        self.part_of = parts_of(frames, self.n_parts)
+        self.width = self.n + len(self.elements)
+
+    def normals(self) -> Normals:
+        """Go through all frames: on the host several at a time, on a device one after the other."""
+        parts: list[dict[str, Stream]] = [{} for _ in range(self.n_parts)]
+        sample = []
+        sampled = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
+        fraction = SAMPLED_ATOMS / sum(len(frame.system) for frame in self.frames if id(frame) in sampled)
+        # Rows need room beside the sums.
+        sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
+        with clear_when_full(self.backend):
+            for k, frame, rows in zip(self.part_of, self.frames, self._all_rows(), strict=True):
+                for kind, matrix in rows.matrix.items():
+                    if kind not in parts[k]:
+                        parts[k][kind] = Stream(self.width, self.backend, sums_there)
+                    parts[k][kind].add(matrix, rows.target[kind])
+                if id(frame) in sampled:
+                    sample.append(Sample(k, self._thinned(rows, fraction)))
+            on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]
+        return Normals(on_host, sample)
+
+    def _all_rows(self) -> Iterator[Rows]:
+        jobs, label = list(enumerate(self.frames)), "design matrix"
+        if self.backend.name == "cpu":
+            return in_order(self.rows, jobs, self.workers, self.progress, label)
+        return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
+
+    def regression(self, among: Sequence[int] | None = None, thrift: float | None = None) -> Regression:
+        """How weights follow from the normal equations: E0 is always fitted, unless it is given.
+
+        among: the columns to choose from, None for all. thrift: another than that of the settings.
+        """
+        thrift = self.settings.thrift if thrift is None else thrift
+        price = np.ones(self.width)
+        price[: self.n] = [column.cost**thrift for column in self.transform.columns]
+        if among is not None:
+            price[np.setdiff1d(np.arange(self.n), among)] = np.inf
+        forced = np.arange(self.n, self.width if self.settings.e0 is None else self.n)
+        return Regression(price, forced)
+
+    def _composition(self, system: System) -> NDArray[np.float64]:
+        """Fraction of each element, (n_elements,)."""
+        symbols = [chemical_symbols[z] for z in system.numbers.tolist()]
+        return np.array([symbols.count(symbol) for symbol in self.elements]) / len(symbols)
+
+    def rows(self, job: tuple[int, Frame]) -> Rows:
+        """Rows and targets of one frame, with its number."""
+        number, frame = job
+        rng = np.random.default_rng(number)
+        system = frame.system
+        if not self.transform.invariant:
+            shift = rng.uniform(0.0, LARGEST_SHIFT, size=3)
+            system = replace(system, positions=system.positions + shift)
+        n_atoms = len(system)
+        shapes = self.transform.training_shapes(system, rng)
+        xp = self.backend.xp
+        values, d_positions, d_strain = self.transform.device_jacobian(
+            system, shapes=shapes, device=self.backend.name, dtype=self.settings.dtype
+        )
+        composition = self._composition(system)
+        core = None if self.core is None else self.core.evaluate(system)
+        energy = (frame.energy - (core.energy if core else 0.0)) / n_atoms
+        if self.settings.e0 is not None:
+            energy -= float(composition @ [self.settings.e0[symbol] for symbol in self.elements])
+            composition = np.zeros_like(composition)
+        whole = self.backend.to_device(composition)
+        matrix = {"energy": xp.concatenate([values / n_atoms, whole])[None]}
+        target = {"energy": np.array([energy])}
+        if not self.transform.invariant:
+            matrix["net"] = self._padded(-d_positions.sum(axis=1).T / n_atoms)
+            target["net"] = np.zeros(3)
+        if frame.forces is not None:
+            matrix["force"] = self._padded(-d_positions.reshape(self.n, -1).T)
+            target["force"] = (frame.forces - (core.forces if core else 0.0)).ravel()
+        if frame.stress is not None:
+            unit = GPA * system.volume
+            symmetric = 0.5 * (d_strain + d_strain.transpose(0, 2, 1))
+            matrix["stress"] = self._padded(xp.stack([symmetric[:, a, b] for a, b in VOIGT]) / unit)
+            virial = to_voigt(core.strain_gradient) if core else 0.0
+            target["stress"] = (frame.stress * system.volume - virial) / unit
+        return Rows(matrix, target)
+
+    def _padded(self, matrix: Array) -> Array:
+        """Rows with zeros for the free-atom energies appended."""
+        xp = self.backend.xp
+        zeros = xp.zeros((len(matrix), len(self.elements)), dtype=matrix.dtype)
+        return xp.concatenate([matrix, zeros], axis=1)
+
+    def _thinned(self, rows: Rows, fraction: float) -> Rows:
+        """On the host in single precision, without net force, and of forces those on a fraction of the
+        atoms."""
+        matrix, target = {}, {}
+        for kind in sorted(set(rows.matrix) - {"net"}):
+            size = len(rows.target[kind])
+            kept = np.arange(size)
+            if kind == "force":
+                atoms = np.array(spread(list(range(size // 3)), max(1, round(fraction * size / 3))))
+                kept = (3 * atoms[:, None] + np.arange(3)).ravel()
+            chosen = rows.matrix[kind][self.backend.to_device(kept)].astype("float32")
+            matrix[kind], target[kind] = self.backend.to_host(chosen), rows.target[kind][kept]
+        return Rows(matrix, target)
+
+
+def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:
+    """Part of each frame: whole frames, and all that share a source together.
+
+    Without sources every group is spread evenly over the parts; groups with fewer frames than there are
+    parts are dealt out as one, or all would lie in the first.
+    """
+    by_source = Counter(frame.source for frame in frames)
+    if len(by_source) >= 2 * n_parts and "" not in by_source:
+        held = [0] * n_parts
+        place = {}
+        for source, size in by_source.most_common():
+            place[source] = held.index(min(held))
+            held[place[source]] += size
+        return [place[frame.source] for frame in frames]
+    sizes = Counter(frame.group for frame in frames)
+    seen: Counter[str | None] = Counter()
+    parts = []
+    for frame in frames:
+        key = frame.group if sizes[frame.group] >= n_parts else None
+        parts.append(seen[key] % n_parts)
+        seen[key] += 1
+    return parts

@@ -1,0 +1,168 @@
+"""Ridge regression and greedy orthogonal least squares, on normal equations alone.
+
+Rows are streamed into `Moments` (AᵀA, Aᵀb, bᵀb), whose size does not depend on how many there are; on a
+device they are multiplied there, and what comes to the host is the moments.
+Everything after that - fits with other weights, ridge strengths or columns, validation errors on folds
+kept apart - is algebra on moments: ‖Aw − b‖² = wᵀGw − 2wᵀh + bᵀb.
+
+Selection is orthogonal least squares (Chen, Billings, Luo, Int. J. Control 50, 1873 (1989); used for
+scattering by Hirn, Mallat, Poilvert, Multiscale Model. Simul. 15, 827 (2017)): at each step the column
+joins that lowers the penalised residual most, and the others are orthogonalised against it. On the Gram
+matrix that is a Cholesky factorisation with pivots chosen by gain, row by row: k columns out of n cost
+n k² operations, and the Gram matrix stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .normal_equations import Matrix, Moments, Vector
+
+Indices = NDArray[np.int64]
+
+
+def solve(moments: Moments, penalty: Vector) -> Vector:
+    """Minimiser w (n,) of ‖Aw − b‖² + Σ_i penalty_i w_i².
+
+    The system is scaled to a unit diagonal first. Where rounding makes it indefinite, the directions that
+    carry no information are left out (eigenvalues below 1e-13 of the largest).
+    """
+    gram = moments.gram + np.diag(penalty)
+    scale: Vector = np.sqrt(np.diag(gram))
+    scale = np.where(scale > 0, scale, 1.0)
+    scaled = gram / scale[:, None] / scale[None, :]
+    target = moments.moment / scale
+    try:
+        factor = scipy.linalg.cho_factor(scaled)
+        return np.asarray(scipy.linalg.cho_solve(factor, target) / scale)
+    except scipy.linalg.LinAlgError:
+        values, vectors = scipy.linalg.eigh(scaled)
+        kept = values > 1e-13 * values[-1]
+        projected = (vectors[:, kept].T @ target) / values[kept]
+        return np.asarray(vectors[:, kept] @ projected / scale)
+
+
+class Selection(NamedTuple):
+    """Columns in the order of their choice, with the Cholesky factor that came with them.
+
+    columns: (k,). factor: R (k, k), upper triangular, RᵀR = their Gram matrix with the penalty.
+    projected: z (k,), Rᵀz = their moment.
+    """
+
+    columns: NDArray[np.int64]
+    factor: Matrix
+    projected: Vector
+
+    def weights(self, size: int) -> Vector:
+        """Of the first so many columns alone: R w = z, without another factorisation."""
+        return np.asarray(
+            scipy.linalg.solve_triangular(
+                self.factor[:size, :size], self.projected[:size], check_finite=False
+            )
+        )
+
+
+def select(
+    moments: Moments,
+    penalty: Vector,
+    n_select: int,
+    *,
+    forced: NDArray[np.int64] | None = None,
+    price: Vector | None = None,
+) -> Selection:
+    """n_select columns in the order of their choice, the forced ones first.
+
+    price: (n,) positive; a column's gain is divided by it, so that of two columns that say nearly the
+    same the cheaper one is taken, and none whose price is infinite. Fewer are returned when the remaining
+    columns are combinations of the chosen ones.
+    """
+    if n_select < 1:
+        raise InputError("at least one column must be selected")
+    target = moments.moment.copy()
+    size = np.diag(moments.gram) + penalty
+    diagonal = size.copy()  # of the Gram matrix of what is left of the columns
+    active = size > 0
+    cost = np.ones(len(size)) if price is None else price
+    affordable = np.isfinite(cost)
+    chosen: list[int] = []
+    projected: list[float] = []
+    rows = np.empty((min(n_select, len(size)), len(size)))  # the Cholesky factor's
+    queue = [] if forced is None else [int(i) for i in forced]
+    while len(chosen) < n_select:
+        # A column whose remainder is rounding error has nothing left to say.
+        usable = active & (diagonal > 1e-12 * size) & affordable
+        if queue:
+            best = queue.pop(0)
+            if not usable[best]:
+                continue
+        elif usable.any():
+            gain = np.where(usable, target**2 / np.where(usable, diagonal, 1.0) / cost, -1.0)
+            best = int(np.argmax(gain))
+        else:
+            break
+        k = len(chosen)
+        row = moments.gram[best] - rows[:k, best] @ rows[:k]
+        row[best] += penalty[best]
+        row /= np.sqrt(row[best])
+        rows[k] = row
+        step = target[best] / row[best]
+        diagonal -= row * row
+        target -= step * row
+        active[best] = False
+        chosen.append(best)
+        projected.append(step)
+    columns = np.array(chosen, dtype=np.int64)
+    return Selection(columns, rows[: len(chosen), columns], np.array(projected))
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How weights follow from moments.
+
+    price: (n,) what each column's gain is divided by when columns are chosen. forced: columns that are
+    always there and carry no penalty.
+    """
+
+    price: Vector
+    forced: Indices
+
+    def penalty(self, moments: Moments, ridge: float) -> Vector:
+        """(n,) of each column, in units of its own size in the rows."""
+        penalty = ridge * np.diag(moments.gram)
+        penalty[self.forced] = 0.0
+        return penalty
+
+    def usable(self, moments: Moments) -> int:
+        """How many columns there are to choose from: those that differ from zero and are not excluded."""
+        there = (np.diag(moments.gram) > 0) & np.isfinite(self.price)
+        there[self.forced] = False
+        return int(np.count_nonzero(there))
+
+    def select(self, moments: Moments, ridge: float, size: int) -> Selection:
+        """The forced columns and so many more, with what their weights follow from."""
+        return select(
+            moments, self.penalty(moments, ridge), size + len(self.forced),
+            forced=self.forced, price=self.price,
+        )  # fmt: skip
+
+    def choose(self, moments: Moments, ridge: float, size: int, among: Indices | None = None) -> Indices:
+        """The forced columns and so many more, in the order of their choice."""
+        if among is None:
+            return self.select(moments, ridge, size).columns
+        among = np.concatenate([among, self.forced])
+        places = np.arange(len(among) - len(self.forced), len(among))
+        inner = Regression(self.price[among], places)
+        return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
+
+    def weights(self, moments: Moments, ridge: float, columns: Indices) -> Vector:
+        """(n,), zero for all other columns."""
+        weights = np.zeros(len(self.price))
+        penalty = self.penalty(moments, ridge)[columns]
+        weights[columns] = solve(moments.columns(columns), penalty)
+        return weights

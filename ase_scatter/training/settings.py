@@ -1,0 +1,126 @@
+"""How a potential is fitted: settings, and what is left open chosen from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..compute.backend import require_dtype
+from ..errors import InputError
+from ..scattering import (
+    GridSettings,
+    GridTransform,
+    SitesSettings,
+    SitesTransform,
+    StackedTransform,
+    Transform,
+)
+from ..scattering.channels import Channels
+from ..scattering.grid.columns import default_scales
+from ..structures.sampling import typical_bond
+from ..structures.system import System
+
+TRANSFORMS = ("sites", "grid", "both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a potential is fitted.
+
+    transform: "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns
+    are stacked. sites: its hyperparameters, or those that differ from the recommended ones
+    (`SitesSettings.recommended`). grid: those of the grid. channels: "species", "charges", or a table
+    {channel: {element: weight}}. columns: so many in the model at most; validation may want fewer.
+    sigma_energy (eV/atom), sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å):
+    what counts as an error of 1. thrift: the gain of a column is divided by its cost to this power when
+    columns are chosen. ridge: strength, None to choose it from ridges by validation. folds: parts that the
+    data are dealt into. members: of the committee, 0 for none. averaged: whether the model is the mean of
+    the committee rather than one fit with all the columns, None to decide by validation. e0: energies of
+    the free atoms (eV), None for least squares. core: whether a ZBL core is subtracted. dtype: of the
+    design matrix (the sums over it, and the model, are float64).
+    """
+
+    transform: str = "sites"
+    sites: SitesSettings | Mapping[str, Any] = field(default_factory=dict)
+    grid: GridSettings = field(default_factory=GridSettings)
+    channels: str | Mapping[str, Mapping[str, float]] = "species"
+    columns: int = 600
+    sigma_energy: float = 0.0015
+    sigma_force: float = 0.06
+    sigma_stress: float = 0.1
+    sigma_net: float = 2e-4
+    thrift: float = 0.6
+    ridge: float | None = None
+    ridges: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
+    folds: int = 8
+    members: int = 12
+    averaged: bool | None = None
+    e0: Mapping[str, float] | None = None
+    core: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ridges", tuple(self.ridges))
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, not {self.transform!r}")
+        for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_net"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.columns < 1:
+            raise InputError("columns must be at least 1")
+        if self.folds < 2:
+            raise InputError("folds must be at least 2: the ridge is chosen on frames left out")
+        if not self.ridges or not all(ridge >= 0 for ridge in (*self.ridges, self.ridge or 0.0)):
+            raise InputError(f"ridges must not be negative, and at least one: {self.ridges}, {self.ridge}")
+        require_dtype(self.dtype)
+
+        if self.members == 1 or self.members < 0:
+            raise InputError("members must be 0, or at least 2: a committee of one has no spread")
+
+    @property
+    def tried_ridges(self) -> tuple[float, ...]:
+        """The ridges to choose from by validation."""
+        return self.ridges if self.ridge is None else (self.ridge,)
+
+    @property
+    def sigmas(self) -> dict[str, float]:
+        """What counts as an error of 1, by kind of label."""
+        return {
+            "energy": self.sigma_energy,
+            "force": self.sigma_force,
+            "stress": self.sigma_stress,
+            "net": self.sigma_net,
+        }
+
+    def make_channels(self, elements: Iterable[str]) -> Channels:
+        """The channels that the settings ask for, for these elements."""
+        if isinstance(self.channels, str):
+            if self.channels == "species":
+                return Channels.by_species(elements)
+            if self.channels == "charges":
+                return Channels.by_charges(elements)
+            raise InputError(f"channels must be 'species', 'charges' or a table, not {self.channels!r}")
+        return Channels.from_table(self.channels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        sites = self.sites.to_dict() if isinstance(self.sites, SitesSettings) else dict(self.sites)
+        data = asdict(replace(self, sites={})) | {"grid": self.grid.to_dict(), "sites": sites}
+        unused = {"sites": "grid", "grid": "sites"}.get(self.transform)
+        return {key: value for key, value in data.items() if key != unused}
+
+    def candidates(self, channels: Channels, systems: Sequence[System]) -> Transform:
+        """All columns to choose from, what the settings leave open chosen from these structures."""
+        parts: list[Transform] = []
+        if self.transform in ("sites", "both"):
+            sites = self.sites
+            if not isinstance(sites, SitesSettings):
+                sites = SitesSettings.recommended(len(channels.elements), typical_bond(systems), **sites)
+            parts.append(SitesTransform.candidates(sites, channels))
+        if self.transform in ("grid", "both"):
+            grid = self.grid
+            if not grid.scales:
+                grid = replace(grid, scales=default_scales(systems))
+            parts.append(GridTransform.candidates(grid, channels))
+        return parts[0] if len(parts) == 1 else StackedTransform(tuple(parts))
