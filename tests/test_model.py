@@ -17,7 +17,7 @@ from ase.build import bulk
 from pair_transform import PairTransform
 
 from ase_scatter.errors import InputError, ModelFileError, UnknownElementError
-from ase_scatter.model import model as model_module
+from ase_scatter.model import model_file as model_module
 from ase_scatter.model.model import Model
 from ase_scatter.model.model_file import shipped_models
 from ase_scatter.model.repulsion import ZBLCore
