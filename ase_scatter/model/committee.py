@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..structures.system import Evaluation, System
+from ..units import to_voigt
 from .extrapolation import Domain
 
 DIGITS = 12
@@ -98,6 +100,35 @@ class Members:
     forces: NDArray[np.float64]
     stress: NDArray[np.float64] | None
     factors: Mapping[str, float]
+
+    @classmethod
+    def of(cls, system: System, found: Sequence[Evaluation], factors: Mapping[str, float]) -> Members:
+        """From evaluations of a structure by the members.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        found : sequence of Evaluation
+            One for each member.
+        factors : mapping of str to float
+            As in `Committee`.
+
+        Returns
+        -------
+        Members
+        """
+        local = [values.energies for values in found if values.energies is not None]
+        stress = None
+        if system.has_volume:
+            stress = np.array([to_voigt(values.strain_gradient) for values in found]) / system.volume
+        return cls(
+            energy=np.array([values.energy for values in found]),
+            energies=np.array(local) if local else None,
+            forces=np.array([values.forces for values in found]),
+            stress=stress,
+            factors=factors,
+        )
 
     def __len__(self) -> int:
         return len(self.energy)

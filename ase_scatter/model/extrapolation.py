@@ -18,6 +18,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from ..compute.parallel import in_order
+from ..compute.target import HOST, Target
 from ..scattering import Transform
 from ..structures.sampling import spread
 from ..structures.system import System
@@ -85,7 +86,7 @@ class Domain:
         systems: Sequence[System],
         workers: int,
         progress: bool,
-        device: str = "cpu",
+        target: Target = HOST,
     ) -> Domain:
         """From structures that a potential with this transform is trained on."""
         n_atoms = sum(len(system) for system in systems)
@@ -93,9 +94,9 @@ class Domain:
         found: dict[str, list[NDArray[np.float64]]] = {}
 
         def local(system: System) -> NDArray[np.float64]:
-            return transform.local_features(system, device=device)
+            return transform.local_features(system, target)
 
-        if device != "cpu":
+        if not target.on_host:
             workers = 1  # a device takes one structure after the other
         # The edge is among the extreme ones: all structures count, but not all atoms of large ones.
         for system, x in zip(
@@ -106,9 +107,9 @@ class Domain:
                 found.setdefault(symbol, []).append(rows[kept])
         return cls({symbol: Region.of(np.concatenate(rows)) for symbol, rows in found.items()})
 
-    def grade(self, transform: Transform, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
+    def grade(self, transform: Transform, system: System, target: Target = HOST) -> NDArray[np.float64]:
         """(N,) how far the atoms are from the training data, 1 at their edge."""
-        x = transform.local_features(system, device=device)
+        x = transform.local_features(system, target)
         grades = np.zeros(len(system))
         for symbol, rows in _by_element(system, x).items():
             mine = system.numbers == atomic_numbers[symbol]
