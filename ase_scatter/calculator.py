@@ -24,16 +24,33 @@ from .units import to_voigt
 class ScatteringCalculator(Calculator):
     """Energies, forces and stress of a wavelet scattering model.
 
-    model: a shipped name, the path of a model file, or a Model. device: "cpu" or "cuda". dtype:
-    "float64" or "float32". grid_shape: grid points (grids, 3) to be used whatever the cell; by
-    default they follow the cell. warn_above: eV/Å; at every evaluation where a force may be off by more
-    (the committee's 90 % band), or an atom is beyond the training data, there is an
-    ExtrapolationWarning. That takes as long as the committee has members; for now and then there is
-    `get_uncertainty`. Settings are fixed for the calculator's life, but for the grid (`freeze_grid`).
-    Raises ModelFileError, DeviceError or InputError for what cannot be used.
+    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order, positive in tension.
+    Models whose energy is a sum over atoms also give `energies`, eV. Settings are fixed for the life of
+    the calculator, except for the grid (`freeze_grid`).
 
-    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order. Models whose energy is
-    a sum over atoms also give `energies`, eV.
+    Parameters
+    ----------
+    model : str, Path or Model
+        A shipped name, the path of a model file, or a model.
+    device : str
+        "cpu" or "cuda".
+    dtype : str
+        "float64" or "float32".
+    grid_shape : array_like of int, shape (n_grids, 3), optional
+        Grid points to be used whatever the cell; by default they follow the cell.
+    warn_above : float, optional
+        eV/Å. An evaluation emits an ExtrapolationWarning where the 90 % half-width of a force is above
+        this, or an atom is beyond the training data. Each evaluation then computes the committee as
+        well; `get_uncertainty` does so only when it is called.
+
+    Raises
+    ------
+    ModelFileError
+        If the model cannot be read.
+    DeviceError
+        If the device is not there.
+    InputError
+        If a setting cannot be used.
     """
 
     # New objects, where ASE keeps them: its base classes hold lists that all calculators share.
@@ -70,7 +87,23 @@ class ScatteringCalculator(Calculator):
         )
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
-        """Refuse changes: a calculator with other settings is another calculator."""
+        """Refuse changes: a calculator with other settings is another calculator.
+
+        Parameters
+        ----------
+        **kwargs
+            Settings.
+
+        Returns
+        -------
+        dict
+            Empty.
+
+        Raises
+        ------
+        InputError
+            If there are any.
+        """
         if kwargs:
             raise InputError(
                 f"{', '.join(kwargs)} cannot be set on a ScatteringCalculator; make a new one with "
@@ -82,6 +115,18 @@ class ScatteringCalculator(Calculator):
         """What has changed since the last calculation: anything that differs, however little.
 
         ASE's own comparison, with a tolerance, takes longer than a step of large cells on a GPU.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            Atoms to compare with those of the last calculation.
+        tol : float
+            Ignored; part of ASE's protocol.
+
+        Returns
+        -------
+        list of str
+            Names of what has changed.
         """
         mine = self.atoms
         if mine is None:
@@ -93,14 +138,30 @@ class ScatteringCalculator(Calculator):
         return [name for name, (old, new) in pairs.items() if not np.array_equal(old, new)]
 
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
-        """Grid points (grids, 3) that these atoms' cell asks for; None without a grid."""
+        """Grid points that the cell of these atoms asks for.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+
+        Returns
+        -------
+        ndarray of int, shape (n_grids, 3), or None
+            None without a grid.
+        """
         return self.model.transform.grid_shapes(System.from_atoms(atoms))
 
     def freeze_grid(self, atoms: Atoms | None) -> None:
-        """Keep the grids that these atoms' cell asks for, whatever cell comes; None sets them free.
+        """Keep the grids that the cell of these atoms asks for, whatever cell comes.
 
         While a cell is strained or relaxed the grids must not change from one step to the next, or
         the energy would jump (by little) where they do.
+
+        Parameters
+        ----------
+        atoms : Atoms or None
+            The structure; None lets the grids follow the cell again.
         """
         shapes = None if atoms is None else self.grid_shapes(atoms)
         self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
@@ -238,7 +299,24 @@ class ScatteringCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Compute everything at once for these atoms; what has changed since plays no role."""
+        """Compute everything at once for these atoms; what has changed since plays no role.
+
+        Parameters
+        ----------
+        atoms : Atoms, optional
+            The structure; by default that of the last calculation.
+        properties : list of str, optional
+            What is asked for.
+        system_changes : list of str
+            Ignored; part of ASE's protocol.
+
+        Raises
+        ------
+        InputError
+            If the structure cannot be computed.
+        PropertyNotImplementedError
+            If the stress is asked for and the cell has no volume.
+        """
         # First of all, so that nothing stale is left if something below fails.
         self.results = {}
         super().calculate(atoms)

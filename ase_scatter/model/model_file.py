@@ -22,7 +22,12 @@ UNITS = {"energy": "eV", "length": "Angstrom", "stress": "eV/Angstrom^3"}
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    list of str
+    """
     names = (Path(entry.name) for entry in _shipped_directory().iterdir())
     return sorted(name.stem for name in names if name.suffix == ".json")
 

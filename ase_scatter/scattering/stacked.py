@@ -24,7 +24,18 @@ _KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTr
 
 @dataclass(frozen=True)
 class StackedTransform(Transform):
-    """The columns of each part, one part after the other."""
+    """The columns of each part, one part after the other.
+
+    Parameters
+    ----------
+    parts : tuple of Transform
+        Transforms that know the same elements.
+
+    Raises
+    ------
+    InputError
+        If they know different elements.
+    """
 
     parts: tuple[Transform, ...]
 
