@@ -28,6 +28,7 @@ from .backend import Array, clear_when_full, require_device, room
 from .committee import Regression
 from .conventions import GPA, VOIGT, to_voigt
 from .core import ZBLCore
+from .distances import shortest_distances
 from .errors import InputError
 from .frames import Frame
 from .progress import bar, in_order
@@ -106,12 +107,14 @@ class Problem:
         if missing:
             raise InputError(f"the channels give no weight to {', '.join(missing)}")
         self.elements = self.channels.elements
-        self.core = ZBLCore(self.elements) if settings.core else None
+        systems = [frame.system for frame in frames]
+        self.core = None
+        if settings.core:
+            self.core = ZBLCore(self.elements, r_outer=shortest_distances(systems, self.elements))
         if settings.e0 is not None:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
-        systems = [frame.system for frame in frames]
         self.candidates = settings.candidates(self.channels, systems)
         sample = spread(systems, CALIBRATION_FRAMES)
         self.transform = self.candidates.for_training().calibrated(

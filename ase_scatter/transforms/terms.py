@@ -201,10 +201,8 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
 
 
 def _couple(a: int, b: int, c: int) -> bool:
-    """Whether the integral of three harmonics is not zero for all m; products with l = 0 are left out,
-    since they are those of moduli and cross terms with a number."""
-    least, most = min(a, b, c), max(a, b, c)
-    return least > 0 and (a + b + c) % 2 == 0 and 2 * most <= a + b + c
+    """Whether the integral of three harmonics is not zero for all m."""
+    return (a + b + c) % 2 == 0 and 2 * max(a, b, c) <= a + b + c
 
 
 def required_degree(terms: list[Term]) -> int:
