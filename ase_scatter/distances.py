@@ -38,4 +38,5 @@ def shortest_distances(systems: Sequence[System], elements: Sequence[str]) -> ND
     radii = covalent_radii[[atomic_numbers[symbol] for symbol in elements]]
     like = np.diag(shortest)
     like = np.where(np.isfinite(like), like, 2.0 * BOUND * radii)
-    return np.minimum(shortest, 0.5 * (like[:, None] + like))
+    found: NDArray[np.float64] = np.minimum(shortest, 0.5 * (like[:, None] + like))
+    return found
