@@ -98,6 +98,8 @@ def run_fit(options: argparse.Namespace) -> None:
     )
     result.model.save(target, overwrite=options.force)
     print(error_table(result.errors))
+    for note in result.validation.notes:
+        print(f"\nnote: {note}")
     print(
         f"\nmodel {result.model.name} {result.model.hash}: {len(result.model.weights)} columns, in {target}"
     )
@@ -137,7 +139,7 @@ def _tuned(settings: Any, target: Path, options: argparse.Namespace) -> Any:
 
 def add_fit(commands: Any) -> None:
     from ..scattering import SitesSettings
-    from ..training.settings import TRANSFORMS, FitSettings
+    from ..training.settings import COLUMNS, SIGMAS, TRANSFORMS, FitSettings
 
     default = FitSettings()
     grid, sites = default.grid, SitesSettings.recommended(1, 2.35)
@@ -166,7 +168,7 @@ def add_fit(commands: Any) -> None:
         help="sums over atoms (fast), integrals over space, or the columns of both (default: %(default)s)",
     )
     for name, kind, value, meaning in (
-        ("columns", positive, default.columns, "largest number of columns in the model"),
+        ("columns", positive, f"{COLUMNS} per element", "largest number of columns in the model"),
         ("channels", str, default.channels, "densities: species or charges"),
         ("scales", numbers(float), "four, from the data", "ladder of wavelet scales, Å"),
         ("epsilon2", float, both_defaults(sites.epsilon2, grid.epsilon2), "smoothing of the modulus"),
@@ -183,7 +185,7 @@ def add_fit(commands: Any) -> None:
             both_defaults(sites.outer, grid.outer),
             "order 2, second wavelet: largest l for p = 0, 1, …",
         ),
-        ("cutoff", float, "twice a bond", "sites: how far neighbours count, Å"),
+        ("cutoff", float, "chosen by validation", "sites: how far neighbours count, Å"),
         ("switch", float, sites.switch, "sites: over so many Å before the cutoff they fade out"),
         ("triple", int, sites.triple, "sites: largest l of products of three fields, 0 for none"),
         ("spacing", float, grid.spacing, "grid: spacing over the scale"),
@@ -196,9 +198,9 @@ def add_fit(commands: Any) -> None:
 
     weights = command.add_argument_group("weights")
     for name, kind, value, meaning in (
-        ("sigma-energy", float, default.sigma_energy, "what counts as an error of 1: energy, eV/atom"),
-        ("sigma-force", float, default.sigma_force, "the same for forces, eV/Å"),
-        ("sigma-stress", float, default.sigma_stress, "the same for stresses, GPa"),
+        ("sigma-energy", float, "chosen by validation", "what counts as an error of 1: energy, eV/atom"),
+        ("sigma-force", float, SIGMAS["force"], "the same for forces, eV/Å"),
+        ("sigma-stress", float, "chosen by validation", "the same for stresses, GPa"),
         ("ridge", float, "chosen by validation", "strength of the ridge"),
         ("folds", int, default.folds, "parts that the data are dealt into for validation"),
         ("members", int, default.members, "members of the committee that gives error bars, 0 for none"),

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from ..compute.backend import Array
@@ -31,9 +30,10 @@ from ..compute.target import Target
 from ..errors import InputError
 from ..model.repulsion import ZBLCore
 from ..structures.dataset import Frame
+from ..structures.distances import shortest_distances
 from ..structures.sampling import CALIBRATION_FRAMES, spread
-from ..structures.system import System
 from ..units import GPA, VOIGT, to_voigt
+from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
 from .normal_equations import Moments, Stream, stream_memory
 from .settings import FitSettings
@@ -42,6 +42,8 @@ LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
 KINDS = ("energy", "net", "force", "stress")
 """Of rows."""
+MOST_OFFSETS = 8
+"""With more groups than this all stresses share one offset."""
 SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 """Rows of so many frames, and of the forces on so many atoms, are kept to calibrate error bars."""
 
@@ -83,8 +85,10 @@ class Normals:
 class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.
 
-    candidates: the columns to choose from. transform: the same, as the design matrix has them. part_of:
-    the part of each frame. backend: of the device that makes the rows.
+    candidates: the columns to choose from. transform: the same, as the design matrix has them. free_atoms:
+    what is taken off the energies before. offsets: groups whose stresses may have a virial per atom that is
+    not of the energies ("" for all frames). The design matrix has the columns of the transform, of the free
+    atoms, and of the offsets. part_of: the part of each frame. backend: of the device that makes the rows.
     """
 
     def __init__(
@@ -102,7 +106,6 @@ class Problem:
         if len(frames) < 2:
             raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.settings = settings
-        self.frames = frames
         self.workers = workers
         self.progress = progress
         self.channels = settings.make_channels(elements)
@@ -110,19 +113,27 @@ class Problem:
         if missing:
             raise InputError(f"the channels give no weight to {', '.join(missing)}")
         self.elements = self.channels.elements
-        self.core = ZBLCore(self.elements) if settings.core else None
         if settings.e0 is not None:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
+        self.free_atoms, frames = FreeAtoms.of(frames, self.elements, settings.e0)
+        if len(frames) < 2:
+            raise InputError("at least two frames of more than a free atom are needed")
+        self.frames = frames
         systems = [frame.system for frame in frames]
-        self.candidates = settings.candidates(self.channels, systems)
+        closest = shortest_distances(systems, self.elements)
+        self.core = ZBLCore(self.elements, r_outer=closest) if settings.core else None
+        self.candidates = settings.candidates(self.channels, systems, closest)
         sample = spread(systems, CALIBRATION_FRAMES)
         self.transform = self.candidates.for_training().calibrated(sample, self.target)
         self.n = self.transform.n_columns
         self.n_parts = min(settings.folds, len(frames))
         self.part_of = parts_of(frames, self.n_parts)
-        self.width = self.n + len(self.elements)
+        self.offsets = sorted({frame.group for frame in frames if frame.stress is not None})
+        if len(self.offsets) > MOST_OFFSETS:
+            self.offsets = [""]
+        self.width = self.n + len(self.elements) + len(self.offsets)
 
     def normals(self) -> Normals:
         """Go through all frames: on the host several at a time, on a device one after the other."""
@@ -149,23 +160,44 @@ class Problem:
             return in_order(self.rows, jobs, self.workers, self.progress, label)
         return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
 
-    def regression(self, among: Sequence[int] | None = None, thrift: float | None = None) -> Regression:
-        """How weights follow from the normal equations: E0 is always fitted, unless it is given.
+    def regression(
+        self, among: Sequence[int] | None = None, thrift: float | None = None, offsets: bool = False
+    ) -> Regression:
+        """How weights follow from the normal equations: E0 is always fitted, unless it is known.
 
-        among: the columns to choose from, None for all. thrift: another than that of the settings.
+        among: the columns to choose from, None for all. thrift: another than that of the settings. offsets:
+        whether stresses have offsets.
         """
         thrift = self.settings.thrift if thrift is None else thrift
         price = np.ones(self.width)
         price[: self.n] = [column.cost**thrift for column in self.transform.columns]
         if among is not None:
             price[np.setdiff1d(np.arange(self.n), among)] = np.inf
-        forced = np.arange(self.n, self.width if self.settings.e0 is None else self.n)
-        return Regression(price, forced)
+        last = self.n + len(self.elements)
+        begin = last if self.free_atoms.known else self.n
+        if not offsets:
+            price[last:] = np.inf
+        return Regression(price, np.arange(begin, self.width if offsets else last))
 
-    def _composition(self, system: System) -> NDArray[np.float64]:
-        """Fraction of each element, (n_elements,)."""
-        symbols = [chemical_symbols[z] for z in system.numbers.tolist()]
-        return np.array([symbols.count(symbol) for symbol in self.elements]) / len(symbols)
+    def e0(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Energies of the free atoms (…, n_elements) that belong to weights (…, width)."""
+        start = [self.free_atoms.energies[symbol] for symbol in self.elements]
+        return start + weights[..., self.n : self.n + len(self.elements)]
+
+    def pressures(self, weights: NDArray[np.float64]) -> dict[str, float]:
+        """Mean pressure (GPa) that stresses have beyond their energies, by group, with weights (width,)."""
+        virials = weights[self.n + len(self.elements) :]
+        density: dict[str, list[float]] = {group: [] for group in self.offsets}
+        for frame in self.frames:
+            if frame.stress is not None:
+                density[self._offset(frame)].append(len(frame.system) / frame.system.volume)
+        return {
+            group: -float(virial * np.mean(density[group]) / GPA)
+            for group, virial in zip(self.offsets, virials.tolist(), strict=True)
+        }
+
+    def _offset(self, frame: Frame) -> str:
+        return frame.group if frame.group in self.offsets else ""
 
     def rows(self, job: tuple[int, Frame]) -> Rows:
         """Rows and targets of one frame, with its number."""
@@ -179,14 +211,14 @@ class Problem:
         shapes = self.transform.training_shapes(system, rng)
         xp = self.backend.xp
         values, d_positions, d_strain = self.transform.jacobian(system, self.target.with_grids(shapes))
-        composition = self._composition(system)
+        fractions = np.array(composition(system, self.elements))
         core = None if self.core is None else self.core.evaluate(system)
         energy = (frame.energy - (core.energy if core else 0.0)) / n_atoms
-        if self.settings.e0 is not None:
-            energy -= float(composition @ [self.settings.e0[symbol] for symbol in self.elements])
-            composition = np.zeros_like(composition)
-        whole = self.backend.to_device(composition)
-        matrix = {"energy": xp.concatenate([values / n_atoms, whole])[None]}
+        energy -= float(fractions @ [self.free_atoms.energies[symbol] for symbol in self.elements])
+        whole = np.zeros(self.width - self.n)
+        if not self.free_atoms.known:
+            whole[: len(fractions)] = fractions
+        matrix = {"energy": xp.concatenate([values / n_atoms, self.backend.to_device(whole)])[None]}
         target = {"energy": np.array([energy])}
         if not self.transform.invariant:
             matrix["net"] = self._padded(-d_positions.sum(axis=1).T / n_atoms)
@@ -198,14 +230,17 @@ class Problem:
             unit = GPA * system.volume
             symmetric = 0.5 * (d_strain + d_strain.transpose(0, 2, 1))
             matrix["stress"] = self._padded(xp.stack([symmetric[:, a, b] for a, b in VOIGT]) / unit)
+            matrix["stress"][:3, self.width - len(self.offsets) + self.offsets.index(self._offset(frame))] = (
+                n_atoms / unit
+            )
             virial = to_voigt(core.strain_gradient) if core else 0.0
             target["stress"] = (frame.stress * system.volume - virial) / unit
         return Rows(matrix, target)
 
     def _padded(self, matrix: Array) -> Array:
-        """Rows with zeros for the free-atom energies appended."""
+        """Rows with zeros for the free atoms and offsets appended."""
         xp = self.backend.xp
-        zeros = xp.zeros((len(matrix), len(self.elements)), dtype=matrix.dtype)
+        zeros = xp.zeros((len(matrix), self.width - self.n), dtype=matrix.dtype)
         return xp.concatenate([matrix, zeros], axis=1)
 
     def _thinned(self, rows: Rows, fraction: float) -> Rows:

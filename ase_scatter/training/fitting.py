@@ -25,12 +25,13 @@ from ..model.self_check import make_self_check
 from ..structures.dataset import Frame, elements_of, read_frames
 from ..structures.system import System
 from .bagging import Round, kept_out, members
+from .balance import choose, with_cutoff
 from .coverage import HeldOut
 from .design_matrix import Normals, Problem
 from .metrics import ErrorTable, Prediction, errors
 from .normal_equations import Moments
 from .settings import FitSettings
-from .validation import Validation, geometric_mean, validate
+from .validation import Validation, geometric_mean
 
 SIZES = {"energy": 1, "force": 3, "stress": 6}
 """Components that share a spread: of an atom's force, of a stress."""
@@ -83,8 +84,9 @@ def fit(
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
     workers = workers or threads.count()
-    problem = Problem(settings, elements, frames["train"], workers, progress, device)
     with threadpoolctl.threadpool_limits(1):
+        settings = with_cutoff(settings, elements, frames["train"], workers, progress, device)
+        problem = Problem(settings, elements, frames["train"], workers, progress, device)
         normals = problem.normals()
     model, validation, held_out = solve(problem, normals, settings, name, progress)
     data = {"train": _describe(train, frames["train"])}
@@ -99,7 +101,10 @@ def fit(
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},
             "columns": {str(key): value for key, value in validation.by_size.items()},
             "averaging": validation.averaging,
+            "sigmas": validation.sigmas,
+            "pressures": validation.pressures,
         },
+        "notes": list(validation.notes),
         "calibration": {
             kind: {
                 "factor": held.factor,
@@ -139,11 +144,9 @@ def solve(
     settings: sigmas, thrift, ridges, columns and members are used; they may differ from those of the problem.
     among: the columns to choose from, None for all.
     """
-    regression = problem.regression(among, settings.thrift)
-    parts = normals.weighted(settings.sigmas)
+    choice = choose(problem, normals, settings, among, progress)
+    regression, parts, validation = choice.regression, choice.parts, choice.validation
     total = Moments.summed(parts)
-    most = min(settings.columns, regression.usable(total))
-    validation = validate(regression, parts, settings.tried_ridges, most, problem.workers, progress)
     ridge, size = validation.best
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
@@ -168,9 +171,7 @@ def solve(
     # In the transform's own order, so that what shares work stands together.
     used = np.flatnonzero(np.any(weights[:, : problem.n] != 0, axis=0))
     transform = problem.candidates.deployed(problem.transform).subset(used.tolist())
-    e0 = weights[:, problem.n :].copy()
-    if settings.e0 is not None:
-        e0[:] = [settings.e0[symbol] for symbol in problem.elements]
+    e0 = problem.e0(weights)
     committee = None
     if settings.members:
         factors = {kind: held.factor for kind, held in held_out.items()}

@@ -87,8 +87,8 @@ def search_space(settings: FitSettings, bond: float) -> dict[str, tuple[Any, ...
             tuple(round(bond / ratio * 2 ** (k / 2), 2) for k in range(4)) for ratio in (4.7, 5.3, 4.2)
         )
         space["grid.epsilon2"] = (0.5, 1.0, 2.0)
-    for name in ("sigma_energy", "sigma_stress"):
-        base = getattr(settings, name)
+    for kind in ("energy", "stress"):
+        base, name = settings.sigmas[kind], f"sigma_{kind}"
         space[name] = tuple(float(f"{base * factor:.3g}") for factor in (1.0, 0.4, 2.5))
     space["thrift"] = (settings.thrift, 0.0 if settings.thrift else 0.6)
     return space
@@ -228,7 +228,7 @@ class _Search:
         with threadpoolctl.threadpool_limits(1):  # the cores are taken by selections side by side
             parts = normals.weighted(settings.sigmas)
             total = Moments.summed(parts)
-            most = min(settings.columns, regression.usable(total))
+            most = min(settings.most_columns(len(problem.elements)), regression.usable(total))
             validation = validate(regression, parts, settings.tried_ridges, most, self.workers)
             ridge, size = validation.best
 

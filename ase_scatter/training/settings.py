@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..compute.backend import require_dtype
 from ..errors import InputError
 from ..scattering import (
@@ -21,6 +24,10 @@ from ..scattering.grid.columns import default_scales
 from ..structures.sampling import typical_bond
 from ..structures.system import System
 
+SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1}
+"""Where the choice of sigmas begins: eV/atom, eV/Å, GPa."""
+COLUMNS = 600
+"""Columns per element, at most, where the settings leave their number open."""
 TRANSFORMS = ("sites", "grid", "both")
 
 
@@ -31,28 +38,28 @@ class FitSettings:
     transform: "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns
     are stacked. sites: its hyperparameters, or those that differ from the recommended ones
     (`SitesSettings.recommended`). grid: those of the grid. channels: "species", "charges", or a table
-    {channel: {element: weight}}. columns: so many in the model at most; validation may want fewer.
-    sigma_energy (eV/atom), sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force over N, eV/Å):
-    what counts as an error of 1. thrift: the gain of a column is divided by its cost to this power when
-    columns are chosen. ridge: strength, None to choose it from ridges by validation. folds: parts that the
-    data are dealt into. members: of the committee, 0 for none. averaged: whether the model is the mean of
-    the committee rather than one fit with all the columns, None to decide by validation. e0: energies of
-    the free atoms (eV), None for least squares. core: whether a ZBL core is subtracted. dtype: of the
-    design matrix (the sums over it, and the model, are float64).
+    {channel: {element: weight}}. columns: so many in the model at most, None for 600 per element; validation
+    may want fewer. sigma_energy (eV/atom), sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force
+    over N, eV/Å): what counts as an error of 1; None to choose the balance by validation. thrift: the gain of
+    a column is divided by its cost to this power when columns are chosen. ridge: strength, None to choose it
+    from ridges by validation. folds: parts that the data are dealt into. members: of the committee, 0 for
+    none. averaged: whether the model is the mean of the committee rather than one fit with all the columns,
+    None to decide by validation. e0: energies of the free atoms (eV), None for least squares. core: whether a
+    ZBL core is subtracted. dtype: of the design matrix (the sums over it, and the model, are float64).
     """
 
     transform: str = "sites"
     sites: SitesSettings | Mapping[str, Any] = field(default_factory=dict)
     grid: GridSettings = field(default_factory=GridSettings)
     channels: str | Mapping[str, Mapping[str, float]] = "species"
-    columns: int = 600
-    sigma_energy: float = 0.0015
-    sigma_force: float = 0.06
-    sigma_stress: float = 0.1
+    columns: int | None = None
+    sigma_energy: float | None = None
+    sigma_force: float | None = None
+    sigma_stress: float | None = None
     sigma_net: float = 2e-4
     thrift: float = 0.6
     ridge: float | None = None
-    ridges: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
+    ridges: tuple[float, ...] = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
     folds: int = 8
     members: int = 12
     averaged: bool | None = None
@@ -65,9 +72,10 @@ class FitSettings:
         if self.transform not in TRANSFORMS:
             raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, not {self.transform!r}")
         for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_net"):
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.columns < 1:
+        if self.columns is not None and self.columns < 1:
             raise InputError("columns must be at least 1")
         if self.folds < 2:
             raise InputError("folds must be at least 2: the ridge is chosen on frames left out")
@@ -78,6 +86,10 @@ class FitSettings:
         if self.members == 1 or self.members < 0:
             raise InputError("members must be 0, or at least 2: a committee of one has no spread")
 
+    def most_columns(self, n_elements: int) -> int:
+        """Columns in a model of so many elements, at most: each element has its own."""
+        return COLUMNS * min(n_elements, 3) if self.columns is None else self.columns
+
     @property
     def tried_ridges(self) -> tuple[float, ...]:
         """The ridges to choose from by validation."""
@@ -85,13 +97,16 @@ class FitSettings:
 
     @property
     def sigmas(self) -> dict[str, float]:
-        """What counts as an error of 1, by kind of label."""
-        return {
-            "energy": self.sigma_energy,
-            "force": self.sigma_force,
-            "stress": self.sigma_stress,
-            "net": self.sigma_net,
-        }
+        """What counts as an error of 1, by kind of label: as given, or where the choice begins."""
+        given = {"energy": self.sigma_energy, "force": self.sigma_force, "stress": self.sigma_stress}
+        start = {kind: SIGMAS[kind] if value is None else value for kind, value in given.items()}
+        return {**start, "net": self.sigma_net}
+
+    @property
+    def open_sigmas(self) -> list[str]:
+        """Kinds of labels whose sigmas are chosen by validation: those that are not given."""
+        given = {"energy": self.sigma_energy, "stress": self.sigma_stress}
+        return [kind for kind, value in given.items() if value is None]
 
     def make_channels(self, elements: Iterable[str]) -> Channels:
         """The channels that the settings ask for, for these elements."""
@@ -110,14 +125,20 @@ class FitSettings:
         unused = {"sites": "grid", "grid": "sites"}.get(self.transform)
         return {key: value for key, value in data.items() if key != unused}
 
-    def candidates(self, channels: Channels, systems: Sequence[System]) -> Transform:
-        """All columns to choose from, what the settings leave open chosen from these structures."""
+    def candidates(
+        self, channels: Channels, systems: Sequence[System], closest: NDArray[np.float64] | None = None
+    ) -> Transform:
+        """All columns to choose from, what the settings leave open chosen from these structures.
+
+        closest: shortest distances (Å) in them of each pair of elements, below which columns do not change.
+        """
         parts: list[Transform] = []
         if self.transform in ("sites", "both"):
             sites = self.sites
             if not isinstance(sites, SitesSettings):
                 sites = SitesSettings.recommended(len(channels.elements), typical_bond(systems), **sites)
-            parts.append(SitesTransform.candidates(sites, channels))
+            held = () if closest is None else tuple(map(tuple, closest.tolist()))
+            parts.append(replace(SitesTransform.candidates(sites, channels), closest=held))
         if self.transform in ("grid", "both"):
             grid = self.grid
             if not grid.scales:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from ..compute.parallel import in_order
+from .judge import Judge
 from .least_squares import Regression, Vector
 from .normal_equations import Moments
 
@@ -18,19 +20,31 @@ SIZES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 
 @dataclass(frozen=True)
 class Validation:
-    """Mean squared weighted errors on data left out, their geometric mean over the parts.
+    """Errors on data left out.
 
-    scores: by ridge and number of columns. averaging: of one fit with the whole pool ("single") and of the
-    mean of a committee ("mean"), with a quarter of the data left out; empty without a committee.
+    scores: by ridge and number of columns. errors: the same, mean absolute errors by kind of label, where
+    there was a judge. sigmas, pressures, notes: what else was chosen (`balance.choose`): sigmas by kind of
+    label, GPa by which the stresses of each group are off (empty if they have no offsets), what a user should
+    know. averaging: of one fit with the whole pool ("single") and of the mean of a committee ("mean"), with a
+    quarter of the data left out; empty without a committee.
     """
 
     scores: dict[tuple[float, int], float]
     averaging: dict[str, float] = field(default_factory=dict)
+    errors: dict[tuple[float, int], dict[str, float]] = field(default_factory=dict)
+    sigmas: dict[str, float] = field(default_factory=dict)
+    pressures: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> tuple[float, int]:
         """Ridge and number of columns with the least error; of equals the stronger ridge, fewer columns."""
         return min(self.scores, key=lambda key: (self.scores[key], -key[0], key[1]))
+
+    @property
+    def least(self) -> float:
+        """The least error."""
+        return self.scores[self.best]
 
     @property
     def by_ridge(self) -> dict[float, float]:
@@ -51,31 +65,45 @@ def validate(
     most: int,
     workers: int = 1,
     progress: bool = False,
+    judge: Judge | None = None,
+    fractions: Sequence[float] = SIZES,
 ) -> Validation:
-    """Errors on each part of fits to all the others, with at most so many columns."""
-    sizes = sorted({max(1, round(most * fraction)) for fraction in SIZES})
+    """Errors on each part of fits to all the others, with at most so many columns.
+
+    judge: gives the scores; without one they are mean squared weighted errors, their geometric mean over the
+    parts. fractions: numbers of columns that are tried, over the most.
+    """
+    sizes = sorted({max(1, round(most * fraction)) for fraction in fractions})
     total = Moments.summed(parts)
 
-    def losses(job: tuple[Moments, float]) -> list[float]:
+    def fits(job: tuple[int, float]) -> Any:
         """On one part with one ridge, for each size."""
         part, ridge = job
-        selection = regression.select(total - part, ridge, most)
-        found = []
-        for size in sizes:
-            weights = np.zeros(len(regression.price))
+        selection = regression.select(total - parts[part], ridge, max(sizes))
+        weights = np.zeros((len(sizes), len(regression.price)))
+        for row, size in zip(weights, sizes, strict=True):
             chosen = selection.weights(size + len(regression.forced))
-            weights[selection.columns[: len(chosen)]] = chosen
-            found.append(_per_row(part, weights))
-        return found
+            row[selection.columns[: len(chosen)]] = chosen
+        if judge is not None:
+            return judge.sums(part, weights)
+        return [_per_row(parts[part], row) for row in weights]
 
-    jobs = list(product(parts, ridges))
-    found: dict[tuple[float, int], list[float]] = {key: [] for key in product(ridges, sizes)}
-    for (_, ridge), several in zip(
-        jobs, in_order(losses, jobs, workers, progress, "validation"), strict=True
-    ):
-        for size, loss in zip(sizes, several, strict=True):
-            found[ridge, size].append(loss)
-    return Validation({key: geometric_mean(values) for key, values in found.items()})
+    jobs = list(product(range(len(parts)), ridges))
+    found: dict[float, list[Any]] = {ridge: [] for ridge in ridges}
+    for (_, ridge), of_job in zip(jobs, in_order(fits, jobs, workers, progress, "validation"), strict=True):
+        found[ridge].append(of_job)
+    scores: dict[tuple[float, int], float] = {}
+    errors: dict[tuple[float, int], dict[str, float]] = {}
+    for ridge, of_parts in found.items():
+        if judge is None:
+            values = [geometric_mean(losses) for losses in zip(*of_parts, strict=True)]
+        else:
+            means = judge.mean_errors(of_parts)
+            values = judge.score(means).tolist()
+            for k, size in enumerate(sizes):
+                errors[ridge, size] = {kind: float(mean[k]) for kind, mean in means.items()}
+        scores.update({(ridge, size): value for size, value in zip(sizes, values, strict=True)})
+    return Validation(scores, errors=errors)
 
 
 def _per_row(part: Moments, weights: Vector) -> float:

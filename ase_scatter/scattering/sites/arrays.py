@@ -18,18 +18,22 @@ from ...structures.neighbors import Neighbors
 from ...structures.system import System
 from ..harmonics import solid_harmonics_of
 from .columns import Field, Term
-from .plan import Layout
+from .plan import Layout, clamp
 
 
 class _Pairs(NamedTuple):
     """Surroundings of some atoms, padded to n_most neighbours.
 
-    vectors: (n, n_most, 3), of padding far outside the cutoff. neighbor: (n, n_most) index of the
-    atom, of padding the centre. reverse: (n, n_most) where the way back stands in a flattened table
-    of all atoms' pairs. real: (n, n_most) 1 or 0.
+    vectors: (n, n_most, 3), of padding far outside the cutoff. held: (n, n_most, 3) at which functions are
+    taken, f(r) r̂; scale: (n, n_most) f/r; bend: (n, n_most) (f′ − f/r)/f², or None where f = r for all.
+    neighbor: (n, n_most) index of the atom, of padding the centre. reverse: (n, n_most) where the way back
+    stands in a flattened table of all atoms' pairs. real: (n, n_most) 1 or 0.
     """
 
     vectors: Array
+    held: Array
+    scale: Array | None
+    bend: Array | None
     neighbor: Array
     reverse: Array
     real: Array
@@ -82,8 +86,15 @@ class Surroundings:
         self.kind = kind
         vectors, second, reverse, real = _padded(system, neighbors, plan.cutoff)
         self.neighbor = second
+        r = np.sqrt(np.einsum("nma,nma->nm", vectors, vectors))
+        f, rise = clamp(r, plan.closest[kind[:, None], kind[second]])
+        scale = f / r
+        bent = bool((f > r).any())
         self.pairs = _Pairs(
             backend.to_device(vectors, dtype),
+            backend.to_device(vectors * scale[:, :, None], dtype),
+            backend.to_device(scale, dtype) if bent else None,
+            backend.to_device((rise - scale) / f**2, dtype) if bent else None,
             backend.to_device(second),
             backend.to_device(reverse),
             backend.to_device(real, dtype),
@@ -99,7 +110,7 @@ class Surroundings:
     def _functions(self, which: slice) -> tuple[Array, Array, Array, Array]:
         """ρ and its derivative over r, over r, (n, n_wavelets, n_most); Y and ∇Y of these atoms."""
         xp, plan = self.xp, self.plan
-        vectors = self.pairs.vectors[which]
+        vectors = self.pairs.held[which]
         square = (vectors * vectors).sum(axis=2)
         r = xp.sqrt(square)
         t = xp.maximum((r - (plan.cutoff - plan.switch)) * (1.0 / plan.switch), 0.0)
@@ -134,8 +145,13 @@ class Surroundings:
         wavelet, harmonic = self._index(self._wavelet), self._index(self._harmonic)
         rho, slope = rho[:, wavelet], slope[:, wavelet]
         y = harmonics[:, harmonic]
-        vectors = self.pairs.vectors[which].transpose(0, 2, 1)
+        vectors = self.pairs.held[which].transpose(0, 2, 1)
         gradient = rho[:, :, None] * gradients[:, harmonic] + (slope * y)[:, :, None] * vectors[:, None]
+        if self.pairs.scale is not None and self.pairs.bend is not None:
+            along = (gradient * vectors[:, None]).sum(axis=2) * self.pairs.bend[which][:, None]
+            gradient = (
+                gradient * self.pairs.scale[which][:, None, None] + along[:, :, None] * vectors[:, None]
+            )
         return rho * y, gradient
 
     # ---- fields ---------------------------------------------------------------------------------

@@ -27,6 +27,9 @@ from ..wavelets import Wavelet
 MOST_MIXED = 3
 """With more channels than this, fields of different channels are not multiplied."""
 
+LEAST_CUTOFF = 4.5
+"""In Å: bonds of molecules are short, but what is beyond them counts."""
+
 KINDS = ("modulus", "cross", "triple", "modulus2", "cross2")
 
 
@@ -125,13 +128,13 @@ class SitesSettings:
     def recommended(cls, n_elements: int, bond: float, **given: Any) -> SitesSettings:
         """Settings for so many elements with this typical bond (Å); what is given stays as it is.
 
-        The cutoff is twice the bond, the largest scale half of the cutoff. The number of columns grows
-        with elements and channels, so that with more elements each gets fewer (measured).
+        The cutoff is twice the bond or 4.5 Å, the largest scale half of the cutoff. The number of columns
+        grows with elements and channels, so that with more elements each gets fewer (measured).
         """
         settings = {**RICHNESS[min(n_elements, max(RICHNESS))], **given}
         n_scales, ratio = settings.pop("n_scales"), settings.pop("ratio")
         switch = settings.get("switch", cls.switch)
-        settings.setdefault("cutoff", round(max(2.0 * bond, switch + 1.0), 1))
+        settings.setdefault("cutoff", round(max(2.0 * bond, LEAST_CUTOFF, switch + 1.0), 1))
         if not settings.get("scales"):
             largest = 0.48 * settings["cutoff"] if n_scales > 3 else 0.36 * settings["cutoff"]
             settings["scales"] = [round(largest * ratio ** (i + 1 - n_scales), 2) for i in range(n_scales)]
@@ -202,10 +205,8 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
 
 
 def _couple(a: int, b: int, c: int) -> bool:
-    """Whether the integral of three harmonics is not zero for all m; products with l = 0 are left out,
-    since they are those of moduli and cross terms with a number."""
-    least, most = min(a, b, c), max(a, b, c)
-    return least > 0 and (a + b + c) % 2 == 0 and 2 * most <= a + b + c
+    """Whether the integral of three harmonics is not zero for all m."""
+    return (a + b + c) % 2 == 0 and 2 * max(a, b, c) <= a + b + c
 
 
 def required_degree(terms: list[Term]) -> int:

@@ -2,7 +2,7 @@
 
 All atoms of a batch go through each pass in one launch. `Tables.work` counts what that takes: for silicon
 (28 neighbours, orders 1 and 2) about 0.3 million multiply-adds per atom, and 150 kB in float32 that are
-gathered from neighbours. In memory stay 2 N_A + N_B + N_SOURCES numbers per atom and four per pair.
+gathered from neighbours. In memory stay 2 N_A + N_B + N_SOURCES numbers per atom and nine per pair.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...structures.neighbors_cuda import Sums, near_pairs
 from ...structures.system import Evaluation, System
 from ..harmonics import prefactors
 from .columns import KINDS
-from .plan import Layout
+from .plan import HELD, Layout
 
 TILES = (16, 8, 4, 2)
 """Pairs in shared memory at once: the largest of these that fits."""
@@ -162,6 +162,7 @@ class Tables:
             "polynomial": plan.polynomial,
             "prefactor": prefactors(plan.l_max),
             "charges": plan.charges,
+            "closest": plan.closest,
             "a_scale": [plan.scale_a.reshape(-1)[layout.fields[f][0] + m] for _, f, m in a],
             "b_scale": [plan.scale_b.reshape(-1)[layout.pairs[p][0] + m] for _, p, m in b],
             "exponent": plan.exponent1[order["modulus"]],
@@ -195,7 +196,7 @@ class Tables:
         dense = len(system) / system.volume if system.pbc.all() else DENSEST
         near = min(dense * 4 / 3 * np.pi * (self.cutoff + SKIN) ** 3, MOST_NEIGHBORS)
         # Two copies of each pair while they are sorted; vectors and neighbours, and the core's own.
-        return float(len(system) * (per_atom + near * (16 + 3 * width + 4 + 28)))
+        return float(len(system) * (per_atom + near * (16 + 8 * width + 4 + 28)))
 
     def work(self, neighbors: float, dtype: str) -> Work:
         """Per atom with so many neighbours within the cutoff."""
@@ -221,7 +222,7 @@ class Tables:
         plan = layout.plan
         constants = {
             "CUTOFF": repr(plan.cutoff), "SWITCH": repr(plan.switch), "EPSILON2": repr(plan.epsilon2),
-            "EPSILON": repr(plan.epsilon2**0.5), "TILE": self.tile(dtype),
+            "EPSILON": repr(plan.epsilon2**0.5), "HELD": repr(HELD), "TILE": self.tile(dtype),
         }  # fmt: skip
         places = {
             f"{name}_": at
@@ -236,6 +237,7 @@ class Tables:
         outer = t * (4 + s["N_OUTER_WAVELETS"] + (s["L_OUTER"] + 1) ** 2 + s["N_OUTER"])
         own = 2 * s["N_A"] + s["N_B"] + s["N_MODULI"] + s["N_MODULI2"]
         numbers = {
+            "hold": 0,
             "fields": t * (4 + s["N_WAVELETS"] + s["N_HARMONICS"] + s["N_CHANNELS"]) + s["N_A"],
             "terms": own + max(outer, 2 * s["N_SPHERE"] * (s["N_DIRECTIONS"] + 1)),
             "messages": s["N_B"] + s["N_SOURCES"] + outer,
@@ -327,8 +329,10 @@ class SitesOnDevice:
         """Of each structure the evaluations with each row of padded weights; kinds: (N,) of all atoms."""
         xp, n, sizes, dtype = self.backend.xp, batch.n_atoms, self.tables.sizes, self.dtype
         near = near_pairs(batch, self.tables.cutoff, dtype)
-        pairs = (near.first, near.counts, near.vectors, near.second)
         kind = self.backend.to_device(kinds, "int32")
+        held, bends = (xp.empty((len(near.vectors), k), dtype=dtype) for k in (3, 2))
+        self._run("hold", n, near.first, near.counts, near.vectors, near.second, kind, held, bends)
+        pairs = (near.first, near.counts, held, near.second)
         a, d_a = xp.empty((n, sizes["N_A"]), dtype=dtype), xp.empty((n, sizes["N_A"]), dtype=dtype)
         g = xp.empty((n, sizes["N_SOURCES"]), dtype=dtype)
         d_b = xp.empty((n, sizes["N_B"]), dtype=dtype)
@@ -338,7 +342,7 @@ class SitesOnDevice:
             sums = Sums(batch)
             self._run("terms", n, self.weights(row, places), *pairs, kind, a, g, d_a, d_b, sums.energies)
             self._run("messages", n, *pairs, a, g, d_b, d_a)
-            self._run("forces", n, *pairs, kind, g, d_a, d_b, sums.forces, sums.virials)
+            self._run("forces", n, *pairs, kind, bends, g, d_a, d_b, sums.forces, sums.virials)
             found.append(sums.evaluations())
         return [list(of_rows) for of_rows in zip(*found, strict=True)]
 

@@ -36,14 +36,14 @@ from .numba_pairs import (
 def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, a, g):  # type: ignore[no-untyped-def]
     """Pass 1: a (N, channels·n_phi), normalised, and g (N, n_sources)."""
     room = _room(first, start, stop)
-    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    near, pair = np.empty((6, room)), np.empty(room, np.int64)
     envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
     q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
     y = np.empty(((plan.l_max + 1) ** 2, room))
     charged = np.empty(room)
     n_channels = len(plan.charges)
     for i in range(start, stop):
-        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
         n = _padded(n_real)
         _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
         _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
@@ -155,7 +155,7 @@ def terms(  # type: ignore[no-untyped-def]
     """Pass 2: energy (N,); a becomes ∂E/∂a but for what comes through g; kept (N, n) holds a of the
     sources; back (P, n_sources) ∂E/∂g of each pair's neighbour; force (P, 3) begins."""
     room = _room(first, start, stop)
-    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    near, pair = np.empty((6, room)), np.empty(room, np.int64)
     n_outer, n_sources = plan.n_outer, len(plan.source)
     n_inner = plan.n_outer_wavelets
     outer_l = 0
@@ -201,7 +201,7 @@ def terms(  # type: ignore[no-untyped-def]
                 back[p, s] = 0.0
             force[p, 0], force[p, 1], force[p, 2] = 0.0, 0.0, 0.0
         if n_sources > 0:
-            n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
             n = _padded(n_real)
             _radial(n, n_inner, plan, near, envelope, rho, slope, True)
             _harmonics(n, outer_l, prefactor, near, q, cs, y)
@@ -285,7 +285,7 @@ def adjoint(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Pass 3: force (P, 3) = ∂E/∂r_ij of every pair, and virial (N, 6) = Σ_j r_ij ⊗ ∂E/∂r_ij."""
     room = _room(first, start, stop)
-    near, pair = np.empty((4, room)), np.empty(room, np.int64)
+    near, pair = np.empty((6, room)), np.empty(room, np.int64)
     n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
     envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
     q, cs = np.empty((l_max + 1, l_max + 1, room)), np.empty((2, l_max + 1, room))
@@ -294,7 +294,7 @@ def adjoint(  # type: ignore[no-untyped-def]
     charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
     root = math.sqrt(plan.epsilon2)
     for i in range(start, stop):
-        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
         n = _padded(n_real)
         at_kept = 0
         for s in range(n_sources):
@@ -341,13 +341,19 @@ def adjoint(  # type: ignore[no-untyped-def]
         for v in range(n_real):
             p = pair[v]
             fx, fy, fz = force[p, 0] + pull[0, v], force[p, 1] + pull[1, v], force[p, 2] + pull[2, v]
+            dx, dy, dz = near[0, v], near[1, v], near[2, v]
+            if near[4, v] != 1.0:
+                # From the place where functions are taken to that of the atom.
+                scale, bend = near[4, v], near[5, v] * (dx * fx + dy * fy + dz * fz)
+                fx, fy, fz = scale * fx + bend * dx, scale * fy + bend * dy, scale * fz + bend * dz
+                dx, dy, dz = dx / scale, dy / scale, dz / scale
             force[p, 0], force[p, 1], force[p, 2] = fx, fy, fz
-            virial[i, 0] += near[0, v] * fx
-            virial[i, 1] += near[1, v] * fy
-            virial[i, 2] += near[2, v] * fz
-            virial[i, 3] += 0.5 * (near[1, v] * fz + near[2, v] * fy)
-            virial[i, 4] += 0.5 * (near[0, v] * fz + near[2, v] * fx)
-            virial[i, 5] += 0.5 * (near[0, v] * fy + near[1, v] * fx)
+            virial[i, 0] += dx * fx
+            virial[i, 1] += dy * fy
+            virial[i, 2] += dz * fz
+            virial[i, 3] += 0.5 * (dy * fz + dz * fy)
+            virial[i, 4] += 0.5 * (dx * fz + dz * fx)
+            virial[i, 5] += 0.5 * (dx * fy + dy * fx)
 
 
 @_exactly

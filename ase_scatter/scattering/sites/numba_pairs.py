@@ -7,6 +7,8 @@ from typing import Any
 
 from numba import njit
 
+from .plan import HELD
+
 _fast = {"contract", "reassoc", "nsz", "arcp"}
 
 
@@ -25,14 +27,17 @@ def _padded(n):  # type: ignore[no-untyped-def]
 
 
 @_exactly
-def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
-    """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are.
+def _gather(  # type: ignore[no-untyped-def]
+    i, kind, positions, cell, first, second, shifts, plan, near, pair
+):  # fmt: skip
+    """Of the neighbours within the cutoff the pairs, and (x, y, z, r) at which functions are taken, f/r and
+    (f′ − f/r)/f² (see `plan.clamp`); how many there are.
 
     Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
     whose pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for
     rounding may differ: all that is kept of pairs is therefore set to zero first.
     """
-    n = 0
+    n, cutoff = 0, plan.cutoff
     square = cutoff * cutoff
     for p in range(first[i], first[i + 1]):
         j = second[p]
@@ -42,11 +47,19 @@ def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # t
         z = positions[j, 2] - positions[i, 2] + (a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2])
         s = x * x + y * y + z * z
         if s < square:
-            near[0, n], near[1, n], near[2, n], near[3, n] = x, y, z, math.sqrt(s)
+            r, begin = math.sqrt(s), plan.closest[kind[i], kind[j]]
+            near[0, n], near[1, n], near[2, n], near[3, n], near[4, n], near[5, n] = x, y, z, r, 1.0, 0.0
+            if r < begin:
+                t = max(0.0, (r - begin) / (HELD * begin) + 1.0)
+                f = begin - HELD * begin * (0.5 - t * t * t + 0.5 * t * t * t * t)
+                scale = f / r
+                near[0, n], near[1, n], near[2, n], near[3, n] = scale * x, scale * y, scale * z, f
+                near[4, n], near[5, n] = scale, (t * t * (3.0 - 2.0 * t) - scale) / (f * f)
             pair[n] = p
             n += 1
     for v in range(n, _padded(n)):
         near[0, v], near[1, v], near[2, v], near[3, v] = 0.0, 0.0, 0.0, cutoff
+        near[4, v], near[5, v] = 1.0, 0.0
     return n
 
 

@@ -22,27 +22,29 @@ from .columns import KINDS, Field, SitesSettings, Term, required_degree
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+HELD = 0.15
+"""Over so much of its closest distance a pair's functions come to rest."""
 LEBEDEV_DEGREES = (3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 
 
 class Plan(NamedTuple):
     """Tables for the kernels, all NumPy arrays or numbers.
 
-    cutoff, switch (Å), epsilon2. l_max: of all wavelets. betas: (n_scales,) in Å. scale, l, offset:
-    (n_wavelets,) of each wavelet. polynomial: (n_wavelets, p_max + 1), coefficients in x² of what
-    multiplies e^(−x²/2) and the solid harmonic of the vector in Å. n_outer_wavelets, n_outer, n_phi.
-    charges: (n_channels, n_elements). scale_a: (n_channels, n_phi), 1/√c where A is used, else 0.
-    scale_b: (n_sources, n_outer), the same for B.
-    moduli: (n, 2) offset and size in A. modulus: (n, 1) row of moduli; exponent1.
-    cross: (n, 3) two offsets and a size. sphere: (n, 3) offset, size, first harmonic of the fields on
-    the sphere; triple: (n, 3) rows of sphere. directions: (n_harmonics, n_directions); areas.
-    source: (n_sources,) row of moduli. moduli2: (n, 2) offset and size in B. modulus2, exponent2.
-    cross2: (n, 3) offset in B, offset in A, size.
+    cutoff, switch (Å), epsilon2. closest: (n_elements, n_elements) in Å, below which a pair's functions are
+    held (see `clamp`). l_max: of all wavelets. betas: (n_scales,) in Å. scale, l, offset: (n_wavelets,) of
+    each wavelet. polynomial: (n_wavelets, p_max + 1), coefficients in x² of what multiplies e^(−x²/2) and the
+    solid harmonic of the vector in Å. n_outer_wavelets, n_outer, n_phi. charges: (n_channels, n_elements).
+    scale_a: (n_channels, n_phi), 1/√c where A is used, else 0. scale_b: (n_sources, n_outer), the same for B.
+    moduli: (n, 2) offset and size in A. modulus: (n, 1) row of moduli; exponent1. cross: (n, 3) two offsets
+    and a size. sphere: (n, 3) offset, size, first harmonic of the fields on the sphere; triple: (n, 3) rows
+    of sphere. directions: (n_harmonics, n_directions); areas. source: (n_sources,) row of moduli. moduli2:
+    (n, 2) offset and size in B. modulus2, exponent2. cross2: (n, 3) offset in B, offset in A, size.
     """
 
     cutoff: float
     switch: float
     epsilon2: float
+    closest: Floats
     l_max: int
     betas: Floats
     scale: Ints
@@ -91,11 +93,12 @@ def make_layout(
     charges: Floats,
     terms: Sequence[Term],
     norms: Mapping[Any, float],
+    closest: Sequence[Sequence[float]] = (),
 ) -> Layout:
     """Tables for these distinct terms.
 
     charges: (n_channels, n_elements). norms: c of each field and of each (field, second wavelet); 1
-    where there is none.
+    where there is none. closest: of each pair of elements, none for 0.
     """
     by_kind: dict[str, list[Term]] = {kind: [t for t in terms if t.kind == kind] for kind in KINDS}
     outer = sorted({t.second for t in terms if t.second is not None})
@@ -135,6 +138,7 @@ def make_layout(
         cutoff=float(settings.cutoff),
         switch=float(settings.switch),
         epsilon2=float(settings.epsilon2),
+        closest=np.array(closest if closest else np.zeros(2 * charges.shape[1:]), dtype=np.float64),
         l_max=max((w.l for w in wavelets), default=0),
         betas=np.array(settings.scales, dtype=np.float64),
         scale=np.array([w.scale for w in wavelets], dtype=np.int64),
@@ -172,6 +176,18 @@ def make_layout(
         ),
     )
     return Layout(plan, by_kind, wavelets, fields, sources, pairs)
+
+
+def clamp(r: Floats, closest: Floats) -> tuple[Floats, Floats]:
+    """Distance at which the functions of pairs r apart are taken, and its derivative.
+
+    It is r down to the closest distance in the training data; below it stops, with two continuous
+    derivatives, so that steep functions are not followed to where nothing was learnt: there the core repels.
+    """
+    width = HELD * closest
+    t = np.clip((r - closest) / np.where(width > 0, width, 1.0) + 1.0, 0.0, 1.0)
+    held = closest - width * (0.5 - t**3 + 0.5 * t**4)
+    return np.where(r < closest, held, r), np.where(r < closest, t * t * (3.0 - 2.0 * t), 1.0)
 
 
 def _table(rows: Sequence[Sequence[int]], width: int) -> Ints:

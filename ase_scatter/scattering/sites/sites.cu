@@ -1,5 +1,6 @@
 // Passes over atoms for the atom-centred transform (see sites.py): one block per atom.
 //
+//     0. hold       where the functions of each pair are taken
 //     1. fields     A, and g of the fields that are convolved again
 //     2. terms      B; the atom's energy; ∂E/∂A without what comes through g; ∂E/∂B
 //     3. messages   ∂E/∂g, gathered from the neighbours' ∂E/∂B; completes ∂E/∂A
@@ -127,6 +128,33 @@ __device__ static void pull_of_order(const REAL* numbers, int m, const REAL* nea
     pull[0] = px;
     pull[1] = py;
     pull[2] = pz;
+}
+
+// ---- pass 0 ----------------------------------------------------------------------------------------------
+
+// Of each pair the vector at which functions are taken (see sites_plan.clamp), and f/r and (f′ − f/r)/f².
+extern "C" __global__ void __launch_bounds__(THREADS) hold(
+    const int* tables, const REAL* numbers, const long long* first, const int* counts, const REAL* vectors,
+    const int* second, const int* kind, REAL* held, REAL* bends
+) {
+    const long long i = blockIdx.x;
+    RANGE(v, counts[i]) {
+        const long long p = first[i] + v;
+        const REAL x = vectors[3 * p], y = vectors[3 * p + 1], z = vectors[3 * p + 2];
+        const REAL r = sqrt(x * x + y * y + z * z), begin = numbers[closest_ + kind[i] * N_ELEMENTS + kind[second[p]]];
+        REAL scale = 1, bend = 0;
+        if (r < begin) {
+            const REAL t = max((REAL)0, (r - begin) / ((REAL)(HELD) * begin) + 1);
+            const REAL f = begin - (REAL)(HELD) * begin * ((REAL)0.5 - t * t * t + (REAL)0.5 * t * t * t * t);
+            scale = f / r;
+            bend = (t * t * (3 - 2 * t) - scale) / (f * f);
+        }
+        held[3 * p] = scale * x;
+        held[3 * p + 1] = scale * y;
+        held[3 * p + 2] = scale * z;
+        bends[2 * p] = scale;
+        bends[2 * p + 1] = bend;
+    }
 }
 
 // ---- pass 1 -----------------------------------------------------------------------------------------------
@@ -429,8 +457,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) messages(
 
 extern "C" __global__ void __launch_bounds__(THREADS) forces(
     const int* tables, const REAL* numbers, const long long* first, const int* counts, const REAL* vectors,
-    const int* second, const int* kind, const REAL* g, const REAL* d_a, const REAL* d_b, double* forces_out,
-    double* virials
+    const int* second, const int* kind, const REAL* bends, const REAL* g, const REAL* d_a, const REAL* d_b,
+    double* forces_out, double* virials
 ) {
     extern __shared__ REAL pool[];
     REAL* my_a = pool;
@@ -510,9 +538,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) forces(
                 REAL total = along * near[4 * v + x];
                 for (int m = 0; m <= L_MAX; ++m) total += pull[3 * (v * (L_MAX + 1) + m) + x];
                 f[x] = (double)total;
-                force[x] += f[x];
             }
-            const double dx = near[4 * v], dy = near[4 * v + 1], dz = near[4 * v + 2];
+            // From the place where functions are taken to that of the atom.
+            const REAL* bent = bends + 2 * (begin + start + v);
+            const double scale = bent[0];
+            double dx = near[4 * v], dy = near[4 * v + 1], dz = near[4 * v + 2];
+            const double bend = bent[1] * (dx * f[0] + dy * f[1] + dz * f[2]);
+            f[0] = scale * f[0] + bend * dx;
+            f[1] = scale * f[1] + bend * dy;
+            f[2] = scale * f[2] + bend * dz;
+            dx /= scale;
+            dy /= scale;
+            dz /= scale;
+            for (int x = 0; x < 3; ++x) force[x] += f[x];
             virial[0] += 0.5 * dx * f[0];
             virial[1] += 0.5 * dy * f[1];
             virial[2] += 0.5 * dz * f[2];

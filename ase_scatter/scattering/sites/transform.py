@@ -51,13 +51,15 @@ class SitesTransform(Transform):
     """Scattering coefficients of orders 1 and 2 at the atoms.
 
     settings: hyperparameters. channels: weights per element. terms: the columns. norms: c of each
-    Field and each (Field, second wavelet) used (1 where not calibrated).
+    Field and each (Field, second wavelet) used (1 where not calibrated). closest: (n_elements, n_elements)
+    the shortest distances (Å) in the training data, below which columns do not change; () for none.
     """
 
     settings: SitesSettings
     channels: Channels
     terms: tuple[SiteColumn, ...]
     norms: dict[Any, float]
+    closest: tuple[tuple[float, ...], ...] = ()
 
     kind = "sites"
     per_atom = True
@@ -110,7 +112,9 @@ class SitesTransform(Transform):
     @cached_property
     def _layout(self) -> Layout:
         distinct = list(dict.fromkeys(c.term for c in self.terms))
-        return make_layout(self.settings, np.asarray(self.channels.weights), distinct, self.norms)
+        return make_layout(
+            self.settings, np.asarray(self.channels.weights), distinct, self.norms, self.closest
+        )
 
     @cached_property
     def _index(self) -> dict[Term, NDArray[np.int64]]:
@@ -283,6 +287,7 @@ class SitesTransform(Transform):
             "channels": self.channels.to_dict(),
             "columns": [[*term.flat(), element] for term, element in self.terms],
             "norms": [[_flat(key), c] for key, c in self.norms.items()],
+            "closest": [list(row) for row in self.closest],
         }
 
     @classmethod
@@ -292,4 +297,5 @@ class SitesTransform(Transform):
             Channels.from_dict(data["channels"]),
             tuple(SiteColumn(Term.of_flat(row[:-1]), int(row[-1])) for row in data["columns"]),
             {_key(row[0]): float(row[1]) for row in data["norms"]},
+            tuple(tuple(map(float, row)) for row in data.get("closest", ())),
         )

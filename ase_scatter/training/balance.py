@@ -1,0 +1,175 @@
+"""The balance of energies, forces and stresses, and the cutoff, as errors on data left out ask for them.
+
+A choice (columns, ridge, sigmas, cutoff, …) is judged by fits to all parts of the data but one, on the rows
+kept of that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..scattering import SitesSettings, SitesTransform
+from ..structures.dataset import Frame
+from ..structures.sampling import spread
+from .design_matrix import Normals, Problem
+from .judge import Judge
+from .least_squares import Regression
+from .normal_equations import Moments
+from .settings import FitSettings
+from .validation import SIZES, Validation, validate
+
+STEP = 2.0
+"""Sigmas are moved by this factor …"""
+MOST_STEPS = 4
+"""… at most so many times in a direction, …"""
+WORTH = 0.995
+"""… as long as the score falls below this times the best so far."""
+
+QUICK = (0.7,)
+"""Number of columns, over the most, where only one is tried."""
+CUTOFF_STEP = 1.1
+MOST_CUTOFF_STEPS = 3
+LARGER_WORTH = 0.98
+"""A larger cutoff has to bring the score below this times the best so far."""
+SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
+"""The cutoff is chosen on at most so many frames with so many atoms."""
+OFFSETS_WORTH = 0.97
+"""Stresses get offsets where the score falls below this times that without."""
+
+
+def balanced(
+    sigmas: Mapping[str, float], open_: Sequence[str], judged: Callable[[Mapping[str, float]], float]
+) -> dict[str, float]:
+    """Sigmas of which those of the open kinds are moved while that lowers the score.
+
+    judged: the score for some sigmas. Only ratios of sigmas count, so that those of forces, where there are
+    any, need not be open.
+    """
+    best = dict(sigmas)
+    least = judged(best)
+    for kind in open_:
+        for factor in (1.0 / STEP, STEP):
+            moved = False
+            for _ in range(MOST_STEPS):
+                trial = {**best, kind: best[kind] * factor}
+                found = judged(trial)
+                if found >= WORTH * least:
+                    break
+                best, least, moved = trial, found, True
+            if moved:
+                break
+    return best
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation decided on.
+
+    regression: with or without offsets of the stresses. parts: moments of each part with the sigmas.
+    validation: by ridge and number of columns.
+    """
+
+    regression: Regression
+    parts: list[Moments]
+    validation: Validation
+
+
+def choose(
+    problem: Problem,
+    normals: Normals,
+    settings: FitSettings,
+    among: Sequence[int] | None = None,
+    progress: bool = False,
+    thorough: bool = True,
+) -> Choice:
+    """Sigmas that the settings leave open, whether stresses have offsets, ridge and number of columns.
+
+    among: the columns to choose from, None for all. thorough: False for one ridge and one number of columns,
+    and sigmas as they are.
+    """
+    judge = Judge(normals)
+    kinds = {kind for part in normals.parts for kind in part} - {"net"}
+    ridges = settings.tried_ridges
+
+    def validated(
+        regression: Regression, sigmas: Mapping[str, float], fully: bool = False
+    ) -> tuple[Validation, list[Moments]]:
+        parts = normals.weighted(sigmas)
+        most = min(settings.most_columns(len(problem.elements)), regression.usable(Moments.summed(parts)))
+        tried, sizes = (ridges, SIZES) if fully else (ridges[len(ridges) // 2 :][:1], QUICK)
+        return validate(regression, parts, tried, most, problem.workers, progress, judge, sizes), parts
+
+    def quick(regression: Regression, sigmas: Mapping[str, float]) -> float:
+        return validated(regression, sigmas)[0].least
+
+    sigmas, notes, pressures = settings.sigmas, [problem.free_atoms.note], {}
+    regression = problem.regression(among, settings.thrift)
+    if "stress" in kinds:
+        freed = problem.regression(among, settings.thrift, offsets=True)
+        if quick(freed, sigmas) < OFFSETS_WORTH * quick(regression, sigmas):
+            regression = freed
+    open_ = [kind for kind in settings.open_sigmas if kind in kinds]
+    if thorough and open_ and len(kinds) > 1:
+        sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial))
+    validation, parts = validated(regression, sigmas, thorough)
+    if regression.forced[-1:] >= problem.n + len(problem.elements):
+        total, (ridge, size) = Moments.summed(parts), validation.best
+        weights = regression.weights(total, ridge, regression.choose(total, ridge, size))
+        pressures = problem.pressures(weights)
+        told = ", ".join(f"{value:+.2f} GPa {group}".rstrip() for group, value in pressures.items())
+        notes.append(
+            f"the pressures in the data are not those of their energies ({told}): an offset per atom and "
+            "group was fitted along, so that stresses count for what they say beyond it"
+        )
+    validation = replace(
+        validation, sigmas=dict(sigmas), pressures=pressures, notes=tuple(note for note in notes if note)
+    )
+    return Choice(regression, parts, validation)
+
+
+def with_cutoff(
+    settings: FitSettings,
+    elements: Sequence[str],
+    frames: Sequence[Frame],
+    workers: int,
+    progress: bool,
+    device: str = "cpu",
+) -> FitSettings:
+    """The settings, with a cutoff of the sites that does best on some of the frames where none is given.
+
+    From the recommended one the cutoff, and the scales with it, are made smaller or larger by steps of a
+    tenth as long as that helps; larger ones cost more and have to be worth it.
+    """
+    sites = settings.sites
+    if settings.transform == "grid" or isinstance(sites, SitesSettings) or "cutoff" in sites:
+        return settings
+    sampled = sample_frames(frames)
+
+    def judged(cutoff: float | None) -> tuple[float, float]:
+        given = {**dict(sites), **({} if cutoff is None else {"cutoff": cutoff})}
+        trial = replace(settings, transform="sites", sites=given)
+        problem = Problem(trial, elements, sampled, workers, progress, device)
+        found = choose(problem, problem.normals(), trial, progress=progress, thorough=False)
+        assert isinstance(problem.candidates, SitesTransform)
+        return found.validation.least, problem.candidates.cutoff
+
+    least, best = judged(None)
+    for factor, worth in ((CUTOFF_STEP, LARGER_WORTH), (1 / CUTOFF_STEP, 1.0)):
+        moved = False
+        for _ in range(MOST_CUTOFF_STEPS):
+            found, cutoff = judged(round(best * factor, 1))
+            if found >= worth * least:
+                break
+            least, best, moved = found, cutoff, True
+        if moved:
+            break
+    return replace(settings, sites={**sites, "cutoff": best})
+
+
+def sample_frames(frames: Sequence[Frame]) -> list[Frame]:
+    """At most so many frames and atoms, evenly spread, and all free atoms."""
+    atoms = sum(len(frame.system) for frame in frames)
+    n = int(min(SAMPLED_FRAMES, len(frames) * SAMPLED_ATOMS / atoms))
+    kept = {id(frame) for frame in spread(list(frames), max(n, 2))}
+    return [frame for frame in frames if id(frame) in kept or len(frame.system) == 1]
