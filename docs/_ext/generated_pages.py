@@ -1,0 +1,144 @@
+"""Pages that are written from the code before each build: the API by package, and the command line.
+
+They go to docs/reference/generated/, which git ignores. Nothing is listed by hand: the public names are those of
+`__all__`, the modules of a package are found by walking it, the commands are those of the parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sphinx.application import Sphinx
+
+PUBLIC = ("ase_scatter", "ase_scatter.properties", "ase_scatter.plotting", "ase_scatter.testing")
+"""Modules whose names users import."""
+INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.grid", "model", "training",
+         "reporting")  # fmt: skip
+"""Packages below them, for those who change the code, from the ground up."""
+
+
+def public_page(name: str) -> str:
+    """The page of a module: a table of its public names, then each of them."""
+    module = importlib.import_module(name)
+    names = [entry for entry in _public_names(module) if not entry.startswith("__")]
+    parts = [_title(f"``{name}``", "="), f".. automodule:: {name}\n   :no-members:\n"]
+    parts.append(f".. currentmodule:: {name}\n")
+    listed = "\n".join(f"   {entry}" for entry in names)
+    parts.append(f".. autosummary::\n   :nosignatures:\n\n{listed}\n")
+    parts += [_entry(name, entry, getattr(module, entry)) for entry in names]
+    return "\n".join(parts)
+
+
+def _public_names(module: ModuleType) -> list[str]:
+    if hasattr(module, "__all__"):
+        return sorted(module.__all__, key=lambda entry: (inspect.isclass(getattr(module, entry)), entry.lower()))
+    return [
+        entry
+        for entry, value in vars(module).items()
+        if not entry.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def _entry(module: str, name: str, value: Any) -> str:
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return f".. autoexception:: {module}.{name}\n"
+    if inspect.isclass(value):
+        return f".. autoclass:: {module}.{name}\n   :members:\n"
+    if inspect.isroutine(value):
+        return f".. autofunction:: {module}.{name}\n"
+    return f".. autodata:: {module}.{name}\n   :no-value:\n"
+
+
+def package_page(package: str) -> str:
+    """The page of an inner package: its own docstring, then module by module."""
+    name = f"ase_scatter.{package}"
+    parts = [_title(f"``{name}``", "="), f".. automodule:: {name}\n   :no-members:\n"]
+    for module in _modules(name):
+        parts.append(_title(f"``{module.removeprefix('ase_scatter.')}``", "-"))
+        parts.append(f".. automodule:: {module}\n   :members:\n")
+    return "\n".join(parts)
+
+
+def _modules(package: str) -> Iterator[str]:
+    folder = importlib.import_module(package).__path__
+    for found in pkgutil.iter_modules(folder):
+        if not found.ispkg and not found.name.startswith("_"):
+            yield f"{package}.{found.name}"
+
+
+def command_page(parser: argparse.ArgumentParser) -> str:
+    """The page of the command line: every command with its usage, options and examples."""
+    parts = [_title("Command line", "="), _escaped(parser.description or "") + "\n"]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            parts += ["\n".join(f"- :ref:`{name} <command-{name}>`: {_escaped(helps[name])}" for name in helps) + "\n"]
+            parts += [_command(name, command) for name, command in action.choices.items()]
+    return "\n".join(parts)
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> str:
+    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88)
+    usage = parser.format_usage().removeprefix("usage: ")
+    parts = [f".. _command-{name}:\n", _title(f"``{name}``", "-"), f".. program:: ase-scatter {name}\n"]
+    parts += [_escaped(parser.description or "") + "\n", _literal(usage)]
+    formatter = parser._get_formatter()
+    for group in parser._action_groups:
+        actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS and "--help" not in a.option_strings]
+        if not actions:
+            continue
+        parts.append(f".. rubric:: {(group.title or '').capitalize()}\n")
+        for action in actions:
+            heads = action.option_strings or [""]
+            shown = "" if action.nargs == 0 else formatter._format_args(action, formatter._get_default_metavar_for_optional(action) if action.option_strings else formatter._get_default_metavar_for_positional(action))
+            spelled = ", ".join(f"{head} {shown}".strip() for head in heads)
+            text = _escaped(formatter._expand_help(action)) if action.help else ""
+            parts.append(f".. option:: {spelled}\n\n   {text}\n")
+    if parser.epilog:
+        parts += [".. rubric:: Examples and notes\n", _literal(parser.epilog)]
+    return "\n".join(parts)
+
+
+def _literal(text: str) -> str:
+    indented = "\n".join(f"   {line}".rstrip() for line in text.strip("\n").splitlines())
+    return f".. code-block:: text\n\n{indented}\n"
+
+
+def _title(text: str, line: str) -> str:
+    return f"{text}\n{line * len(text)}\n"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*`|_])", r"\\\1", " ".join(text.split()))
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write the pages that have changed."""
+    from ase_scatter import cli
+
+    folder = Path(app.srcdir, "reference", "generated")
+    folder.mkdir(exist_ok=True)
+    pages = {name: public_page(name) for name in PUBLIC}
+    pages |= {f"ase_scatter.{package}": package_page(package) for package in INNER}
+    pages["command_line"] = command_page(cli._parser())
+    for old in folder.glob("*.rst"):
+        if old.stem not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        page = folder / f"{name}.rst"
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Write the pages before sources are read."""
+    app.connect("builder-inited", write_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
