@@ -6,6 +6,7 @@ ziamath draws LaTeX with outlines of STIX Two Math. Its colour is the text's, so
 from __future__ import annotations
 
 import html
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from sphinx.util import logging
 LOG = logging.getLogger(__name__)
 SIZE = 17
 """Of the letters, in pixels, for a text of 16."""
+SIZES = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 TALLEST = 300
 """Pixels; beyond that a bracket has gone wrong (ziamath's `\\left(` around a sum: write `\\Big(`)."""
 
@@ -28,13 +30,14 @@ def picture(latex: str, inline: bool) -> str:
     Inline it is shifted so that its baseline is that of the text.
     """
     drawn = ziamath.Latex(latex, size=SIZE, color="currentColor", inline=inline)
-    width, height = drawn.getsize()
+    svg = drawn.svg()
+    width, height = (float(found) for found in SIZES.search(svg).groups())
     if height > TALLEST:
         raise ValueError(f"the equation is {height:.0f} pixels tall")
     shift = f"vertical-align:{drawn.getyofst() / SIZE:.3f}em;" if inline else ""
     style = f"{shift}width:{width / SIZE:.3f}em;height:{height / SIZE:.3f}em"
     label = html.escape(" ".join(latex.split()), quote=True)
-    return drawn.svg().replace("<svg ", f'<svg role="img" aria-label="{label}" style="{style}" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" style="{style}" ', 1)
 
 
 def _drawn(node: nodes.Element, inline: bool) -> str:

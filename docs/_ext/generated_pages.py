@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin
 
 from sphinx.application import Sphinx
 
@@ -138,7 +138,28 @@ def write_pages(app: Sphinx) -> None:
             page.write_text(text, encoding="utf-8")
 
 
+def escape_bars(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Keep |k| in a docstring an absolute value: reStructuredText would look for a substitution of that name."""
+    code: int | None = None
+    for index, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if code is not None and line.strip() and indent <= code:
+            code = None
+        if code is None and "`" not in line:
+            lines[index] = line.replace("|", "\\|")
+        if line.rstrip().endswith("::"):
+            code = indent
+
+
+def skip_aliases(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave aliases of types, and builtins under another name, out of the pages of inner packages."""
+    alias = get_origin(value) is not None or inspect.isbuiltin(value)
+    return True if what == "module" and alias else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write the pages before sources are read."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)
+    app.connect("autodoc-skip-member", skip_aliases)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
