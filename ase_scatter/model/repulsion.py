@@ -21,6 +21,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from ..compute.backend import blocks, load_kernels
+from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
 from ..structures.neighbors_cuda import Sums, near_pairs
@@ -32,6 +33,9 @@ COULOMB = float(units.Hartree * units.Bohr)
 SCREENING_LENGTH = 0.46850
 SCREENING_COEFFICIENTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
 SCREENING_DECAYS = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+
+FILES = ("compute/math.cuh", "model/repulsion.cu")
+"""Sources of the kernel."""
 
 DEFAULT_OUTER = 0.8
 """Default r_outer over the sum of ASE's covalent radii: inside every bond, metals included (nearest
@@ -97,8 +101,9 @@ class ZBLCore:
         inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
         outer_p = self.r_outer[kinds_i[i], kinds_i[j]]
         energy_p, slope_p = _zbl(r_p, system.numbers[i], system.numbers[j])
-        switch_p, switch_slope_p = _switch(r_p, inner_p, outer_p)
-        slope_p = slope_p * switch_p + energy_p * switch_slope_p
+        width_p = outer_p - inner_p
+        switch_p, fading_p = switched((r_p - inner_p) / width_p)
+        slope_p = slope_p * switch_p + energy_p * (fading_p / width_p)
         gradient_pc = (slope_p / r_p)[:, None] * vectors_pc
         forces = np.empty((len(system), 3))
         for axis in range(3):
@@ -124,7 +129,7 @@ class ZBLCore:
         sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")
         kernels = load_kernels(
             backend,
-            ("model/repulsion.cu",),
+            FILES,
             {
                 "SCREENING_COEFFICIENTS": ", ".join(map(repr, SCREENING_COEFFICIENTS.tolist())),
                 "SCREENING_DECAYS": ", ".join(map(repr, SCREENING_DECAYS.tolist())),
@@ -194,14 +199,3 @@ def _zbl(
     screening = terms.sum(axis=1)
     slope = -coulomb * (screening / r + (decays * terms).sum(axis=1))
     return coulomb * screening, slope
-
-
-def _switch(
-    r: NDArray[np.float64], inner: NDArray[np.float64], outer: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """1 − 10t³ + 15t⁴ − 6t⁵, t = (r − inner)/(outer − inner) kept in [0, 1]; and its slope."""
-    width = outer - inner
-    t = np.clip((r - inner) / width, 0.0, 1.0)
-    # The polynomial's root at 1 is factored out, so that nothing cancels where the switch ends.
-    rest = 1.0 - t
-    return rest**3 * (1.0 + 3.0 * t + 6.0 * t**2), -30.0 * (t * rest) ** 2 / width

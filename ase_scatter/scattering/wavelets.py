@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import eval_genlaguerre, gammaln
 
+from ..compute.functions import switched
 from ..errors import InputError
 from .harmonics import degree, solid_harmonics
 
@@ -67,9 +68,8 @@ def window(s: NDArray[np.float64], band: float) -> tuple[NDArray[np.float64], ND
     1 − 10t³ + 15t⁴ − 6t⁵ of t = s/band². It falls over the whole band: one that falls late leaves
     wavelets that ring far out in real space (measured: 1e-4 of the maximum at 8 β, against 1e-7).
     """
-    t = np.minimum(s / band**2, 1.0)
-    rest = 1.0 - t
-    return rest**3 * (1.0 + 3.0 * t + 6.0 * t * t), -30.0 * (t * rest) ** 2 / band**2
+    value, slope = switched(s / band**2)
+    return value, slope / band**2
 
 
 def real_space(

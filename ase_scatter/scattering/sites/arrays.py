@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from ...compute.functions import modulus, switched
 from ...structures.neighbors import Neighbors
 from ...structures.system import System
 from ..harmonics import solid_harmonics_of
@@ -102,10 +103,8 @@ class Surroundings:
         vectors = self.pairs.vectors[which]
         square = (vectors * vectors).sum(axis=2)
         r = xp.sqrt(square)
-        t = xp.maximum((r - (plan.cutoff - plan.switch)) * (1.0 / plan.switch), 0.0)
-        rest = xp.maximum(1.0 - t, 0.0)  # beyond the cutoff nothing is left, of padding too
-        fade = rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t)
-        fade_slope = -30.0 / plan.switch * t * t * rest * rest / r
+        fade, fade_slope = switched((r - (plan.cutoff - plan.switch)) * (1.0 / plan.switch), xp)
+        fade_slope *= 1.0 / (plan.switch * r)
         values, slopes = [], []
         for row, scale in zip(plan.polynomial, plan.scale, strict=True):
             inverse = float(plan.betas[scale] ** -2)
@@ -155,7 +154,7 @@ class Surroundings:
         for s, row in enumerate(plan.source.tolist()):
             at, size = plan.moduli[row].tolist()
             part = a[:, at : at + size]
-            g[:, s] = xp.sqrt((part * part).sum(axis=1) + plan.epsilon2) - plan.epsilon2**0.5
+            g[:, s], _ = modulus((part * part).sum(axis=1) + plan.epsilon2, 1.0, plan.epsilon2, xp)
         return g
 
     def _received(self, g: Array) -> Array:
@@ -190,9 +189,8 @@ class Surroundings:
                 if key not in squares:
                     squares[key] = (field * field).sum(axis=1) + epsilon2
                 assert term.exponent is not None
-                power = squares[key] ** (0.5 * term.exponent - 1.0)
-                value = power * squares[key] - epsilon2 ** (0.5 * term.exponent)
-                yield term, value, [(key, (term.exponent * power)[:, None] * field)]
+                value, slope = modulus(squares[key], term.exponent, epsilon2, xp)
+                yield term, value, [(key, (2.0 * slope)[:, None] * field)]
         for kind in ("cross", "cross2"):
             for term in layout.terms[kind]:
                 one: Any = term.fields[0] if kind == "cross" else (term.fields[0], term.second)

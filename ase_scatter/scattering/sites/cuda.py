@@ -25,6 +25,8 @@ from ..harmonics import prefactors
 from .columns import KINDS
 from .plan import Layout
 
+FILES = ("compute/math.cuh", "scattering/sites/sites.cu")
+"""Sources of the kernels."""
 TILES = (16, 8, 4, 2)
 """Pairs in shared memory at once: the largest of these that fits."""
 SHARED = 96 * 1024
@@ -220,8 +222,8 @@ class Tables:
         """Sizes, and where each table begins in all of them one after the other."""
         plan = layout.plan
         constants = {
-            "CUTOFF": repr(plan.cutoff), "SWITCH": repr(plan.switch), "EPSILON2": repr(plan.epsilon2),
-            "EPSILON": repr(plan.epsilon2**0.5), "TILE": self.tile(dtype),
+            "CUTOFF": repr(plan.cutoff), "SWITCH": repr(plan.switch), "EPSILON": repr(plan.epsilon2**0.5),
+            "TILE": self.tile(dtype),
         }  # fmt: skip
         places = {
             f"{name}_": at
@@ -309,9 +311,7 @@ class SitesOnDevice:
         self.layout = layout
         self.backend = backend
         self.dtype = dtype
-        self.kernels: Kernels = load_kernels(
-            backend, ("scattering/sites/sites.cu",), self.tables.macros(layout, dtype)
-        )
+        self.kernels: Kernels = load_kernels(backend, FILES, self.tables.macros(layout, dtype))
         self.shared = self.tables.shared(dtype)
         self.ints = backend.to_device(np.concatenate(list(self.tables.ints.values())), "int32")
         self.numbers = backend.to_device(np.concatenate(list(self.tables.numbers.values())), dtype)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array
+from ...compute.functions import modulus
 from ..transform import Jacobian
 from .arrays import Surroundings
 from .columns import Field, Term
@@ -51,7 +52,7 @@ class Slice(NamedTuple):
 class Table(NamedTuple):
     """What the columns of one element are made of; components count in A and, after it, in B.
 
-    powers: size 2l+1 → components (t, 2l+1) and exponents (t,). products: size → components of both
+    powers: (size 2l+1, exponent) → components (t, 2l+1). products: size → components of both
     fields (t, 2l+1). sphere: per l the components (n, 2l+1) of fields in triple products; triples: (t, 3)
     which of these. columns: (c,) of the values: of powers and products by size, then of triples.
     thirds: size → rows of triples, the slot that is differentiated, and how often its field occurs.
@@ -61,7 +62,7 @@ class Table(NamedTuple):
     columns, which derivatives) that are to be added.
     """
 
-    powers: dict[int, tuple[Ints, NDArray[np.float64]]]
+    powers: dict[tuple[int, float], Ints]
     products: dict[int, tuple[Ints, Ints]]
     sphere: dict[int, Ints]
     triples: Ints
@@ -103,9 +104,11 @@ def _table(layout: Layout, columns: Mapping[Term, int]) -> Table:
     # Per size what is differentiated: (first component of the field, column).
     slots: dict[int, list[tuple[int, int]]] = {}
     for size, found in by_size(of_kind["modulus"] + of_kind["modulus2"]):
-        ordered += [t for t, _ in found]
-        powers[size] = np.array([w for _, w in found]), np.array([float(t.exponent or 0) for t, _ in found])
-        slots.setdefault(size, []).extend((int(w[0]), columns[t]) for t, w in found)
+        for q in sorted({t.exponent for t, _ in found if t.exponent is not None}):
+            of_q = [(t, w) for t, w in found if t.exponent == q]
+            ordered += [t for t, _ in of_q]
+            powers[size, q] = np.array([w for _, w in of_q])
+            slots.setdefault(size, []).extend((int(w[0]), columns[t]) for t, w in of_q)
     for size, found in by_size(of_kind["cross"] + of_kind["cross2"]):
         ordered += [t for t, _ in found]
         one, two = np.array([w for _, w in found]), np.array([components(t.fields[1]) for t, _ in found])
@@ -341,13 +344,11 @@ def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, di
     xp, plan = around.xp, around.layout.plan
     values: list[Array] = []
     slopes: dict[int, list[Array]] = {size: [] for size in table.order}
-    for size, (where, exponents) in table.powers.items():
+    for (size, q), where in table.powers.items():
         field = fields[around._index(where)]  # (t, size, n)
-        square = (field * field).sum(axis=1) + plan.epsilon2
-        q = on_device(exponents)[:, None]
-        power = square ** (0.5 * q - 1.0)
-        values.append(power * square - on_device(plan.epsilon2 ** (0.5 * exponents))[:, None])
-        slopes[size].append((q * power)[:, None] * field)
+        value, slope = modulus((field * field).sum(axis=1) + plan.epsilon2, q, plan.epsilon2, xp)
+        values.append(value)
+        slopes[size].append((2.0 * slope)[:, None] * field)
     for size, (one, two) in table.products.items():
         first, second = fields[around._index(one)], fields[around._index(two)]
         values.append((first * second).sum(axis=1))
