@@ -122,15 +122,15 @@ class Surroundings:
     def _phi(self, which: slice) -> Array:
         """φ_λm (n, n_phi, n_most)."""
         rho, _, harmonics, _ = self._functions(which)
-        return rho[:, self._index(self._wavelet)] * harmonics[:, self._index(self._harmonic)]
+        return rho[:, self.index(self._wavelet)] * harmonics[:, self.index(self._harmonic)]
 
-    def _index(self, indices: NDArray[Any]) -> Array:
+    def index(self, indices: NDArray[Any]) -> Array:
         return self.backend.to_device(np.asarray(indices, dtype=np.int64))
 
-    def _gradient_of_phi(self, which: slice) -> tuple[Array, Array]:
+    def gradient_of_phi(self, which: slice) -> tuple[Array, Array]:
         """φ (n, n_phi, n_most) and ∂φ/∂r_ij (n, n_phi, 3, n_most)."""
         rho, slope, harmonics, gradients = self._functions(which)
-        wavelet, harmonic = self._index(self._wavelet), self._index(self._harmonic)
+        wavelet, harmonic = self.index(self._wavelet), self.index(self._harmonic)
         rho, slope = rho[:, wavelet], slope[:, wavelet]
         y = harmonics[:, harmonic]
         vectors = self.pairs.vectors[which].transpose(0, 2, 1)
@@ -157,7 +157,7 @@ class Surroundings:
             g[:, s], _ = modulus((part * part).sum(axis=1) + plan.epsilon2, 1.0, plan.epsilon2, xp)
         return g
 
-    def _received(self, g: Array) -> Array:
+    def received(self, g: Array) -> Array:
         """g of the neighbours (N, n_sources, n_most)."""
         return g[self.pairs.neighbor].transpose(0, 2, 1) * self.pairs.real[:, None]
 
@@ -165,7 +165,7 @@ class Surroundings:
         """B (N, n_sources·n_outer), normalised."""
         plan = self.plan
         outer = phi[:, : plan.n_outer].transpose(0, 2, 1)
-        b = self.xp.matmul(self._received(g), outer) * self.backend.to_device(plan.scale_b, self.dtype)
+        b = self.xp.matmul(self.received(g), outer) * self.backend.to_device(plan.scale_b, self.dtype)
         return b.reshape(self.n, -1)
 
     # ---- terms ----------------------------------------------------------------------------------
@@ -252,8 +252,8 @@ class Surroundings:
         d_a = d_a.reshape(self.n, -1, plan.n_phi) * backend.to_device(plan.scale_a, self.dtype)
         d_phi = xp.matmul(d_a.transpose(0, 2, 1), self.charges)
         if n_sources:
-            d_phi[:, :n_outer] += xp.matmul(d_b.transpose(0, 2, 1), self._received(g))
-        _, gradient = self._gradient_of_phi(slice(None))
+            d_phi[:, :n_outer] += xp.matmul(d_b.transpose(0, 2, 1), self.received(g))
+        _, gradient = self.gradient_of_phi(slice(None))
         force = (gradient * d_phi[:, :, None]).sum(axis=1).transpose(0, 2, 1)  # (N, n_most, 3)
         force *= self.pairs.real[:, :, None]
         flat = force.reshape(-1, 3)

@@ -22,6 +22,7 @@ from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 from ...errors import InputError
+from ..channels import Channels
 from ..wavelets import Wavelet
 
 MOST_MIXED = 3
@@ -224,12 +225,73 @@ class SiteColumn(NamedTuple):
     element: int
 
 
-def _flat(key: Any) -> list[int]:
+def label(column: SiteColumn, scales: Sequence[float], channels: Channels) -> str:
+    """
+    Describe a column to people.
+
+    Parameters
+    ----------
+    column : SiteColumn
+        The column.
+    scales : sequence of float
+        The ladder of β in Å.
+    channels : Channels
+        Names of the channels and the elements.
+
+    Returns
+    -------
+    str
+        One line with order, kind of term, channels, wavelets, exponent and element.
+    """
+
+    def wavelet(w: Wavelet) -> str:
+        return f"β={scales[w.scale]:.3g} p={w.p} l={w.l}"
+
+    term = column.term
+    names = [f"{channels.names[f.channel]} {wavelet(f.wavelet)}" for f in term.fields]
+    if term.second is not None:
+        names[0] += f" → {wavelet(term.second)}"
+    q = "" if term.exponent is None else f"; q={term.exponent:.3g}"
+    order = 1 if term.second is None else 2
+    return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {channels.elements[column.element]}"
+
+
+Key = Field | tuple[Field, Wavelet]
+"""A field of order 1, or of order 2: the field and the second wavelet."""
+
+
+def json_of_key(key: Key) -> list[int]:
+    """
+    Write a field as numbers.
+
+    Parameters
+    ----------
+    key : Field or (Field, Wavelet)
+        A field of order 1 or 2.
+
+    Returns
+    -------
+    list of int
+        Channel, scale, p and l; for order 2 also scale, p and l of the second wavelet.
+    """
     field, second = (key, None) if isinstance(key, Field) else key
-    numbers = [field.channel, field.wavelet.scale, field.wavelet.p, field.wavelet.l]
-    return numbers if second is None else [*numbers, second.scale, second.p, second.l]
+    numbers = [field.channel, *_numbers(field.wavelet)]
+    return numbers if second is None else [*numbers, *_numbers(second)]
 
 
-def _key(numbers: Sequence[int]) -> Any:
+def key_of_json(numbers: Sequence[int]) -> Key:
+    """
+    Read a field that `json_of_key` wrote.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Four numbers for a field of order 1, seven for one of order 2.
+
+    Returns
+    -------
+    Field or (Field, Wavelet)
+        The field.
+    """
     field = Field(int(numbers[0]), Wavelet(*map(int, numbers[1:4])))
     return field if len(numbers) == 4 else (field, Wavelet(*map(int, numbers[4:])))

@@ -180,7 +180,7 @@ def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[In
     for element, table in enumerate(tables):
         atoms = np.flatnonzero(around.kind == element)
         if len(atoms) and len(table.columns):
-            values, _ = _terms(around, table, fields[around._index(atoms)].T)
+            values, _ = _terms(around, table, fields[around.index(atoms)].T)
             yield atoms, table.columns, around.backend.to_host(values.T)
 
 
@@ -208,15 +208,15 @@ class _Near:
         neighbor = around.neighbor[which]
         in_reach = np.union1d(neighbor, which)
         self.xp = xp
-        self.centres, self.atoms = around._index(which), around._index(in_reach)
+        self.centres, self.atoms = around.index(which), around.index(in_reach)
         self.charges = around.charges[self.centres]
         one_hot = xp.eye(len(in_reach), dtype=around.dtype)
         real = around.pairs.real[self.centres][:, :, None]
-        ends = one_hot[around._index(np.searchsorted(in_reach, neighbor))] * real  # (n, n_most, a)
-        starts = one_hot[around._index(np.searchsorted(in_reach, which))][:, None] * real
+        ends = one_hot[around.index(np.searchsorted(in_reach, neighbor))] * real  # (n, n_most, a)
+        starts = one_hot[around.index(np.searchsorted(in_reach, which))][:, None] * real
         # What r_ij changes by when an atom in reach moves, and, three more columns, under strain.
         self._change = xp.concatenate([ends - starts, around.pairs.vectors[self.centres]], axis=2)
-        phi, gradient = around._gradient_of_phi(self.centres)
+        phi, gradient = around.gradient_of_phi(self.centres)
         n_most = phi.shape[2]
         self.gradient = gradient.reshape(n, -1, n_most)
         if n_outer:
@@ -252,7 +252,7 @@ class _Work:
         phi, a, g = around.fields()
         self.g = g
         self.fields = xp.concatenate([a, around.second(phi, g)], axis=1)
-        self.received = around._received(g)
+        self.received = around.received(g)
         self.values = xp.zeros(n_columns, dtype="float64")
         self.d_positions = xp.zeros((n_columns, 3, around.n), dtype=around.dtype)
         self.d_strain = xp.zeros((n_columns, 3, 3), dtype=around.dtype)
@@ -267,9 +267,9 @@ class _Work:
 
     def _add(self, columns: Ints, atoms: Array, gained: Array) -> None:
         """gained: (c, 3·(a + 3)) of these columns, after the positions of these atoms and the strain."""
-        index = self.around._index(columns)
+        index = self.around.index(columns)
         gained = gained.reshape(len(columns), 3, -1)
-        axis = self.around._index(np.arange(3))
+        axis = self.around.index(np.arange(3))
         self.d_positions[index[:, None, None], axis[:, None], atoms] += gained[:, :, :-3]
         self.d_strain[index] += gained[:, :, -3:]
 
@@ -279,7 +279,7 @@ class _Work:
         near = _Near(around, which)
         fields = self.fields[near.centres].T  # (components, n)
         values, slopes = _terms(around, table, fields)
-        self.values[around._index(table.columns)] += values.astype("float64").sum(axis=1)
+        self.values[around.index(table.columns)] += values.astype("float64").sum(axis=1)
 
         messages: dict[int, Array] = {}
         gained: list[Array] = []
@@ -301,12 +301,12 @@ class _Work:
                     from_g = near.outer[at : at + size].reshape(slope.shape[1], -1)
                     gained_g.append(xp.matmul(slope, from_g))
         total = xp.concatenate(gained)
-        summed = total[around._index(table.first)]
+        summed = total[around.index(table.first)]
         for columns, more in table.further:
-            summed[around._index(columns)] += total[around._index(more)]
+            summed[around.index(columns)] += total[around.index(more)]
         self._add(np.sort(table.columns), near.atoms, summed)
         if gained_g:
-            index = around._index(np.concatenate(table.paired))
+            index = around.index(np.concatenate(table.paired))
             self.d_g[index[:, None], near.atoms] += xp.concatenate(gained_g)
         self.blocks.append(_Block(near.centres, near.atoms, messages))
 
@@ -325,7 +325,7 @@ class _Work:
             columns = np.concatenate([table.paired[source] for table in tables])
             if not len(columns):
                 continue
-            d_g = self.d_g[self.around._index(columns)]
+            d_g = self.d_g[self.around.index(columns)]
             for block in self.blocks:
                 gained = self.xp.matmul(d_g[:, block.centres], block.messages[source])
                 self._add(columns, block.atoms, gained)
@@ -345,30 +345,30 @@ def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, di
     values: list[Array] = []
     slopes: dict[int, list[Array]] = {size: [] for size in table.order}
     for (size, q), where in table.powers.items():
-        field = fields[around._index(where)]  # (t, size, n)
+        field = fields[around.index(where)]  # (t, size, n)
         value, slope = modulus((field * field).sum(axis=1) + plan.epsilon2, q, plan.epsilon2, xp)
         values.append(value)
         slopes[size].append((2.0 * slope)[:, None] * field)
     for size, (one, two) in table.products.items():
-        first, second = fields[around._index(one)], fields[around._index(two)]
+        first, second = fields[around.index(one)], fields[around.index(two)]
         values.append((first * second).sum(axis=1))
         slopes[size] += [second, first]
     if len(table.triples):
         harmonics = {l: plan.directions[l * l : (l + 1) * (l + 1)] for l in table.sphere}
         on_sphere = xp.concatenate(
-            [xp.matmul(on_device(harmonics[l].T), fields[around._index(where)])
+            [xp.matmul(on_device(harmonics[l].T), fields[around.index(where)])
              for l, where in table.sphere.items()]
         )  # fmt: skip
         # (fields, directions, n)
-        x, y, z = (on_sphere[around._index(table.triples[:, slot])] for slot in range(3))
+        x, y, z = (on_sphere[around.index(table.triples[:, slot])] for slot in range(3))
         others = xp.stack([y * z, x * z, x * y])
         values.append(xp.einsum("tdn,d->tn", x * others[0], on_device(plan.areas)))
         for size, (rows, slot, times) in table.thirds.items():
             back = on_device(harmonics[(size - 1) // 2] * plan.areas)
-            chosen = others[around._index(slot), around._index(rows)]
+            chosen = others[around.index(slot), around.index(rows)]
             slopes[size].append(xp.matmul(back, chosen) * on_device(times)[:, None, None])
     found = {
-        size: xp.concatenate(parts)[around._index(table.order[size])]
+        size: xp.concatenate(parts)[around.index(table.order[size])]
         * on_device(table.scale[size])[:, None, None]
         for size, parts in slopes.items()
     }

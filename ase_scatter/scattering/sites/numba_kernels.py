@@ -18,24 +18,23 @@ import math
 
 import numpy as np
 
+from ...compute.compiled import compiled, compiled_exactly
 from .numba_pairs import (
-    _begin,
-    _compiled,
-    _exactly,
-    _finish,
-    _gather,
-    _harmonics,
-    _padded,
-    _radial,
-    _rise,
-    _room,
+    begin_pull,
+    finish_pull,
+    gather_neighbors,
+    harmonics_of,
+    modulus,
+    padded,
+    radial_functions,
+    room_for,
 )
 
 
-@_compiled
+@compiled
 def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, a, g):  # type: ignore[no-untyped-def]
     """Pass 1: a (N, channels·n_phi), normalised, and g (N, n_sources)."""
-    room = _room(first, start, stop)
+    room = room_for(first, start, stop)
     near, pair = np.empty((4, room)), np.empty(room, np.int64)
     envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
     q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
@@ -43,10 +42,10 @@ def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, s
     charged = np.empty(room)
     n_channels = len(plan.charges)
     for i in range(start, stop):
-        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
-        n = _padded(n_real)
-        _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
-        _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
+        n_real = gather_neighbors(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = padded(n_real)
+        radial_functions(n, len(plan.l), plan, near, envelope, rho, rho, False)
+        harmonics_of(n, plan.l_max, prefactor, near, q, cs, y)
         for c in range(n_channels):
             charged[n_real:n] = 0.0
             for v in range(n_real):
@@ -68,10 +67,10 @@ def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, s
             total = plan.epsilon2
             for m in range(size):
                 total += a[i, at + m] * a[i, at + m]
-            g[i, s] = math.sqrt(total) - math.sqrt(plan.epsilon2)
+            g[i, s] = modulus(total, 1.0, plan.epsilon2)[0]
 
 
-@_compiled
+@compiled
 def _moduli(  # type: ignore[no-untyped-def]
     species, field, gradient, moduli, terms_, exponents, weights, epsilon2, squares, slopes
 ):  # fmt: skip
@@ -86,7 +85,7 @@ def _moduli(  # type: ignore[no-untyped-def]
         slopes[k] = 0.0
     for t in range(len(terms_)):
         k = terms_[t]
-        value, rise = _rise(squares[k], exponents[t], epsilon2)
+        value, rise = modulus(squares[k], exponents[t], epsilon2)
         total += weights[t, species] * value
         slopes[k] += weights[t, species] * rise
     for k in range(len(moduli)):
@@ -96,7 +95,7 @@ def _moduli(  # type: ignore[no-untyped-def]
     return total
 
 
-@_compiled
+@compiled
 def _products(species, one, d_one, two, d_two, terms_, weights):  # type: ignore[no-untyped-def]
     """Energy of products of two fields, which may be the same; adds to the gradient of both."""
     total = 0.0
@@ -112,7 +111,7 @@ def _products(species, one, d_one, two, d_two, terms_, weights):  # type: ignore
     return total
 
 
-@_compiled
+@compiled
 def _triples(species, field, gradient, plan, weights, sphere, d_sphere):  # type: ignore[no-untyped-def]
     """Energy of products of three fields, integrated over directions. sphere, d_sphere: work space."""
     n_directions = len(plan.areas)
@@ -147,14 +146,14 @@ def _triples(species, field, gradient, plan, weights, sphere, d_sphere):  # type
     return total
 
 
-@_compiled
+@compiled
 def terms(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, weights, kind, positions, cell, first, second, shifts,
     a, g, kept, energy, back, force,
 ):  # fmt: skip
     """Pass 2: energy (N,); a becomes ∂E/∂a but for what comes through g; kept (N, n) holds a of the
     sources; back (P, n_sources) ∂E/∂g of each pair's neighbour; force (P, 3) begins."""
-    room = _room(first, start, stop)
+    room = room_for(first, start, stop)
     near, pair = np.empty((4, room)), np.empty(room, np.int64)
     n_outer, n_sources = plan.n_outer, len(plan.source)
     n_inner = plan.n_outer_wavelets
@@ -181,17 +180,9 @@ def terms(  # type: ignore[no-untyped-def]
         da[:] = 0.0
 
         total += _moduli(
-            species,
-            here,
-            da,
-            plan.moduli,
-            plan.modulus,
-            plan.exponent1,
-            weights1,
-            plan.epsilon2,
-            squares,
-            slopes,
-        )
+            species, here, da, plan.moduli, plan.modulus, plan.exponent1, weights1, plan.epsilon2,
+            squares, slopes,
+        )  # fmt: skip
         total += _products(species, here, da, here, da, plan.cross, weights_c)
         total += _triples(species, here, da, plan, weights_t, sphere, d_sphere)
 
@@ -201,10 +192,10 @@ def terms(  # type: ignore[no-untyped-def]
                 back[p, s] = 0.0
             force[p, 0], force[p, 1], force[p, 2] = 0.0, 0.0, 0.0
         if n_sources > 0:
-            n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
-            n = _padded(n_real)
-            _radial(n, n_inner, plan, near, envelope, rho, slope, True)
-            _harmonics(n, outer_l, prefactor, near, q, cs, y)
+            n_real = gather_neighbors(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+            n = padded(n_real)
+            radial_functions(n, n_inner, plan, near, envelope, rho, slope, True)
+            harmonics_of(n, outer_l, prefactor, near, q, cs, y)
             for w in range(n_inner):
                 l, at = plan.l[w], plan.offset[w]
                 for m in range(2 * l + 1):
@@ -223,17 +214,9 @@ def terms(  # type: ignore[no-untyped-def]
                     b[s * n_outer + k] = value * plan.scale_b[s, k]
                     db[s * n_outer + k] = 0.0
             total += _moduli(
-                species,
-                b,
-                db,
-                plan.moduli2,
-                plan.modulus2,
-                plan.exponent2,
-                weights2,
-                plan.epsilon2,
-                squares2,
-                slopes2,
-            )
+                species, b, db, plan.moduli2, plan.modulus2, plan.exponent2, weights2, plan.epsilon2,
+                squares2, slopes2,
+            )  # fmt: skip
             total += _products(species, b, db, here, da, plan.cross2, weights_c2)
             for s in range(n_sources):
                 for k in range(n_outer):
@@ -249,7 +232,7 @@ def terms(  # type: ignore[no-untyped-def]
                         got[v] += w_k * phi[k, v]
                 for v in range(n_real):
                     back[pair[v], s] = got[v]
-            _begin(n, outer_l, weight, radial, pull)
+            begin_pull(n, outer_l, weight, radial, pull)
             for w in range(n_inner):
                 l, at = plan.l[w], plan.offset[w]
                 for m in range(2 * l + 1):
@@ -262,7 +245,7 @@ def terms(  # type: ignore[no-untyped-def]
                     for v in range(n):
                         radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
                         weight[l * l + m, v] += rho[w, v] * got[v]
-            _finish(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
+            finish_pull(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
             for v in range(n_real):
                 for x_ in range(3):
                     force[pair[v], x_] = pull[x_, v]
@@ -278,13 +261,13 @@ def terms(  # type: ignore[no-untyped-def]
         energy[i] = total
 
 
-@_compiled
+@compiled
 def adjoint(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, reverse,
     a, g, kept, back, force, virial,
 ):  # fmt: skip
     """Pass 3: force (P, 3) = ∂E/∂r_ij of every pair, and virial (N, 6) = Σ_j r_ij ⊗ ∂E/∂r_ij."""
-    room = _room(first, start, stop)
+    room = room_for(first, start, stop)
     near, pair = np.empty((4, room)), np.empty(room, np.int64)
     n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
     envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
@@ -294,8 +277,8 @@ def adjoint(  # type: ignore[no-untyped-def]
     charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
     root = math.sqrt(plan.epsilon2)
     for i in range(start, stop):
-        n_real = _gather(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
-        n = _padded(n_real)
+        n_real = gather_neighbors(i, positions, cell, first, second, shifts, plan.cutoff, near, pair)
+        n = padded(n_real)
         at_kept = 0
         for s in range(n_sources):
             total = 0.0
@@ -306,9 +289,9 @@ def adjoint(  # type: ignore[no-untyped-def]
             for m in range(size):
                 a[i, at + m] += total * kept[i, at_kept]
                 at_kept += 1
-        _radial(n, len(plan.l), plan, near, envelope, rho, slope, True)
-        _harmonics(n, l_max, prefactor, near, q, cs, y)
-        _begin(n, l_max, weight, radial, pull)
+        radial_functions(n, len(plan.l), plan, near, envelope, rho, slope, True)
+        harmonics_of(n, l_max, prefactor, near, q, cs, y)
+        begin_pull(n, l_max, weight, radial, pull)
         for c in range(n_channels):
             charged[c, n_real:n] = 0.0
             for v in range(n_real):
@@ -335,7 +318,7 @@ def adjoint(  # type: ignore[no-untyped-def]
             if used:
                 for v in range(n):
                     radial[v] += slope[w, v] * along[v]
-        _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull)
+        finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull)
         for k in range(6):
             virial[i, k] = 0.0
         for v in range(n_real):
@@ -350,7 +333,7 @@ def adjoint(  # type: ignore[no-untyped-def]
             virial[i, 5] += 0.5 * (near[0, v] * fy + near[1, v] * fx)
 
 
-@_exactly
+@compiled_exactly
 def collect(start, stop, first, reverse, force, forces):  # type: ignore[no-untyped-def]
     """Forces (N, 3): of every atom Σ_j (∂E/∂r_ij − ∂E/∂r_ji)."""
     for i in range(start, stop):

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from numba import njit
-
-_fast = {"contract", "reassoc", "nsz", "arcp"}
+from ...compute.compiled import compiled, compiled_exactly
 
 
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True, fastmath=_fast, error_model="numpy")(function)
-
-
-def _exactly(function: Any) -> Any:
-    """For sums over a list's pairs: the same bits however many further pairs the list holds."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
-
-
-@njit(cache=True, nogil=True)
-def _padded(n):  # type: ignore[no-untyped-def]
+@compiled_exactly
+def padded(n):  # type: ignore[no-untyped-def]
+    """Round n up to a multiple of 8, which vector instructions like."""
     return (n + 7) // 8 * 8
 
 
-@_exactly
-def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
+@compiled_exactly
+def gather_neighbors(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
     """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are.
 
     Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
@@ -45,13 +34,36 @@ def _gather(i, positions, cell, first, second, shifts, cutoff, near, pair):  # t
             near[0, n], near[1, n], near[2, n], near[3, n] = x, y, z, math.sqrt(s)
             pair[n] = p
             n += 1
-    for v in range(n, _padded(n)):
+    for v in range(n, padded(n)):
         near[0, v], near[1, v], near[2, v], near[3, v] = 0.0, 0.0, 0.0, cutoff
     return n
 
 
-@_compiled
-def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
+@compiled
+def switched(t):  # type: ignore[no-untyped-def]
+    """1 − 10t³ + 15t⁴ − 6t⁵ and its derivative for 0 ≤ t ≤ 1; t below 0 counts as 0."""
+    t = max(0.0, t)
+    rest = 1.0 - t
+    return rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t), -30.0 * t * t * rest * rest
+
+
+@compiled
+def modulus(x, q, epsilon2):  # type: ignore[no-untyped-def]
+    """h_q and its derivative at x = U² + ε²."""
+    if q == 1.0:
+        root = math.sqrt(x)
+        return root - math.sqrt(epsilon2), 0.5 / root
+    if q == 2.0:
+        return x - epsilon2, 1.0
+    if q == 1.5:
+        root = math.sqrt(x)
+        fourth = math.sqrt(root)
+        return root * fourth - epsilon2**0.75, 0.75 / fourth
+    return x ** (0.5 * q) - epsilon2 ** (0.5 * q), 0.5 * q * x ** (0.5 * q - 1.0)
+
+
+@compiled
+def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
     """Radial functions of the first wavelets (n_wavelets, n), and their derivatives over r."""
     on = plan.cutoff - plan.switch
     r = near[3]
@@ -62,13 +74,12 @@ def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # typ
         if k != last:
             last = k
             for v in range(n):
-                t = max(0.0, (r[v] - on) / plan.switch)
-                rest = 1.0 - t
+                fade, fading = switched((r[v] - on) / plan.switch)
                 e = math.exp(-0.5 * r[v] * r[v] * inverse)
                 envelope[0, v] = r[v] * r[v] * inverse
-                envelope[1, v] = e * rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t)
+                envelope[1, v] = e * fade
                 # over r: r times this is the derivative of the cutoff's factor
-                envelope[2, v] = e * -30.0 * t * t * rest * rest / (plan.switch * r[v])
+                envelope[2, v] = e * fading / (plan.switch * r[v])
         c = plan.polynomial[w]
         top = len(c) - 1
         while top > 0 and c[top] == 0.0:
@@ -91,9 +102,9 @@ def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # typ
                 rho[w, v] = envelope[1, v] * value
 
 
-@_compiled
-def _harmonics(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
-    """Solid harmonics ((l_max+1)², n); leaves q and cs for `_gradients`."""
+@compiled
+def harmonics_of(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
+    """Solid harmonics ((l_max+1)², n); leaves q and cs for `_pull`."""
     x, y, z = near[0], near[1], near[2]
     for v in range(n):
         cs[0, 0, v], cs[1, 0, v] = 1.0, 0.0
@@ -125,7 +136,7 @@ def _harmonics(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-unt
                     values[here - m, v] = f * q[l, m, v] * cs[1, m, v]
 
 
-@_compiled
+@compiled
 def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-untyped-def]
     """Adds Σ_lm weight_lm ∇Y_lm to force (3, n)."""
     x, y = near[0], near[1]
@@ -151,31 +162,18 @@ def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-u
                     force[1, v] += turn * (down * cs[0, m - 1, v] - up * cs[1, m - 1, v])
 
 
-@_compiled
-def _rise(x, q, epsilon2):  # type: ignore[no-untyped-def]
-    """h_q and its derivative at x = U² + ε²."""
-    if q == 1.0:
-        root = math.sqrt(x)
-        return root - math.sqrt(epsilon2), 0.5 / root
-    if q == 2.0:
-        return x - epsilon2, 1.0
-    if q == 1.5:
-        root = math.sqrt(x)
-        fourth = math.sqrt(root)
-        return root * fourth - epsilon2**0.75, 0.75 / fourth
-    return x ** (0.5 * q) - epsilon2 ** (0.5 * q), 0.5 * q * x ** (0.5 * q - 1.0)
-
-
-@_compiled
-def _room(first, start, stop):  # type: ignore[no-untyped-def]
+@compiled
+def room_for(first, start, stop):  # type: ignore[no-untyped-def]
+    """Neighbours that the work space of these atoms has to hold."""
     most = 1
     for i in range(start, stop):
         most = max(most, first[i + 1] - first[i])
-    return _padded(most)
+    return padded(most)
 
 
-@_compiled
-def _begin(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
+@compiled
+def begin_pull(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
+    """Set to zero what pair forces are collected in: of each harmonic, along the pair, in total."""
     for k in range((l_max + 1) ** 2):
         for v in range(n):
             weight[k, v] = 0.0
@@ -184,8 +182,9 @@ def _begin(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
         pull[0, v], pull[1, v], pull[2, v] = 0.0, 0.0, 0.0
 
 
-@_compiled
-def _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
+@compiled
+def finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
+    """Pair forces (3, n), from the weights of the harmonics' gradients and what pulls along the pair."""
     _pull(n, l_max, prefactor, near, q, cs, weight, pull)
     for v in range(n):
         pull[0, v] += radial[v] * near[0, v]

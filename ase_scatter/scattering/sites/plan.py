@@ -130,7 +130,7 @@ def make_layout(
     squared2 = list(dict.fromkeys((t.fields[0], t.second) for t in by_kind["modulus2"] if t.second))
     turned = list(dict.fromkeys(f for t in by_kind["triple"] for f in t.fields))
     widest = max((f.wavelet.l for f in turned), default=0)
-    directions, areas = _sphere(required_degree(by_kind["triple"]), widest)
+    directions, areas = directions_of_rule(required_degree(by_kind["triple"]), widest)
     plan = Plan(
         cutoff=float(settings.cutoff),
         switch=float(settings.switch),
@@ -189,7 +189,7 @@ def _polynomials(wavelets: Sequence[Wavelet], scales: Sequence[float]) -> Floats
     return table
 
 
-def _sphere(exact: int, l_max: int) -> tuple[Floats, Floats]:
+def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
     """Harmonics (n_harmonics, n_directions) and areas of a Lebedev rule exact for this degree."""
     if exact == 0:
         return np.zeros((0, 0)), np.zeros(0)
