@@ -43,7 +43,7 @@ def _sources(folder: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _warn() -> None:
+def warn_once() -> None:
     warnings.warn(
         "compiled code cannot be kept on disk, and is compiled anew by each process (some ten seconds): "
         "neither the folder where ase_scatter is installed nor the user's cache folder can be written to; "
@@ -97,5 +97,5 @@ def _make(function: Callable[..., Any], liberties: frozenset[str]) -> Any:
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError:  # there is no folder that can be written to
-        _warn()
+        warn_once()
     return dispatcher
