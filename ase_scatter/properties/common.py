@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,11 +15,9 @@ from ase.optimize import BFGS
 from ase.optimize.optimize import Optimizer
 from numpy.typing import NDArray
 
+from ..compute.parallel import Progress, reporting
 from ..errors import InputError
 from ..model.committee import Members
-
-Progress: TypeAlias = bool | Callable[[str, int, int | None], None]
-"""False: silence. True: a bar on stderr. Or a function of (name, steps done, all steps or None)."""
 
 
 class Result:
@@ -51,31 +48,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return value
-
-
-@contextmanager
-def reporting(progress: Progress, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """A function to be called after every step of a piece of work; it shows how far the work is."""
-    if callable(progress):
-        done = 0
-
-        def count() -> None:
-            nonlocal done
-            done += 1
-            progress(name, done, total)
-
-        yield count
-    elif progress:
-        from tqdm import tqdm
-
-        with tqdm(desc=name, total=total, unit="step") as bar:
-
-            def advance() -> None:
-                bar.update()
-
-            yield advance
-    else:
-        yield lambda: None
 
 
 def evaluate_together(structures: Sequence[Atoms], calculator: BaseCalculator) -> None:
