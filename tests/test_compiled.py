@@ -67,7 +67,7 @@ def test_where_nothing_can_be_kept_it_warns_once(monkeypatch):
         raise RuntimeError("cannot cache function: no locator available")
 
     monkeypatch.setattr(compiled, "_Cache", nowhere)
-    compiled.warn_once.cache_clear()
+    compiled._warn_once.cache_clear()
     with pytest.warns(RuntimeWarning, match="cannot be kept on disk") as caught:
         functions = [compiled.compiled(lambda x: x + 1.0), compiled.compiled_exactly(lambda x: x + 2.0)]
     assert len(caught) == 1

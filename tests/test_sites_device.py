@@ -16,7 +16,8 @@ from ase_scatter.errors import DeviceError, InputError, UnknownElementError
 from ase_scatter.model.model import Model
 from ase_scatter.scattering import SitesTransform
 from ase_scatter.scattering.channels import Channels
-from ase_scatter.scattering.sites.cuda import FILES, Tables
+from ase_scatter.scattering.sites.cuda import FILES
+from ase_scatter.scattering.sites.cuda_plan import Tables
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch
 from ase_scatter.structures.system import System

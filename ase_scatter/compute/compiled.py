@@ -43,7 +43,8 @@ def _sources(folder: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def warn_once() -> None:
+def _warn_once() -> None:
+    """Say once that compiled code cannot be kept."""
     warnings.warn(
         "compiled code cannot be kept on disk, and is compiled anew by each process (some ten seconds): "
         "neither the folder where ase_scatter is installed nor the user's cache folder can be written to; "
@@ -97,5 +98,5 @@ def _make(function: Callable[..., Any], liberties: frozenset[str]) -> Any:
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError:  # there is no folder that can be written to
-        warn_once()
+        _warn_once()
     return dispatcher

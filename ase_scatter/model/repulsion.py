@@ -49,10 +49,24 @@ DEFAULT_INNER = 0.5
 class ZBLCore:
     """ZBL repulsion between all pairs of some elements.
 
-    elements: chemical symbols. r_inner, r_outer: (n, n) in Å, symmetric: where the switch begins
-    and ends for each pair of elements; a number serves for all pairs; None stands for the defaults,
-    from covalent radii. Raises InputError for ranges that are not 0 ≤ r_inner < r_outer.
-    Formula and source: see this module's docstring.
+    Parameters
+    ----------
+    elements : iterable of str
+        Distinct chemical symbols.
+    r_inner : array_like, shape (n, n) or scalar, optional
+        Where the switch begins for each pair of elements, in Å; symmetric. By default `DEFAULT_INNER` times
+        `r_outer`.
+    r_outer : array_like, shape (n, n) or scalar, optional
+        Where it ends, in Å; symmetric. By default `DEFAULT_OUTER` times the sum of the covalent radii.
+
+    Raises
+    ------
+    InputError
+        If a symbol is unknown or given twice, or the ranges do not fulfil 0 ≤ r_inner < r_outer.
+
+    Notes
+    -----
+    The formula and its source stand in the docstring of this module.
     """
 
     elements: tuple[str, ...]
@@ -83,8 +97,23 @@ class ZBLCore:
         object.__setattr__(self, "r_outer", outer)
 
     def evaluate(self, system: System) -> Evaluation:
-        """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion; half of each pair's energy
-        is each atom's."""
+        """Evaluate the repulsion of one structure.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Evaluation
+            Energy (eV), forces (eV/Å) and strain gradient (eV). Half of each pair's energy is each atom's.
+
+        Raises
+        ------
+        InputError
+            If an atom is of another element, or two atoms coincide.
+        """
         kinds_i = self._kinds(system.numbers)
         # One thread: the order of the pairs, and with it every rounding, is then always the same.
         neighbors = vesin.NeighborList(cutoff=self.cutoff, full_list=False, n_threads=1)
@@ -174,7 +203,13 @@ class ZBLCore:
         return np.stack([self.r_inner, self.r_outer, COULOMB * z[:, None] * z, screening], axis=-1)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Describe the repulsion as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            Kind, elements and ranges.
+        """
         return {
             "kind": "zbl",
             "elements": list(self.elements),
@@ -184,7 +219,23 @@ class ZBLCore:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ZBLCore:
-        """The core that `to_dict` described."""
+        """Read a repulsion that `to_dict` described.
+
+        Parameters
+        ----------
+        data : dict
+            What `to_dict` gave.
+
+        Returns
+        -------
+        ZBLCore
+            The same repulsion.
+
+        Raises
+        ------
+        InputError
+            If the data describe another kind.
+        """
         if data.get("kind") != "zbl":
             raise InputError(f"unknown kind of core {data.get('kind')!r}: only 'zbl' is known")
         return cls(data["elements"], r_inner=data["r_inner"], r_outer=data["r_outer"])

@@ -23,11 +23,18 @@ from .plan import Layout
 
 
 class _Pairs(NamedTuple):
-    """Surroundings of some atoms, padded to n_most neighbours.
+    """Surroundings of all atoms, padded to n_most neighbours.
 
-    vectors: (n, n_most, 3), of padding far outside the cutoff. neighbor: (n, n_most) index of the
-    atom, of padding the centre. reverse: (n, n_most) where the way back stands in a flattened table
-    of all atoms' pairs. real: (n, n_most) 1 or 0.
+    Parameters
+    ----------
+    vectors : array, shape (N, n_most, 3)
+        Vectors of the pairs in Å; of padding, far outside the cutoff.
+    neighbor : array of int, shape (N, n_most)
+        The other atom; of padding, the centre.
+    reverse : array of int, shape (N, n_most)
+        Where the way back stands in a flattened table of all pairs.
+    real : array, shape (N, n_most)
+        1, or 0 for padding.
     """
 
     vectors: Array
@@ -63,7 +70,23 @@ def _padded(system: System, neighbors: Neighbors, cutoff: float) -> tuple[NDArra
 
 
 class Surroundings:
-    """One structure under one plan: forward, adjoint and Jacobian."""
+    """One structure under one plan: forward, adjoint and what the Jacobian needs.
+
+    Parameters
+    ----------
+    layout : Layout
+        Tables of the transform.
+    system : System
+        The structure.
+    neighbors : Neighbors
+        Pairs of atoms within the cutoff, or farther.
+    kind : ndarray of int, shape (N,)
+        Which of the elements each atom is.
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+    """
 
     def __init__(
         self,
@@ -125,10 +148,35 @@ class Surroundings:
         return rho[:, self.index(self._wavelet)] * harmonics[:, self.index(self._harmonic)]
 
     def index(self, indices: NDArray[Any]) -> Array:
+        """Move indices to the device.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Any shape.
+
+        Returns
+        -------
+        array of int
+            The same on the device.
+        """
         return self.backend.to_device(np.asarray(indices, dtype=np.int64))
 
     def gradient_of_phi(self, which: slice) -> tuple[Array, Array]:
-        """φ (n, n_phi, n_most) and ∂φ/∂r_ij (n, n_phi, 3, n_most)."""
+        """Evaluate the pair functions φ_λm and their gradients at the pairs of some atoms.
+
+        Parameters
+        ----------
+        which : slice or array of int
+            The n atoms.
+
+        Returns
+        -------
+        phi : array, shape (n, n_phi, n_most)
+            φ.
+        gradient : array, shape (n, n_phi, 3, n_most)
+            ∂φ/∂r_ij, per Å.
+        """
         rho, slope, harmonics, gradients = self._functions(which)
         wavelet, harmonic = self.index(self._wavelet), self.index(self._harmonic)
         rho, slope = rho[:, wavelet], slope[:, wavelet]
@@ -140,7 +188,17 @@ class Surroundings:
     # ---- fields ---------------------------------------------------------------------------------
 
     def fields(self) -> tuple[Array, Array, Array]:
-        """φ, A (N, channels·n_phi) normalised, and g (N, n_sources)."""
+        """Convolve, and take the moduli that are convolved again.
+
+        Returns
+        -------
+        phi : array, shape (N, n_phi, n_most)
+            The pair functions.
+        a : array, shape (N, n_channels·n_phi)
+            A, normalised.
+        g : array, shape (N, n_sources)
+            The moduli g.
+        """
         xp, plan = self.xp, self.plan
         phi = self._phi(slice(None))
         a = xp.matmul(self.charges, phi.transpose(0, 2, 1)) * self.backend.to_device(plan.scale_a, self.dtype)
@@ -158,11 +216,35 @@ class Surroundings:
         return g
 
     def received(self, g: Array) -> Array:
-        """g of the neighbours (N, n_sources, n_most)."""
+        """Look up what each atom receives from its neighbours.
+
+        Parameters
+        ----------
+        g : array, shape (N, n_sources)
+            The moduli g.
+
+        Returns
+        -------
+        array, shape (N, n_sources, n_most)
+            g of the neighbours, 0 for padding.
+        """
         return g[self.pairs.neighbor].transpose(0, 2, 1) * self.pairs.real[:, None]
 
     def second(self, phi: Array, g: Array) -> Array:
-        """B (N, n_sources·n_outer), normalised."""
+        """Convolve the moduli g once more.
+
+        Parameters
+        ----------
+        phi : array, shape (N, n_phi, n_most)
+            The pair functions.
+        g : array, shape (N, n_sources)
+            The moduli g.
+
+        Returns
+        -------
+        array, shape (N, n_sources·n_outer)
+            B, normalised.
+        """
         plan = self.plan
         outer = phi[:, : plan.n_outer].transpose(0, 2, 1)
         b = self.xp.matmul(self.received(g), outer) * self.backend.to_device(plan.scale_b, self.dtype)
@@ -171,7 +253,24 @@ class Surroundings:
     # ---- terms ----------------------------------------------------------------------------------
 
     def invariants(self, a: Array, b: Array) -> Iterator[tuple[Term, Array, list[tuple[Any, Array]]]]:
-        """Every term: its values (n,), and (field or (field, wavelet), ∂/∂ that field (n, 2l+1))."""
+        """Evaluate every term and its derivatives with respect to the fields.
+
+        Parameters
+        ----------
+        a : array, shape (n, n_channels·n_phi)
+            A of some atoms.
+        b : array, shape (n, n_sources·n_outer)
+            B of these atoms.
+
+        Yields
+        ------
+        term : Term
+            A term.
+        values : array, shape (n,)
+            Its values at the atoms.
+        slopes : list of (Field or (Field, Wavelet), array of shape (n, 2l + 1))
+            Fields of order 1 or 2, and the derivatives with respect to them.
+        """
         xp, layout, epsilon2 = self.xp, self.layout, self.plan.epsilon2
 
         def of(key: Any) -> Array:
@@ -216,7 +315,15 @@ class Surroundings:
                 )
 
     def features(self) -> Iterator[tuple[Term, NDArray[Any]]]:
-        """Every term's values at the atoms (N,), on the host."""
+        """Evaluate every term.
+
+        Yields
+        ------
+        term : Term
+            A term.
+        values : ndarray, shape (N,)
+            Its values at the atoms, on the host.
+        """
         phi, a, g = self.fields()
         b = self.second(phi, g)
         for term, values, _ in self.invariants(a, b):
@@ -225,7 +332,22 @@ class Surroundings:
     def evaluate(
         self, weights: dict[Term, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Energies (N,), forces (N, 3) and strain gradient (3, 3), with weights (n_elements,) per term."""
+        """Evaluate the energy and its derivatives.
+
+        Parameters
+        ----------
+        weights : dict of Term to ndarray, shape (n_elements,)
+            Weights in eV of each term and element.
+
+        Returns
+        -------
+        energies : ndarray, shape (N,)
+            Energies of the atoms in eV.
+        forces : ndarray, shape (N, 3)
+            In eV/Å.
+        strain : ndarray, shape (3, 3)
+            Strain gradient in eV.
+        """
         xp, plan, backend = self.xp, self.plan, self.backend
         phi, a, g = self.fields()
         b = self.second(phi, g)

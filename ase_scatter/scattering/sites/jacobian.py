@@ -13,8 +13,7 @@ device of the arrays.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,8 @@ from ...compute.backend import Array
 from ...compute.functions import modulus
 from ..transform import Jacobian
 from .arrays import Surroundings
-from .columns import Field, Term
-from .plan import Layout
+from .columns import Field
+from .jacobian_plan import Table
 
 BLOCK = 64
 """Atoms whose surroundings are differentiated at once on the host: about what its caches hold."""
@@ -33,148 +32,27 @@ DEVICE_BLOCK = 1e9
 """Bytes that the derivatives of the fields of a block may take on a device."""
 
 Ints = NDArray[np.int64]
-Columns = Mapping[Term, Ints]
-"""Per term the column of each element, or −1."""
-
-
-class Slice(NamedTuple):
-    """The derivatives after one field: rows start:stop of those after fields of this size, 2l+1.
-
-    at: where the field's components begin among those of its channel or source.
-    """
-
-    size: int
-    start: int
-    stop: int
-    at: int
-
-
-class Table(NamedTuple):
-    """What the columns of one element are made of; components count in A and, after it, in B.
-
-    powers: (size 2l+1, exponent) → components (t, 2l+1). products: size → components of both
-    fields (t, 2l+1). sphere: per l the components (n, 2l+1) of fields in triple products; triples: (t, 3)
-    which of these. columns: (c,) of the values: of powers and products by size, then of triples.
-    thirds: size → rows of triples, the slot that is differentiated, and how often its field occurs.
-    order: size → (e,) derivatives sorted by field. scale: size → (e,) of these fields, 1/√c.
-    parts: the fields of each channel, then those of each source; paired: per source the columns of the
-    latter. first: (c,) of all derivatives, in the order of parts, one of each column; further: (which
-    columns, which derivatives) that are to be added.
-    """
-
-    powers: dict[tuple[int, float], Ints]
-    products: dict[int, tuple[Ints, Ints]]
-    sphere: dict[int, Ints]
-    triples: Ints
-    columns: Ints
-    thirds: dict[int, tuple[Ints, Ints, NDArray[np.float64]]]
-    order: dict[int, Ints]
-    scale: dict[int, NDArray[np.float64]]
-    parts: list[list[Slice]]
-    paired: list[Ints]
-    first: Ints
-    further: list[tuple[Ints, Ints]]
-
-
-def make_tables(layout: Layout, columns: Columns) -> list[Table]:
-    """One for each element."""
-    n_elements = len(next(iter(columns.values())))
-    return [
-        _table(layout, {t: int(c[k]) for t, c in columns.items() if c[k] >= 0}) for k in range(n_elements)
-    ]
-
-
-def _table(layout: Layout, columns: Mapping[Term, int]) -> Table:
-    plan = layout.plan
-    n_a = plan.scale_a.size
-    scales = np.concatenate([plan.scale_a.ravel(), plan.scale_b.ravel()])
-
-    def components(key: Any) -> Ints:
-        at, size = layout.fields[key] if isinstance(key, Field) else layout.pairs[key]
-        return np.arange(at, at + size) + (0 if isinstance(key, Field) else n_a)
-
-    def by_size(terms: Sequence[Term]) -> Iterator[tuple[int, list[tuple[Term, Ints]]]]:
-        known = [(t, components(t.fields[0] if t.second is None else (t.fields[0], t.second))) for t in terms]
-        for size in sorted({len(where) for _, where in known}):
-            yield size, [(t, where) for t, where in known if len(where) == size]
-
-    of_kind = {kind: [t for t in terms if t in columns] for kind, terms in layout.terms.items()}
-    powers, products, thirds, sphere = {}, {}, {}, {}
-    ordered: list[Term] = []
-    # Per size what is differentiated: (first component of the field, column).
-    slots: dict[int, list[tuple[int, int]]] = {}
-    for size, found in by_size(of_kind["modulus"] + of_kind["modulus2"]):
-        for q in sorted({t.exponent for t, _ in found if t.exponent is not None}):
-            of_q = [(t, w) for t, w in found if t.exponent == q]
-            ordered += [t for t, _ in of_q]
-            powers[size, q] = np.array([w for _, w in of_q])
-            slots.setdefault(size, []).extend((int(w[0]), columns[t]) for t, w in of_q)
-    for size, found in by_size(of_kind["cross"] + of_kind["cross2"]):
-        ordered += [t for t, _ in found]
-        one, two = np.array([w for _, w in found]), np.array([components(t.fields[1]) for t, _ in found])
-        products[size] = one, two
-        for side in (one, two):
-            of_side = zip(side[:, 0].tolist(), found, strict=True)
-            slots.setdefault(size, []).extend((at, columns[t]) for at, (t, _) in of_side)
-    ordered += of_kind["triple"]
-    turned = sorted({f for t in of_kind["triple"] for f in t.fields}, key=lambda f: (f.wavelet.l, f))
-    for l in sorted({f.wavelet.l for f in turned}):
-        sphere[l] = np.array([components(f) for f in turned if f.wavelet.l == l])
-        chosen = []
-        for row, t in enumerate(of_kind["triple"]):
-            for f, times in Counter(t.fields).items():
-                if f.wavelet.l == l:
-                    chosen.append((row, t.fields.index(f), times))
-                    slots.setdefault(2 * l + 1, []).append((int(components(f)[0]), columns[t]))
-        rows, slot, count = np.array(chosen).T
-        thirds[2 * l + 1] = rows, slot, count.astype(np.float64)
-
-    order = {size: np.argsort([at for at, _ in known], kind="stable") for size, known in slots.items()}
-    after = {size: np.array(known)[order[size]] for size, known in slots.items()}
-    # Channels stand in A one after the other, and sources in B.
-    bounds = [k * plan.n_phi for k in range(len(plan.charges))]
-    bounds += [n_a + s * plan.n_outer for s in range(len(layout.sources))]
-    parts: list[list[Slice]] = [[] for _ in bounds]
-    gaining: list[list[Ints]] = [[] for _ in bounds]  # columns, in the order of the slices
-    for size, known in after.items():
-        fields, starts, counts = np.unique(known[:, 0], return_index=True, return_counts=True)
-        for at, start, stop in zip(fields.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
-            part = int(np.searchsorted(bounds, at, side="right")) - 1
-            parts[part].append(Slice(size, start, stop, at - bounds[part]))
-            gaining[part].append(known[start:stop, 1])
-    paired = [np.concatenate([np.zeros(0, np.int64), *those]) for those in gaining[len(plan.charges) :]]
-    gains = [columns for those in gaining for columns in those]
-    first, further = _rounds(np.concatenate([np.zeros(0, np.int64), *gains]))
-    return Table(
-        powers=powers,
-        products=products,
-        sphere=sphere,
-        triples=np.array([[turned.index(f) for f in t.fields] for t in of_kind["triple"]]).reshape(-1, 3),
-        columns=np.array([columns[t] for t in ordered], dtype=np.int64),
-        thirds=thirds,
-        order=order,
-        scale={size: scales[known[:, 0]] for size, known in after.items()},
-        parts=parts,
-        paired=paired,
-        first=first,
-        further=further,
-    )
-
-
-def _rounds(columns: Ints) -> tuple[Ints, list[tuple[Ints, Ints]]]:
-    """First occurrence of each column (in their order), and then (which column, where) of the second
-    ones, of the third ones, …, so that no round meets a column twice."""
-    place = np.argsort(columns, kind="stable")
-    _, start, counts = np.unique(columns[place], return_index=True, return_counts=True)
-    further = []
-    for k in range(1, int(counts.max(initial=1))):
-        which = np.flatnonzero(counts > k)
-        further.append((which, place[start[which] + k]))
-    return place[start], further
 
 
 def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[Ints, Ints, NDArray[Any]]]:
-    """Atoms of each element, its columns, and their values there (atoms, columns), on the host."""
+    """Evaluate all columns at the atoms.
+
+    Parameters
+    ----------
+    around : Surroundings
+        The structure.
+    tables : sequence of Table
+        One for each element.
+
+    Yields
+    ------
+    atoms : ndarray of int, shape (n,)
+        Atoms of one element.
+    columns : ndarray of int, shape (c,)
+        The columns of this element.
+    values : ndarray, shape (n, c)
+        Their values, on the host.
+    """
     phi, a, g = around.fields()
     fields = around.xp.concatenate([a, around.second(phi, g)], axis=1)
     for element, table in enumerate(tables):
@@ -185,7 +63,22 @@ def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[In
 
 
 def differentiate(around: Surroundings, tables: Sequence[Table], n_columns: int) -> Jacobian:
-    """Every column with its derivatives, on the device; tables: one for each element."""
+    """Evaluate every column with its derivatives.
+
+    Parameters
+    ----------
+    around : Surroundings
+        The structure.
+    tables : sequence of Table
+        One for each element.
+    n_columns : int
+        Number of columns.
+
+    Returns
+    -------
+    Jacobian
+        Its arrays are on the device of the structure.
+    """
     work = _Work(around, n_columns)
     for element, table in enumerate(tables):
         atoms = np.flatnonzero(around.kind == element)
@@ -199,8 +92,8 @@ class _Near:
     """Some atoms, and what is in their reach.
 
     centres, atoms: which of all, and which are in reach, on the device. charges: (n, channels, n_most).
-    gradient: of φ after r_ij, (n, n_phi·3, n_most); outer_gradient: of those of the second convolution;
-    outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
+    gradient: of φ with respect to r_ij, (n, n_phi·3, n_most); outer_gradient: of those of the second
+    convolution; outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
     """
 
     def __init__(self, around: Surroundings, which: Ints) -> None:
@@ -234,7 +127,7 @@ class _Block(NamedTuple):
     """Some atoms, and the derivatives of their messages.
 
     centres, atoms: which, and which are in reach, on the device. messages: per source (n, 3·(a + 3)), ∂g
-    after the positions of the atoms in reach and the strain.
+    with respect to the positions of the atoms in reach and the strain.
     """
 
     centres: Array
@@ -266,7 +159,7 @@ class _Work:
             self.block = max(1, int(DEVICE_BLOCK / bytes_each))
 
     def _add(self, columns: Ints, atoms: Array, gained: Array) -> None:
-        """gained: (c, 3·(a + 3)) of these columns, after the positions of these atoms and the strain."""
+        """Add derivatives (c, 3·(a + 3)) with respect to the positions of these atoms and the strain."""
         index = self.around.index(columns)
         gained = gained.reshape(len(columns), 3, -1)
         axis = self.around.index(np.arange(3))
@@ -336,7 +229,7 @@ class _Work:
 
 
 def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
-    """Values (c, n) of all terms, and by size their derivatives (e, size, n) after fields, sorted."""
+    """Values (c, n) of all terms, and by size their derivatives (e, size, n), sorted by field."""
 
     def on_device(values: NDArray[Any]) -> Array:
         return around.backend.to_device(values, around.dtype)

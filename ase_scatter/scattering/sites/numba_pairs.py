@@ -9,17 +9,56 @@ from ...compute.compiled import compiled, compiled_exactly
 
 @compiled_exactly
 def padded(n):  # type: ignore[no-untyped-def]
-    """Round n up to a multiple of 8, which vector instructions like."""
+    """Round up to a multiple of 8, which vector instructions like.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours.
+
+    Returns
+    -------
+    int
+        The multiple.
+    """
     return (n + 7) // 8 * 8
 
 
 @compiled_exactly
 def gather_neighbors(i, positions, cell, first, second, shifts, cutoff, near, pair):  # type: ignore[no-untyped-def]
-    """Vectors (x, y, z, r) and pairs of the neighbours within the cutoff; how many there are.
+    """Gather the neighbours of an atom within the cutoff.
 
-    Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
-    whose pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for
-    rounding may differ: all that is kept of pairs is therefore set to zero first.
+    Parameters
+    ----------
+    i : int
+        The atom.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
+    cutoff : float
+        In Å.
+    near : ndarray, shape (4, room)
+        Takes x, y, z and r of the neighbours in Å.
+    pair : ndarray of int, shape (room,)
+        Takes the pair of each neighbour.
+
+    Returns
+    -------
+    int
+        Number of neighbours.
+
+    Notes
+    -----
+    Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff, whose
+    pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for rounding
+    may differ: all that is kept of pairs is therefore set to zero first.
     """
     n = 0
     square = cutoff * cutoff
@@ -41,30 +80,46 @@ def gather_neighbors(i, positions, cell, first, second, shifts, cutoff, near, pa
 
 @compiled
 def switched(t):  # type: ignore[no-untyped-def]
-    """1 − 10t³ + 15t⁴ − 6t⁵ and its derivative for 0 ≤ t ≤ 1; t below 0 counts as 0."""
+    """Evaluate the polynomial that falls from 1 to 0, as `functions.switched` does.
+
+    Parameters
+    ----------
+    t : float
+        At most 1; below 0 it counts as 0.
+
+    Returns
+    -------
+    value, slope : float
+        1 − 10t³ + 15t⁴ − 6t⁵, and its derivative with respect to t.
+    """
     t = max(0.0, t)
     rest = 1.0 - t
     return rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t), -30.0 * t * t * rest * rest
 
 
 @compiled
-def modulus(x, q, epsilon2):  # type: ignore[no-untyped-def]
-    """h_q and its derivative at x = U² + ε²."""
-    if q == 1.0:
-        root = math.sqrt(x)
-        return root - math.sqrt(epsilon2), 0.5 / root
-    if q == 2.0:
-        return x - epsilon2, 1.0
-    if q == 1.5:
-        root = math.sqrt(x)
-        fourth = math.sqrt(root)
-        return root * fourth - epsilon2**0.75, 0.75 / fourth
-    return x ** (0.5 * q) - epsilon2 ** (0.5 * q), 0.5 * q * x ** (0.5 * q - 1.0)
-
-
-@compiled
 def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
-    """Radial functions of the first wavelets (n_wavelets, n), and their derivatives over r."""
+    """Evaluate the radial functions of the first wavelets.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    n_wavelets : int
+        Number of wavelets.
+    plan : Plan
+        Tables of the transform.
+    near : ndarray, shape (4, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    envelope : ndarray, shape (3, ≥ n)
+        Work space.
+    rho : ndarray, shape (n_wavelets, ≥ n)
+        Takes the radial functions.
+    slope : ndarray, shape (n_wavelets, ≥ n)
+        Takes their derivatives with respect to r, divided by r.
+    with_slope : bool
+        Whether `slope` is wanted.
+    """
     on = plan.cutoff - plan.switch
     r = near[3]
     last = -1
@@ -104,7 +159,25 @@ def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope
 
 @compiled
 def harmonics_of(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
-    """Solid harmonics ((l_max+1)², n); leaves q and cs for `_pull`."""
+    """Evaluate the solid harmonics, as `harmonics.solid_harmonics_of` does.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    near : ndarray, shape (4, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    q : ndarray, shape (l_max + 1, l_max + 1, ≥ n)
+        Takes Q_l^m, for `finish_pull`.
+    cs : ndarray, shape (2, l_max + 1, ≥ n)
+        Takes c_m and s_m, for `finish_pull`.
+    values : ndarray, shape ((l_max + 1)², ≥ n)
+        Takes r^l Y_lm.
+    """
     x, y, z = near[0], near[1], near[2]
     for v in range(n):
         cs[0, 0, v], cs[1, 0, v] = 1.0, 0.0
@@ -164,7 +237,20 @@ def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-u
 
 @compiled
 def room_for(first, start, stop):  # type: ignore[no-untyped-def]
-    """Neighbours that the work space of these atoms has to hold."""
+    """Find how many neighbours the work space of some atoms has to hold.
+
+    Parameters
+    ----------
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    start, stop : int
+        The atoms start…stop − 1.
+
+    Returns
+    -------
+    int
+        A multiple of 8.
+    """
     most = 1
     for i in range(start, stop):
         most = max(most, first[i + 1] - first[i])
@@ -173,7 +259,21 @@ def room_for(first, start, stop):  # type: ignore[no-untyped-def]
 
 @compiled
 def begin_pull(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
-    """Set to zero what pair forces are collected in: of each harmonic, along the pair, in total."""
+    """Set to zero what derivatives of the pairs' energy are collected in.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    weight : ndarray, shape ((l_max + 1)², ≥ n)
+        What multiplies the gradient of each harmonic.
+    radial : ndarray, shape (≥ n,)
+        What multiplies the vector of the pair.
+    pull : ndarray, shape (3, ≥ n)
+        Derivatives with respect to the vector of the pair.
+    """
     for k in range((l_max + 1) ** 2):
         for v in range(n):
             weight[k, v] = 0.0
@@ -184,7 +284,27 @@ def begin_pull(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
 
 @compiled
 def finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
-    """Pair forces (3, n), from the weights of the harmonics' gradients and what pulls along the pair."""
+    """Add up the derivatives with respect to the vectors of the pairs.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    near : ndarray, shape (4, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    q, cs : ndarray
+        What `harmonics_of` left.
+    weight : ndarray, shape ((l_max + 1)², ≥ n)
+        What multiplies the gradient of each harmonic.
+    radial : ndarray, shape (≥ n,)
+        What multiplies the vector of the pair.
+    pull : ndarray, shape (3, ≥ n)
+        Takes the derivatives.
+    """
     _pull(n, l_max, prefactor, near, q, cs, weight, pull)
     for v in range(n):
         pull[0, v] += radial[v] * near[0, v]

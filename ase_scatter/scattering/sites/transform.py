@@ -47,8 +47,10 @@ from .columns import (
     key_of_json,
     label,
 )
-from .cuda import Tables, on_device
-from .jacobian import Table, at_atoms, differentiate, make_tables
+from .cuda import on_device
+from .cuda_plan import Tables
+from .jacobian import at_atoms, differentiate
+from .jacobian_plan import Table, make_tables
 from .plan import Layout, make_layout
 
 
@@ -56,8 +58,16 @@ from .plan import Layout, make_layout
 class SitesTransform(Transform):
     """Scattering coefficients of orders 1 and 2 at the atoms.
 
-    settings: hyperparameters. channels: weights per element. terms: the columns. norms: c of each
-    Field and each (Field, second wavelet) used (1 where not calibrated).
+    Parameters
+    ----------
+    settings : SitesSettings
+        Hyperparameters.
+    channels : Channels
+        Weights of the elements.
+    terms : tuple of SiteColumn
+        The columns.
+    norms : dict of Field or (Field, Wavelet) to float
+        The normalisation c of fields of order 1 and 2; 1 where none is given.
     """
 
     settings: SitesSettings
@@ -70,7 +80,25 @@ class SitesTransform(Transform):
 
     @classmethod
     def candidates(cls, settings: SitesSettings, channels: Channels) -> SitesTransform:
-        """All columns that the settings allow, not yet calibrated."""
+        """Make the transform of all columns that the settings allow, not yet calibrated.
+
+        Parameters
+        ----------
+        settings : SitesSettings
+            Hyperparameters.
+        channels : Channels
+            Weights of the elements.
+
+        Returns
+        -------
+        SitesTransform
+            The transform.
+
+        Raises
+        ------
+        InputError
+            If the settings leave no columns.
+        """
         terms = candidate_terms(settings, len(channels.names))
         if not terms:
             raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
@@ -145,7 +173,20 @@ class SitesTransform(Transform):
     # ---- calibration ----------------------------------------------------------------------------
 
     def calibrated(self, systems: Sequence[System], target: Target = HOST) -> SitesTransform:
-        """The transform with every c set to the mean of U² over the atoms of these structures."""
+        """Set every c to the mean of U² over the atoms of some structures.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            The structures.
+        target : Target, optional
+            Where and how precisely.
+
+        Returns
+        -------
+        SitesTransform
+            The calibrated transform.
+        """
         calibrated = replace(self, norms={})
         n_atoms = sum(len(system) for system in systems)
         for order in (1, 2):
