@@ -5,18 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from numpy.typing import ArrayLike
 
-from .compute.backend import require_device, require_dtype
+from .compute.backend import require_device
+from .compute.target import Shapes, Target
 from .errors import ExtrapolationWarning, InputError
 from .model.committee import Members, Uncertainty
 from .model.model import Model
-from .scattering.transform import Shapes
 from .structures.system import Evaluation, System
 from .units import to_voigt
 
@@ -24,16 +24,33 @@ from .units import to_voigt
 class ScatteringCalculator(Calculator):
     """Energies, forces and stress of a wavelet scattering model.
 
-    model: a shipped name, the path of a model file, or a Model. device: "cpu" or "cuda". dtype:
-    "float64" or "float32". grid_shape: grid points (grids, 3) to be used whatever the cell; by
-    default they follow the cell. warn_above: eV/Å; at every evaluation where a force may be off by more
-    (the committee's 90 % band), or an atom is beyond the training data, there is an
-    ExtrapolationWarning. That takes as long as the committee has members; for now and then there is
-    `get_uncertainty`. Settings are fixed for the calculator's life, but for the grid (`freeze_grid`).
-    Raises ModelFileError, DeviceError or InputError for what cannot be used.
+    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order, positive in tension.
+    Models whose energy is a sum over atoms also give `energies`, eV. Settings are fixed for the life of
+    the calculator, except for the grid (`freeze_grid`).
 
-    Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order. Models whose energy is
-    a sum over atoms also give `energies`, eV.
+    Parameters
+    ----------
+    model : str, Path or Model
+        A shipped name, the path of a model file, or a model.
+    device : str
+        "cpu" or "cuda".
+    dtype : str
+        "float64" or "float32".
+    grid_shape : array_like of int, shape (n_grids, 3), optional
+        Grid points to be used whatever the cell; by default they follow the cell.
+    warn_above : float, optional
+        eV/Å. An evaluation emits an ExtrapolationWarning where the 90 % half-width of a force is above
+        this, or an atom is beyond the training data. Each evaluation then computes the committee as
+        well; `get_uncertainty` does so only when it is called.
+
+    Raises
+    ------
+    ModelFileError
+        If the model cannot be read.
+    DeviceError
+        If the device is not there.
+    InputError
+        If a setting cannot be used.
     """
 
     # New objects, where ASE keeps them: its base classes hold lists that all calculators share.
@@ -52,6 +69,7 @@ class ScatteringCalculator(Calculator):
         super().__init__()
         if warn_above is not None and not warn_above > 0:
             raise InputError(f"warn_above must be a positive force in eV/Å, not {warn_above}")
+        target = Target(device, dtype, grid_shape)
         require_device(device)
         self.model = model if isinstance(model, Model) else Model.load(model)
         if self.model.transform.per_atom:
@@ -63,13 +81,29 @@ class ScatteringCalculator(Calculator):
             model=self.model.name,
             hash=self.model.hash,
             device=device,
-            dtype=require_dtype(dtype),
-            grid_shape=None if grid_shape is None else np.asarray(grid_shape).tolist(),
+            dtype=dtype,
+            grid_shape=None if target.shapes is None else target.shapes.tolist(),
             warn_above=warn_above,
         )
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
-        """Refuse changes: a calculator with other settings is another calculator."""
+        """Refuse changes: a calculator with other settings is another calculator.
+
+        Parameters
+        ----------
+        **kwargs
+            Settings.
+
+        Returns
+        -------
+        dict
+            Empty.
+
+        Raises
+        ------
+        InputError
+            If there are any.
+        """
         if kwargs:
             raise InputError(
                 f"{', '.join(kwargs)} cannot be set on a ScatteringCalculator; make a new one with "
@@ -81,6 +115,18 @@ class ScatteringCalculator(Calculator):
         """What has changed since the last calculation: anything that differs, however little.
 
         ASE's own comparison, with a tolerance, takes longer than a step of large cells on a GPU.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            Atoms to compare with those of the last calculation.
+        tol : float
+            Ignored; part of ASE's protocol.
+
+        Returns
+        -------
+        list of str
+            Names of what has changed.
         """
         mine = self.atoms
         if mine is None:
@@ -92,57 +138,152 @@ class ScatteringCalculator(Calculator):
         return [name for name, (old, new) in pairs.items() if not np.array_equal(old, new)]
 
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
-        """Grid points (grids, 3) that these atoms' cell asks for; None without a grid."""
+        """Grid points that the cell of these atoms asks for.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+
+        Returns
+        -------
+        ndarray of int, shape (n_grids, 3), or None
+            None without a grid.
+        """
         return self.model.transform.grid_shapes(System.from_atoms(atoms))
 
     def freeze_grid(self, atoms: Atoms | None) -> None:
-        """Keep the grids that these atoms' cell asks for, whatever cell comes; None sets them free.
+        """Keep the grids that the cell of these atoms asks for, whatever cell comes.
 
         While a cell is strained or relaxed the grids must not change from one step to the next, or
         the energy would jump (by little) where they do.
+
+        Parameters
+        ----------
+        atoms : Atoms or None
+            The structure; None lets the grids follow the cell again.
         """
         shapes = None if atoms is None else self.grid_shapes(atoms)
         self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
         self.reset()
 
-    def get_uncertainty(self, atoms: Atoms | None = None) -> Uncertainty:
-        """How far energy, forces and stress may be off, and how far the atoms are from the training data.
+    @overload
+    def get_uncertainty(self, atoms: Atoms | None = None) -> Uncertainty: ...
 
-        atoms: by default those of the last evaluation. Raises InputError for a model without a committee.
+    @overload
+    def get_uncertainty(self, atoms: Sequence[Atoms]) -> list[Uncertainty]: ...
+
+    def get_uncertainty(
+        self, atoms: Atoms | Sequence[Atoms] | None = None
+    ) -> Uncertainty | list[Uncertainty]:
+        """How far energies, forces and stresses may be off, and how far atoms are from the training data.
+
+        Parameters
+        ----------
+        atoms : Atoms or sequence of Atoms, optional
+            One structure or many; by default the atoms of the last evaluation.
+
+        Returns
+        -------
+        Uncertainty or list of Uncertainty
+
+        Raises
+        ------
+        InputError
+            If the model has no committee.
         """
         atoms = self.atoms if atoms is None else atoms
         if atoms is None:
             raise InputError("there are no atoms to judge; give some")
-        return self.model.uncertainty(System.from_atoms(atoms), **self._how())
+        if isinstance(atoms, Atoms):
+            return self.model.uncertainty(self._systems([atoms]), self.target)[0]
+        return self.model.uncertainty(self._systems(atoms), self.target)
+
+    @overload
+    def get_members(self, atoms: Atoms) -> Members | None: ...
+
+    @overload
+    def get_members(self, atoms: Sequence[Atoms]) -> list[Members] | None: ...
+
+    def get_members(self, atoms: Atoms | Sequence[Atoms]) -> Members | list[Members] | None:
+        """What each member of the committee gives.
+
+        Parameters
+        ----------
+        atoms : Atoms or sequence of Atoms
+            One structure or many.
+
+        Returns
+        -------
+        Members, list of Members or None
+            None if the model has no committee.
+        """
+        if self.model.committee is None:
+            return None
+        if isinstance(atoms, Atoms):
+            return self.model.members(self._systems([atoms]), self.target)[0]
+        return self.model.members(self._systems(atoms), self.target)
 
     def evaluate_many(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
-        """Results of many structures of any sizes, together: as ASE names them, in ASE's units.
+        """Results of many structures of any sizes, together.
 
         On a CPU the structures are dealt out to the cores; a GPU takes as many at once as fit into its
         memory. The calculator's own atoms and results stay as they are.
+
+        Parameters
+        ----------
+        structures : sequence of Atoms
+            The structures.
+
+        Returns
+        -------
+        list of dict
+            Of each structure the results as ASE names them, in ASE's units.
         """
-        systems = [System.from_atoms(atoms, apart=self.model.core is None) for atoms in structures]
-        found = self.model.evaluate_many(systems, **self._how())
-        return [_results(system, values) for system, values in zip(systems, found, strict=True)]
+        systems = self._systems(structures)
+        found = self.model.evaluate(systems, target=self.target)
+        return [_results(system, values) for system, (values,) in zip(systems, found, strict=True)]
 
-    def get_members(self, atoms: Atoms) -> Members | None:
-        """What each member of the committee gives for these atoms; None if the model has no committee."""
-        if self.model.committee is None:
-            return None
-        return self.model.members(System.from_atoms(atoms), **self._how())
+    def evaluate_with_members(
+        self, structures: Sequence[Atoms]
+    ) -> list[tuple[dict[str, Any], Members | None]]:
+        """`evaluate_many`, and what each member of the committee gives, in one pass.
 
-    def _how(self) -> dict[str, Any]:
-        """How the model is to be evaluated."""
-        shapes = self.parameters["grid_shape"]
-        return {
-            "shapes": None if shapes is None else np.array(shapes, dtype=np.int64),
-            "device": self.parameters["device"],
-            "dtype": self.parameters["dtype"],
-        }
+        Parameters
+        ----------
+        structures : sequence of Atoms
+            The structures.
 
-    def _warn(self, system: System, limit: float) -> None:
+        Returns
+        -------
+        list of (dict, Members or None)
+            Of each structure the results as ASE names them and the members; None if the model has no
+            committee.
+        """
+        systems = self._systems(structures)
+        found = self.model.evaluate(systems, self.model.rows_of_all, self.target)
+        return [self._with_members(system, values) for system, values in zip(systems, found, strict=True)]
+
+    def _with_members(
+        self, system: System, found: Sequence[Evaluation]
+    ) -> tuple[dict[str, Any], Members | None]:
+        """Of evaluations by the model and, after it, its members."""
+        committee = self.model.committee
+        if committee is None or len(found) == 1:
+            return _results(system, found[0]), None
+        return _results(system, found[0]), Members.of(system, found[1:], committee.factors)
+
+    def _systems(self, structures: Sequence[Atoms]) -> list[System]:
+        # The repulsion looks for atoms at the same place anyway.
+        return [System.from_atoms(atoms, apart=self.model.core is None) for atoms in structures]
+
+    @property
+    def target(self) -> Target:
+        """Where and how precisely the model is evaluated."""
+        return Target(self.parameters["device"], self.parameters["dtype"], self.parameters["grid_shape"])
+
+    def _warn(self, unsure: Uncertainty, limit: float) -> None:
         """Warn if forces on these atoms are uncertain, or atoms unlike those of the training."""
-        unsure = self.model.uncertainty(system, **self._how())
         worst, farthest = int(np.argmax(unsure.forces)), int(np.argmax(unsure.grade))
         said = []
         if unsure.forces[worst] > limit:
@@ -158,16 +299,36 @@ class ScatteringCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Compute everything at once for these atoms; what has changed since plays no role."""
+        """Compute everything at once for these atoms; what has changed since plays no role.
+
+        Parameters
+        ----------
+        atoms : Atoms, optional
+            The structure; by default that of the last calculation.
+        properties : list of str, optional
+            What is asked for.
+        system_changes : list of str
+            Ignored; part of ASE's protocol.
+
+        Raises
+        ------
+        InputError
+            If the structure cannot be computed.
+        PropertyNotImplementedError
+            If the stress is asked for and the cell has no volume.
+        """
         # First of all, so that nothing stale is left if something below fails.
         self.results = {}
         super().calculate(atoms)
         if self.atoms is None:
             raise InputError("there are no atoms to compute; attach the calculator to some")
-        system = System.from_atoms(self.atoms, apart=self.model.core is None)
-        self.results = _results(system, self.model.evaluate(system, **self._how()))
-        if self.parameters["warn_above"] is not None:
-            self._warn(system, self.parameters["warn_above"])
+        (system,) = self._systems([self.atoms])
+        limit = self.parameters["warn_above"]
+        rows = self.model.rows if limit is None else self.model.rows_of_all
+        (found,) = self.model.evaluate([system], rows, self.target)
+        self.results, members = self._with_members(system, found)
+        if limit is not None and members is not None:
+            self._warn(members.uncertainty(self.model.grade(system, self.target)), limit)
         if properties is not None and "stress" in properties and not system.has_volume:
             raise PropertyNotImplementedError(
                 "the stress needs a cell with three independent vectors; set one with "

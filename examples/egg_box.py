@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ase_scatter import InputError, Model, shipped_models
+from ase_scatter.compute.target import Target
 from ase_scatter.reporting.tables import text_table
 from ase_scatter.structures.system import System
 
@@ -59,7 +60,7 @@ def cluster(model: Model) -> Atoms:
 
 def energy(model: Model, atoms: Atoms, shapes: NDArray[np.int64] | None = None) -> float:
     """Energy in meV per atom."""
-    return MEV * model.evaluate(System.from_atoms(atoms), shapes).energy / len(atoms)
+    return MEV * model.evaluate_one(System.from_atoms(atoms), Target(grids=shapes)).energy / len(atoms)
 
 
 def translation(model: Model, atoms: Atoms, shifts: int = 6) -> float:

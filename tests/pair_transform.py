@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
+from ase_scatter.compute.target import HOST
 from ase_scatter.scattering.transform import Jacobian, Transform
 from ase_scatter.structures.system import Evaluation, System, completed_cell
 
@@ -43,18 +44,23 @@ class PairTransform(Transform):
     def grid_shapes(self, system: System):
         return np.ceil(np.linalg.norm(system.cell, axis=1) / 0.5).astype(np.int64)[None]
 
-    def features(self, system, *, shapes=None, device="cpu", dtype="float64"):
-        return self.jacobian(system, shapes=shapes).values
+    def features(self, system, target=HOST):
+        return self.jacobian(system, target).values
 
-    def evaluate(self, system, weights, *, shapes=None, device="cpu", dtype="float64"):
-        values, d_positions, d_strain = self.jacobian(system, shapes=shapes)
+    def evaluate_batch(self, batch, rows, target=HOST):
+        self.require_weights(rows)
+        return [[self._evaluate(system, row, target) for row in rows] for system in batch.systems]
+
+    def _evaluate(self, system, weights, target):
+        values, d_positions, d_strain = self.jacobian(system, target)
         return Evaluation(
             float(weights @ values),
             -np.einsum("n,nia->ia", weights, d_positions),
             np.einsum("n,nab->ab", weights, d_strain),
         )
 
-    def jacobian(self, system, *, shapes=None, device="cpu", dtype="float64"):
+    def jacobian(self, system, target=HOST):
+        shapes = target.shapes
         shapes = self.grid_shapes(system) if shapes is None else shapes
         cell = completed_cell(system.cell, system.pbc)
         atoms = Atoms(system.numbers, positions=system.positions, cell=cell, pbc=system.pbc)

@@ -8,6 +8,7 @@ import strict
 from ase.build import bulk
 
 from ase_scatter.compute.backend import require_device, require_dtype
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import DeviceError, InputError
 from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
@@ -34,7 +35,7 @@ def test_all_of_the_transform_runs_on_arrays_that_are_not_numpys(alloy, transfor
     instead is compared in test_grid_device."""
     system = replace(alloy, pbc=np.array(pbc))
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    here, there = (transform._sample(system, None, name, dtype) for name in ("cpu", "strict"))
+    here, there = (transform._sample(system, Target(name, dtype)) for name in ("cpu", "strict"))
     columns = here.features()
     size = np.abs(columns * weights).sum()
     np.testing.assert_allclose(there.features(), columns, rtol=close)
@@ -47,17 +48,17 @@ def test_all_of_the_transform_runs_on_arrays_that_are_not_numpys(alloy, transfor
 
 
 def test_strict_arrays_are_really_used(alloy, transform):
-    sampled = transform._sample(alloy, None, "strict", "float64")
+    sampled = transform._sample(alloy, Target("strict", "float64"))
     assert isinstance(sampled.densities, strict.StrictArray)
     assert all(isinstance(level.harmonics, strict.StrictArray) for level in sampled.levels.values())
-    host = transform._sample(alloy, None, "cpu", "float64")
+    host = transform._sample(alloy, Target("cpu", "float64"))
     assert isinstance(host.densities, np.ndarray)
 
 
 def test_a_mix_inside_the_transform_is_caught(alloy, transform, monkeypatch):
     """Were charges left on the host, the strict device would say so."""
     backend = strict.strict_backend()
-    sampled = transform._sample(alloy, None, "strict", "float64")
+    sampled = transform._sample(alloy, Target("strict", "float64"))
     sampled.charges = np.ones(sampled.charges.shape)
     with pytest.raises(TypeError, match="host"):
         sampled.evaluate(np.ones(transform.n_columns))

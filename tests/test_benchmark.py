@@ -184,7 +184,7 @@ def test_what_does_not_fit_is_told_and_the_rest_is_kept(si, monkeypatch, capsys)
     assert "64 atoms did not" in found.rows[2].problem
 
     monkeypatch.setattr(strict, "memory", 1.0)
-    monkeypatch.setattr(type(si.transform), "device_memory", lambda self, system, dtype: 1e11 * len(system))
+    monkeypatch.setattr(type(si.transform), "memory", lambda self, system, target: 1e11 * len(system))
     assert (
         cli.main(["benchmark", "Si", "--device", "strict", "--sizes", "8,64", "--batch", "2", "--quiet"]) == 1
     )

@@ -44,7 +44,7 @@ def molecule(calc) -> Atoms:
 
 
 def test_results_are_those_of_the_model(atoms, pair_model):
-    values = pair_model.evaluate(System.from_atoms(atoms))
+    values = pair_model.evaluate_one(System.from_atoms(atoms))
     assert type(atoms.get_potential_energy()) is float
     assert atoms.get_potential_energy() == values.energy
     assert atoms.get_potential_energy(force_consistent=True) == values.energy
@@ -98,7 +98,7 @@ def test_stress_of_a_flat_or_open_cell(molecule):
         molecule.get_stress()
     molecule.set_cell([3, 3, 3])
     molecule.pbc = (True, True, False)
-    gradient = molecule.calc.model.evaluate(System.from_atoms(molecule)).strain_gradient
+    gradient = molecule.calc.model.evaluate_one(System.from_atoms(molecule)).strain_gradient
     assert molecule.get_stress(voigt=False) == pytest.approx(gradient / 27)
 
 
@@ -108,7 +108,7 @@ def test_system_changes_play_no_role(atoms, changes, pair_model):
     atoms.positions[0] += 0.3
     atoms.set_cell(atoms.cell * 1.05)
     atoms.calc.calculate(atoms, ["energy"], changes)
-    expected = pair_model.evaluate(System.from_atoms(atoms))
+    expected = pair_model.evaluate_one(System.from_atoms(atoms))
     assert atoms.calc.results["energy"] == expected.energy
     assert np.array_equal(atoms.calc.results["forces"], expected.forces)
 
@@ -261,7 +261,7 @@ def test_models_are_found_by_path(pair_model, crystal, tmp_path):
     pair_model.save(tmp_path / "pairs.json")
     for path in (tmp_path / "pairs.json", str(tmp_path / "pairs.json")):
         calc = ScatteringCalculator(path)
-        expected = pair_model.evaluate(System.from_atoms(crystal)).energy
+        expected = pair_model.evaluate_one(System.from_atoms(crystal)).energy
         assert calc.get_potential_energy(crystal) == expected
     with pytest.raises(ModelFileError, match="no shipped model 'Unobtainium'"):
         ScatteringCalculator("Unobtainium")

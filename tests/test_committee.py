@@ -172,12 +172,12 @@ def test_the_model_is_the_mean_of_its_members(result):
     assert len(model.committee) == 10
     np.testing.assert_allclose(model.weights, model.committee.weights.mean(axis=0), rtol=1e-12)
     (frame,) = emt_frames(1, seed=9)
-    each = [model.member(k).evaluate(frame.system) for k in range(10)]
-    whole = model.evaluate(frame.system)
+    each = [model.member(k).evaluate_one(frame.system) for k in range(10)]
+    whole = model.evaluate_one(frame.system)
     assert whole.energy == pytest.approx(np.mean([v.energy for v in each]), abs=1e-9)
     np.testing.assert_allclose(whole.forces, np.mean([v.forces for v in each], axis=0), atol=1e-10)
     # The bands, from their definition.
-    unsure, factors = model.uncertainty(frame.system), model.committee.factors
+    unsure, factors = model.uncertainty([frame.system])[0], model.committee.factors
     assert unsure.energy == pytest.approx(factors["energy"] * np.std([v.energy for v in each], ddof=1))
     spread = np.sqrt(np.mean(np.std([v.forces for v in each], axis=0, ddof=1) ** 2, axis=1))
     np.testing.assert_allclose(unsure.forces, factors["force"] * spread, rtol=1e-8)
@@ -186,7 +186,7 @@ def test_the_model_is_the_mean_of_its_members(result):
     assert unsure.stress == pytest.approx(expected)
     assert unsure.energies.shape == unsure.grade.shape == (4,)
     # All members together give what each gives alone.
-    members = model.members(frame.system)
+    members = model.members([frame.system])[0]
     np.testing.assert_allclose(members.energy, [v.energy for v in each], rtol=1e-12)
     np.testing.assert_allclose(members.energies.sum(axis=1), members.energy, rtol=1e-12)
     np.testing.assert_allclose(members.forces, [v.forces for v in each], atol=1e-10)
@@ -197,7 +197,7 @@ def test_new_data_of_the_same_kind_lie_in_the_bands(result):
     new = emt_frames(40, seed=5)
     inside = {"energy": [], "force": [], "stress": []}
     for frame in new:
-        values, unsure = result.model.evaluate(frame.system), result.model.uncertainty(frame.system)
+        values, unsure = result.model.evaluate_one(frame.system), result.model.uncertainty([frame.system])[0]
         inside["energy"].append(abs(values.energy - frame.energy) <= unsure.energy)
         inside["force"] += (np.abs(values.forces - frame.forces) <= unsure.forces[:, None]).ravel().tolist()
         stress = to_voigt(values.strain_gradient) / frame.system.volume
@@ -209,8 +209,8 @@ def test_new_data_of_the_same_kind_lie_in_the_bands(result):
 def test_far_from_the_training_data_it_says_so(result):
     model = result.model
     near, far = emt_frames(1, seed=7)[0].system, emt_frames(1, rattle=0.9, seed=7)[0].system
-    assert model.uncertainty(near).grade.max() < 1.5 < model.uncertainty(far).grade.max()
-    assert model.uncertainty(far).forces.max() > 3 * model.uncertainty(near).forces.max()
+    assert model.uncertainty([near])[0].grade.max() < 1.5 < model.uncertainty([far])[0].grade.max()
+    assert model.uncertainty([far])[0].forces.max() > 3 * model.uncertainty([near])[0].forces.max()
 
 
 def test_a_single_fit_has_no_error_bars(result):
@@ -228,7 +228,7 @@ def test_a_single_fit_has_no_error_bars(result):
 def test_kinds_without_labels_have_no_bands():
     frames = [replace(frame, stress=None) for frame in emt_frames(16)]
     model = fit(frames, settings=SETTINGS, progress=False).model
-    unsure = model.uncertainty(frames[0].system)
+    unsure = model.uncertainty([frames[0].system])[0]
     assert unsure.stress is None
     assert np.isfinite(unsure.forces).all()
 
@@ -238,7 +238,7 @@ def test_the_committee_travels(result, tmp_path):
     model.save(tmp_path / "m.json")
     again = Model.load(tmp_path / "m.json")
     system = emt_frames(1, seed=3)[0].system
-    here, there = model.uncertainty(system), again.uncertainty(system)
+    here, there = model.uncertainty([system])[0], again.uncertainty([system])[0]
     assert again.hash == model.hash
     assert there.energy == pytest.approx(here.energy, rel=1e-4)
     np.testing.assert_allclose(there.forces, here.forces, rtol=1e-4)
@@ -330,7 +330,7 @@ def test_on_a_grid_one_grade_for_the_structure():
         grid=GridSettings(scales=(0.55, 0.8), first=(2,), exponents2=()), members=4, folds=5, **grid
     )
     model = fit(frames, settings=settings, progress=False).model
-    unsure = model.uncertainty(frames[0].system)
+    unsure = model.uncertainty([frames[0].system])[0]
     assert unsure.energies is None
     assert len(set(unsure.grade[frames[0].system.numbers == 28].tolist())) == 1
     assert isinstance(model.committee.domain, Domain)

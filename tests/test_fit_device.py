@@ -11,7 +11,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter.compute.backend import require_device
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import DeviceError, InputError
+from ase_scatter.model.self_check import self_check
 from ase_scatter.scattering import GridSettings
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
@@ -20,6 +22,8 @@ from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import fit
 from ase_scatter.training.normal_equations import Moments, Stream
 from ase_scatter.training.settings import FitSettings
+
+STRICT = Target("strict")
 
 GRID = GridSettings(scales=(0.55, 0.8), first=(2,), inner=(1,), outer=(1,))
 SITES = {"first": (2, 1), "inner": (1,), "outer": (1,), "triple": 2, "exponents2": (1.0,)}
@@ -61,7 +65,7 @@ def test_a_fit_is_that_of_the_host(emt, transform):
     for part in ("train", "test"):
         for kind, error in here.errors[part]["all"].items():
             assert there.errors[part]["all"][kind] == pytest.approx(error, rel=1e-6, abs=1e-6)
-    there.model.check_golden()
+    self_check(there.model)
     assert there.model.metadata["fit"]["device"] == "strict"
 
 
@@ -98,7 +102,7 @@ def test_calibration_and_local_features_are_those_of_the_host(emt, transform):
     np.testing.assert_allclose(there.features(emt[0].system), here.features(emt[0].system), rtol=1e-11)
     values = here.local_features(emt[0].system)
     assert len(values) == (1 if transform == "grid" else 4)
-    on_device = here.local_features(emt[0].system, device="strict")
+    on_device = here.local_features(emt[0].system, STRICT)
     np.testing.assert_allclose(on_device, values, rtol=1e-9, atol=1e-12 * np.abs(values).max())
 
 

@@ -10,8 +10,10 @@ from ase.build import bulk, diamond100
 from ase.calculators.emt import EMT
 
 from ase_scatter.compute.backend import require_device
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import DeviceError
 from ase_scatter.model.model import Model
+from ase_scatter.model.self_check import self_check
 from ase_scatter.scattering import GridSettings, GridTransform, SitesSettings, SitesTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.scattering.grid import cuda as grid_device
@@ -21,6 +23,8 @@ from ase_scatter.structures.system import System
 from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import fit
 from ase_scatter.training.settings import FitSettings
+
+CUDA = Target("cuda")
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 try:
@@ -63,9 +67,11 @@ def test_the_work_is_done_there(case):
     tables = transform._on("cuda", system, None, "float64").tables
     assert isinstance(tables.harmonics, cupy.ndarray)
     assert all(isinstance(scale.radial, cupy.ndarray) for scale in tables.scales.values())
-    transform.evaluate(system, weights, device="cuda")
+    transform.evaluate(system, weights, CUDA)
     assert pool.total_bytes() > before
-    there = transform.device_jacobian(system, device="cuda", dtype="float32")
+    there = transform.jacobian(system, Target(device="cuda", dtype="float32")).on_host(
+        Target(device="cuda", dtype="float32")
+    )
     assert all(isinstance(array, cupy.ndarray) for array in there)
 
 
@@ -80,13 +86,17 @@ def test_values_are_those_of_the_cpu(case, dtype, close):
     system, transform, weights = case
     columns = transform.features(system)
     size = np.abs(columns * weights).sum()
-    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    there = transform.evaluate(system, weights, Target(device="cuda", dtype=dtype))
     assert_close(there, transform.evaluate(system, weights), close * size)
     for a, b in zip(
-        transform.jacobian(system), transform.jacobian(system, device="cuda", dtype=dtype), strict=True
+        transform.jacobian(system),
+        transform.jacobian(system, Target(device="cuda", dtype=dtype)).on_host(
+            Target(device="cuda", dtype=dtype)
+        ),
+        strict=True,
     ):
         np.testing.assert_allclose(b, a, atol=close * np.abs(a).max())
-    on_gpu = transform.features(system, device="cuda", dtype=dtype)
+    on_gpu = transform.features(system, Target(device="cuda", dtype=dtype))
     np.testing.assert_allclose(on_gpu, columns, atol=close * columns.max())
 
 
@@ -94,8 +104,10 @@ def test_values_are_those_of_the_cpu(case, dtype, close):
 def test_kernels_agree_with_array_operations_on_the_gpu(case, dtype, close):
     system, transform, weights = case
     size = np.abs(transform.features(system) * weights).sum()
-    expected = transform._sample(system, None, "cuda", dtype).evaluate(weights)
-    assert_close(transform.evaluate(system, weights, device="cuda", dtype=dtype), expected, close * size)
+    expected = transform._sample(system, Target("cuda", dtype)).evaluate(weights)
+    assert_close(
+        transform.evaluate(system, weights, Target(device="cuda", dtype=dtype)), expected, close * size
+    )
 
 
 def moved(system, seed):
@@ -114,7 +126,7 @@ def test_batches_rows_and_small_blocks(case, monkeypatch):
         monkeypatch.setattr(grid_device, "KEPT_PART", part)
         monkeypatch.setattr(grid_device, "BLOCK_PART", part)
         grid_device.clear()
-        values = transform.evaluate_batch(Batch(systems, GPU), rows)
+        values = transform.evaluate_batch(Batch(systems, GPU), rows, CUDA)
         for several, others in zip(values, expected, strict=True):
             for there, here in zip(several, others, strict=True):
                 assert_close(there, here, 1e-10 * size)
@@ -123,11 +135,16 @@ def test_batches_rows_and_small_blocks(case, monkeypatch):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_same_bits_twice(case, dtype):
     system, transform, weights = case
-    one, two = (transform.evaluate(system, weights, device="cuda", dtype=dtype) for _ in range(2))
+    one, two = (transform.evaluate(system, weights, Target(device="cuda", dtype=dtype)) for _ in range(2))
     assert one.energy == two.energy
     assert np.array_equal(one.forces, two.forces)
     assert np.array_equal(one.strain_gradient, two.strain_gradient)
-    first, second = (transform.jacobian(system, device="cuda", dtype=dtype) for _ in range(2))
+    first, second = (
+        transform.jacobian(system, Target(device="cuda", dtype=dtype)).on_host(
+            Target(device="cuda", dtype=dtype)
+        )
+        for _ in range(2)
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
@@ -138,10 +155,10 @@ def test_a_potential(n_images):
     atoms = bulk("Si", "diamond", a=5.43, cubic=True)
     atoms.rattle(0.1, seed=1)
     systems = [moved(System.from_atoms(atoms), seed) for seed in range(n_images)]
-    exact = model.evaluate_many(systems, device="cuda")
-    rough = model.evaluate_many(systems, device="cuda", dtype="float32")
+    exact = [values for (values,) in model.evaluate(systems, target=CUDA)]
+    rough = [values for (values,) in model.evaluate(systems, target=Target(device="cuda", dtype="float32"))]
     for system, one, other in zip(systems, exact, rough, strict=True):
-        here = model.evaluate(system)
+        here = model.evaluate_one(system)
         assert one.energy == pytest.approx(here.energy, abs=1e-8)
         np.testing.assert_allclose(one.forces, here.forces, rtol=0, atol=1e-8)
         np.testing.assert_allclose(other.forces, here.forces, rtol=0, atol=1e-4)
@@ -165,7 +182,7 @@ def at_atoms(request):
 
 def test_atoms_are_summed_over_there(at_atoms):
     system, transform, _ = at_atoms
-    around = transform._around(system, "cuda", "float64")
+    around = transform._around(system, CUDA)
     assert all(isinstance(array, cupy.ndarray) for array in (*around.pairs, *around.fields()))
 
 
@@ -173,16 +190,20 @@ def test_atoms_are_summed_over_there(at_atoms):
 def test_sums_over_atoms_are_those_of_the_cpu(at_atoms, dtype, close):
     system, transform, weights = at_atoms
     here = transform.evaluate(system, weights)
-    there = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    there = transform.evaluate(system, weights, Target(device="cuda", dtype=dtype))
     columns = transform.features(system)
     size = np.abs(columns * weights).sum()
     for name in ("energies", "forces", "strain_gradient"):
         np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=close * size)
     for a, b in zip(
-        transform.jacobian(system), transform.jacobian(system, device="cuda", dtype=dtype), strict=True
+        transform.jacobian(system),
+        transform.jacobian(system, Target(device="cuda", dtype=dtype)).on_host(
+            Target(device="cuda", dtype=dtype)
+        ),
+        strict=True,
     ):
         np.testing.assert_allclose(b, a, atol=close * np.abs(a).max())
-    again = transform.evaluate(system, weights, device="cuda", dtype=dtype)
+    again = transform.evaluate(system, weights, Target(device="cuda", dtype=dtype))
     assert np.array_equal(again.forces, there.forces)
 
 
@@ -222,4 +243,4 @@ def test_fits(copper, transform):
         for kind, error in here.errors[part]["all"].items():
             assert there.errors[part]["all"][kind] == pytest.approx(error, rel=1e-5, abs=1e-6)
     assert np.array_equal(again.model.weights, there.model.weights)
-    there.model.check_golden(device="cuda", rtol=1e-8)
+    self_check(there.model, target=CUDA, rtol=1e-8)

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, diamond100
 from scipy.spatial.transform import Rotation
 
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import InputError, UnknownElementError
 from ase_scatter.scattering import GridSettings, GridTransform, transform_from_dict
 from ase_scatter.scattering.channels import Channels
@@ -168,9 +169,9 @@ def test_order_2_by_convolution():
 
 def test_forces(case):
     system, transform, weights, shapes = case
-    forces = transform.evaluate(system, weights, shapes=shapes).forces
+    forces = transform.evaluate(system, weights, Target(grids=shapes)).forces
     # What the columns would give without cancelling: at perfect crystals the forces are zero.
-    scale = np.abs(transform.features(system, shapes=shapes) * weights).sum() / len(system)
+    scale = np.abs(transform.features(system, Target(grids=shapes)) * weights).sum() / len(system)
     atom = len(system) - 1
     for axis in range(3):
 
@@ -178,7 +179,7 @@ def test_forces(case):
             positions = system.positions.copy()
             positions[atom, axis] += step
             moved = replace(system, positions=positions)
-            return float(transform.features(moved, shapes=shapes) @ weights)
+            return float(transform.features(moved, Target(grids=shapes)) @ weights)
 
         assert forces[atom, axis] == pytest.approx(-central(energy, 2e-3), abs=1e-8 * scale)
 
@@ -187,7 +188,7 @@ def test_forces(case):
 
     def along(step):
         moved = replace(system, positions=system.positions + step * direction)
-        return float(transform.features(moved, shapes=shapes) @ weights)
+        return float(transform.features(moved, Target(grids=shapes)) @ weights)
 
     work = -np.sum(forces * direction)
     assert work == pytest.approx(central(along, 1e-3), rel=1e-6, abs=1e-9 * scale)
@@ -195,7 +196,7 @@ def test_forces(case):
 
 def test_strain(case):
     system, transform, weights, shapes = case
-    gradient = transform.evaluate(system, weights, shapes=shapes).strain_gradient
+    gradient = transform.evaluate(system, weights, Target(grids=shapes)).strain_gradient
     for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
 
         def energy(step, a=a, b=b):
@@ -204,7 +205,7 @@ def test_strain(case):
             strain[b, a] += step / 2
             move = np.eye(3) + strain
             strained = replace(system, positions=system.positions @ move, cell=system.cell @ move)
-            return float(transform.features(strained, shapes=shapes) @ weights)
+            return float(transform.features(strained, Target(grids=shapes)) @ weights)
 
         assert gradient[a, b] == pytest.approx(central(energy, 1e-3), abs=1e-6 * np.abs(gradient).max())
 
@@ -231,7 +232,7 @@ def test_curvature_at_perfect_crystals(name):
         return replace(system, positions=system.positions + step * moves)
 
     def slope(at, change, step):
-        values = transform.evaluate(at(step), weights, shapes=shapes)
+        values = transform.evaluate(at(step), weights, Target(grids=shapes))
         if at is displaced:
             return -np.sum(values.forces * change)
         # d/ds of (1 + s·shear): the strain rate in the strained frame.
@@ -248,9 +249,9 @@ def test_curvature_at_perfect_crystals(name):
 
 def test_forward_adjoint_and_jacobian_agree(case):
     system, transform, weights, shapes = case
-    values = transform.evaluate(system, weights, shapes=shapes)
-    jacobian = transform.jacobian(system, shapes=shapes)
-    np.testing.assert_allclose(transform.features(system, shapes=shapes), jacobian.values, rtol=1e-12)
+    values = transform.evaluate(system, weights, Target(grids=shapes))
+    jacobian = transform.jacobian(system, Target(grids=shapes))
+    np.testing.assert_allclose(transform.features(system, Target(grids=shapes)), jacobian.values, rtol=1e-12)
     assert values.energy == pytest.approx(jacobian.values @ weights, rel=1e-10)
     forces = -np.einsum("nja,n->ja", jacobian.d_positions, weights)
     np.testing.assert_allclose(values.forces, forces, atol=1e-9)
@@ -262,9 +263,9 @@ def test_float32_is_close(case):
     system, transform, _, shapes = case
     # Unit weights: no column is blown up that symmetry makes nearly zero.
     weights = np.ones(transform.n_columns)
-    full = transform.evaluate(system, weights, shapes=shapes)
-    half = transform.evaluate(system, weights, shapes=shapes, dtype="float32")
-    size = transform.features(system, shapes=shapes).sum() / len(system)
+    full = transform.evaluate(system, weights, Target(grids=shapes))
+    half = transform.evaluate(system, weights, Target(dtype="float32", grids=shapes))
+    size = transform.features(system, Target(grids=shapes)).sum() / len(system)
     assert half.energy == pytest.approx(full.energy, rel=1e-5)
     assert half.forces.dtype == np.float64
     np.testing.assert_allclose(half.forces, full.forces, atol=3e-6 * size)
@@ -274,7 +275,7 @@ def test_float32_is_close(case):
 
 
 def energy_of(transform, system, weights, shapes=None):
-    return float(transform.features(system, shapes=shapes) @ weights)
+    return float(transform.features(system, Target(grids=shapes)) @ weights)
 
 
 def test_rotation_of_atoms_and_cell(case):
@@ -283,8 +284,8 @@ def test_rotation_of_atoms_and_cell(case):
         pytest.skip("open directions turn against the grid; see test_open_systems_turn")
     turn = Rotation.random(rng=np.random.default_rng(2)).as_matrix()
     turned = replace(system, positions=system.positions @ turn.T, cell=system.cell @ turn.T)
-    expected = transform.evaluate(system, weights, shapes=shapes)
-    values = transform.evaluate(turned, weights, shapes=shapes)
+    expected = transform.evaluate(system, weights, Target(grids=shapes))
+    values = transform.evaluate(turned, weights, Target(grids=shapes))
     assert values.energy == pytest.approx(expected.energy, rel=1e-10)
     np.testing.assert_allclose(values.forces, expected.forces @ turn.T, atol=1e-9)
     np.testing.assert_allclose(values.strain_gradient, turn @ expected.strain_gradient @ turn.T, atol=1e-8)
@@ -330,10 +331,12 @@ def test_supercell_is_so_many_cells():
     transform = make(small)
     shapes = transform.grid_shapes(small)
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    one = transform.evaluate(small, weights, shapes=shapes)
-    all_eight = transform.evaluate(large, weights, shapes=2 * shapes)
+    one = transform.evaluate(small, weights, Target(grids=shapes))
+    all_eight = transform.evaluate(large, weights, Target(grids=2 * shapes))
     np.testing.assert_allclose(
-        transform.features(large, shapes=2 * shapes), 8 * transform.features(small, shapes=shapes), rtol=1e-8
+        transform.features(large, Target(grids=2 * shapes)),
+        8 * transform.features(small, Target(grids=shapes)),
+        rtol=1e-8,
     )
     assert all_eight.energy == pytest.approx(8 * one.energy, rel=1e-8)
     np.testing.assert_allclose(all_eight.forces, np.tile(one.forces, (8, 1)), atol=1e-9)
@@ -374,7 +377,10 @@ def test_padding_keeps_images_away():
     )
     shapes = 2 * transform.grid_shapes(system)
     np.testing.assert_allclose(
-        transform.features(wide, shapes=shapes), transform.features(system), rtol=1e-5, atol=1e-6
+        transform.features(wide, Target(grids=shapes)),
+        transform.features(system),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -386,8 +392,8 @@ def test_periodic_vacuum_adds_nothing():
     transform = make(system)
     shapes = transform.grid_shapes(system)
     more = replace(system, cell=system.cell * [[1.0], [1.0], [2.0]])
-    twice = transform.features(more, shapes=shapes * [1, 1, 2])
-    np.testing.assert_allclose(twice, transform.features(system, shapes=shapes), rtol=1e-6, atol=1e-7)
+    twice = transform.features(more, Target(grids=shapes * [1, 1, 2]))
+    np.testing.assert_allclose(twice, transform.features(system, Target(grids=shapes)), rtol=1e-6, atol=1e-7)
 
 
 def test_fewer_columns_in_a_smaller_box():
@@ -489,9 +495,9 @@ def test_grid_frozen_too_coarse_is_refused():
     shapes = transform.grid_shapes(system)
     larger = replace(system, cell=2 * system.cell, positions=2 * system.positions)
     with pytest.raises(InputError, match="too coarse"):
-        transform.features(larger, shapes=shapes)
+        transform.features(larger, Target(grids=shapes))
     with pytest.raises(InputError, match="grid_shape"):
-        transform.features(system, shapes=shapes[0])
+        transform.features(system, Target(grids=shapes[0]))
 
 
 def test_unknown_element_is_named():

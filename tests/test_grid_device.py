@@ -13,6 +13,7 @@ from ase.build import bulk, diamond100
 from cuda_compiler import compile_source
 
 from ase_scatter.compute.backend import kernel_source
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import DeviceError, InputError
 from ase_scatter.model.model import Model
 from ase_scatter.scattering import GridSettings, GridTransform
@@ -23,6 +24,8 @@ from ase_scatter.scattering.harmonics import degree
 from ase_scatter.scattering.wavelets import fourier_space, phase
 from ase_scatter.structures.batch import Batch
 from ase_scatter.structures.system import System
+
+STRICT = Target("strict")
 
 COARSE = GridSettings(
     scales=(0.8, 1.1), band=3.6, spacing=0.8, first=(2, 1), inner=(2, 0), outer=(1, 0), exponents1=(1.0, 1.5)
@@ -106,20 +109,20 @@ def same_bits(a, b):
 def test_energies_forces_and_strain(case):
     system, transform, weights = case
     for row in weights:
-        there = transform.evaluate(system, row, device="strict")
+        there = transform.evaluate(system, row, STRICT)
         assert_close(there, transform.evaluate(system, row), 1e-10)
 
 
 def test_columns_and_their_derivatives(case):
     system, transform, _ = case
     here = transform.jacobian(system)
-    there = transform.jacobian(system, device="strict")
+    there = transform.jacobian(system, STRICT).on_host(STRICT)
     for a, b in zip(there, here, strict=True):
         # Column by column: none hides behind larger ones.
         sizes = np.abs(b).reshape(len(b), -1).max(axis=1)
         differences = np.abs(a - b).reshape(len(b), -1).max(axis=1)
         assert np.all(differences <= 1e-10 * np.maximum(sizes, 1e-6 * sizes.max()))
-    np.testing.assert_allclose(transform.features(system, device="strict"), here.values, rtol=1e-10, atol=0)
+    np.testing.assert_allclose(transform.features(system, STRICT), here.values, rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("points", [(0, 0, 0), (0, 0, 1), (1, 1, 1), (3, 0, 2)])
@@ -127,16 +130,19 @@ def test_grids_odd_and_even(alloy, points):
     """The half-spectrum ends differently; n_z from shapes that are frozen."""
     system, transform, (row, *_) = alloy
     shapes = transform.grid_shapes(system) + np.array(points)
-    there = transform.evaluate(system, row, shapes=shapes, device="strict")
-    assert_close(there, transform.evaluate(system, row, shapes=shapes), 1e-10)
+    there = transform.evaluate(system, row, Target(device="strict", grids=shapes))
+    assert_close(there, transform.evaluate(system, row, Target(grids=shapes)), 1e-10)
 
 
 def test_a_channel_without_atoms(alloy):
     system, transform, (row, *_) = alloy
     silicon = replace(system, numbers=np.full(len(system), 14))
-    there = transform.evaluate(silicon, row, device="strict")
+    there = transform.evaluate(silicon, row, STRICT)
     assert_close(there, transform.evaluate(silicon, row), 1e-10)
-    here, there = transform.jacobian(silicon), transform.jacobian(silicon, device="strict")
+    here, there = (
+        transform.jacobian(silicon),
+        transform.jacobian(silicon, STRICT).on_host(STRICT),
+    )
     assert not there.values[[column.path.channel == 0 for column in transform.paths]].any()
     for a, b in zip(there, here, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(b).max())
@@ -147,18 +153,20 @@ def test_one_order_alone(alloy, settings):
     system = alloy[0]
     transform = candidates(system, replace(COARSE, **settings))
     (row,) = weighed(transform, system, 1)
-    there = transform.evaluate(system, row, device="strict")
+    there = transform.evaluate(system, row, STRICT)
     assert_close(there, transform.evaluate(system, row), 1e-10)
 
 
 def test_single_precision(case):
     system, transform, (row, _) = case
     here = transform.evaluate(system, row)
-    there = transform.evaluate(system, row, device="strict", dtype="float32")
+    there = transform.evaluate(system, row, Target(device="strict", dtype="float32"))
     size = np.abs(transform.features(system) * row).sum()
     assert_close(there, here, 2e-6, size)
     assert there.forces.dtype == np.float64
-    jacobian = transform.jacobian(system, device="strict", dtype="float32")
+    jacobian = transform.jacobian(system, Target(device="strict", dtype="float32")).on_host(
+        Target(device="strict", dtype="float32")
+    )
     for a, b in zip(jacobian, transform.jacobian(system), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
     assert jacobian.d_positions.dtype == np.float32
@@ -168,11 +176,11 @@ def test_single_precision_of_a_potential():
     """Si-grid on 8 rattled atoms: float32 is off by 4e-5 eV/Å in forces and 2e-5 eV/atom in energies."""
     model = Model.load(Path(__file__).parents[1] / "potentials" / "Si-grid.json")
     system = system_of(bulk("Si", "diamond", 5.43, cubic=True))
-    here = model.evaluate(system)
-    there = model.evaluate(system, device="strict", dtype="float32")
+    here = model.evaluate_one(system)
+    there = model.evaluate_one(system, Target(device="strict", dtype="float32"))
     assert abs(there.energy - here.energy) < 1e-4 * len(system)
     np.testing.assert_allclose(there.forces, here.forces, rtol=0, atol=1e-4)
-    there = model.evaluate(system, device="strict")
+    there = model.evaluate_one(system, STRICT)
     assert_close(there, here, 1e-10, 100.0)
 
 
@@ -202,7 +210,7 @@ def test_tables_are_the_wavelets(alloy):
 def test_members_of_a_committee():
     model = Model.load(Path(__file__).parents[1] / "potentials" / "Si-grid.json")
     system = system_of(bulk("Si", "diamond", 5.43))
-    here, there = (model.members(system, device=device) for device in ("cpu", "strict"))
+    here, there = (model.members([system], Target(device=device))[0] for device in ("cpu", "strict"))
     assert len(there.energy) > 5
     for name in ("energy", "forces", "stress"):
         np.testing.assert_allclose(getattr(there, name), getattr(here, name), rtol=0, atol=1e-10)
@@ -210,10 +218,10 @@ def test_members_of_a_committee():
 
 def test_transforms_that_were_on_a_device_travel(alloy):
     system, transform, (row, *_) = alloy
-    expected = transform.evaluate(system, row, device="strict")
+    expected = transform.evaluate(system, row, STRICT)
     for other in (copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
         assert other == transform
-        assert same_bits(other.evaluate(system, row, device="strict"), expected)
+        assert same_bits(other.evaluate(system, row, STRICT), expected)
 
 
 def moved(system, seed):
@@ -226,7 +234,7 @@ def test_batches_of_equal_and_of_other_boxes(alloy):
     larger = system_of(bulk("SiC", "zincblende", a=4.5))
     fewer = replace(system, numbers=system.numbers[1:], positions=system.positions[1:])
     systems = [system, larger, moved(system, 1), fewer, moved(system, 2), moved(larger, 3)]
-    values = transform.evaluate_batch(Batch(systems, DEVICE), weights)
+    values = transform.evaluate_batch(Batch(systems, DEVICE), weights, STRICT)
     assert [len(several) for several in values] == [len(weights)] * len(systems)
     for one, several in zip(systems, values, strict=True):
         for row, value in zip(weights, several, strict=True):
@@ -236,22 +244,22 @@ def test_batches_of_equal_and_of_other_boxes(alloy):
 def test_a_batch_has_the_bits_of_each(alloy):
     system, transform, weights = alloy
     systems = [system, moved(system, 1)]
-    together = transform.evaluate_batch(Batch(systems, DEVICE), weights[:1])
+    together = transform.evaluate_batch(Batch(systems, DEVICE), weights[:1], STRICT)
     for one, (value,) in zip(systems, together, strict=True):
-        assert same_bits(value, transform.evaluate(one, weights[0], device="strict"))
+        assert same_bits(value, transform.evaluate(one, weights[0], STRICT))
 
 
 def test_shapes_are_shared(alloy):
     system, transform, weights = alloy
     shapes = transform.grid_shapes(system) + 1
     systems = [system, moved(system, 1)]
-    values = transform.evaluate_batch(Batch(systems, DEVICE), weights[:1], shapes=shapes)
+    values = transform.evaluate_batch(Batch(systems, DEVICE), weights[:1], Target("strict", grids=shapes))
     for one, (value,) in zip(systems, values, strict=True):
-        assert_close(value, transform.evaluate(one, weights[0], shapes=shapes), 1e-10)
+        assert_close(value, transform.evaluate(one, weights[0], Target(grids=shapes)), 1e-10)
     with pytest.raises(InputError, match="grid_shape"):
-        transform.evaluate_batch(Batch(systems, DEVICE), weights, shapes=shapes[0])
+        transform.evaluate_batch(Batch(systems, DEVICE), weights, Target("strict", grids=shapes[0]))
     with pytest.raises(InputError, match="weights"):
-        transform.evaluate_batch(Batch(systems, DEVICE), weights[:, 1:])
+        transform.evaluate_batch(Batch(systems, DEVICE), weights[:, 1:], STRICT)
 
 
 # ---- memory -----------------------------------------------------------------------------------------------
@@ -262,8 +270,11 @@ def test_blocks_of_any_size_give_the_same(alloy, monkeypatch, kept, fields):
     system, transform, weights = alloy
     transform, weights = transform.subset(range(0, transform.n_columns, 3)), weights[:, ::3]
     systems = [system, moved(system, 1), moved(system, 2)]
-    expected = transform.evaluate_batch(Batch(systems, DEVICE), weights)
-    columns, derivatives = transform.features(system), transform.jacobian(system, device="strict")
+    expected = transform.evaluate_batch(Batch(systems, DEVICE), weights, STRICT)
+    columns, derivatives = (
+        transform.features(system),
+        transform.jacobian(system, STRICT).on_host(STRICT),
+    )
     grid_device.clear()
     made = grid_device.Device.__init__
 
@@ -277,26 +288,30 @@ def test_blocks_of_any_size_give_the_same(alloy, monkeypatch, kept, fields):
     together, pieces = device._pieces(3)
     assert (pieces == [None]) == (kept > 1e6)
     assert together > 3 or pieces != [None]
-    values = transform.evaluate_batch(Batch(systems, DEVICE), weights)
+    values = transform.evaluate_batch(Batch(systems, DEVICE), weights, STRICT)
     for several, others in zip(values, expected, strict=True):
         for a, b in zip(several, others, strict=True):
             assert_close(a, b, 1e-12)
-    np.testing.assert_allclose(transform.features(system, device="strict"), columns, rtol=1e-10)
-    for a, b in zip(transform.jacobian(system, device="strict"), derivatives, strict=True):
+    np.testing.assert_allclose(transform.features(system, STRICT), columns, rtol=1e-10)
+    for a, b in zip(
+        transform.jacobian(system, STRICT).on_host(STRICT),
+        derivatives,
+        strict=True,
+    ):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
 def test_what_cannot_fit_is_refused(alloy, monkeypatch):
     system, transform, weights = alloy
-    needed = transform.device_memory(system)
-    assert needed > transform.device_memory(system, "float32") > 1e4
+    needed = transform.memory(system, STRICT)
+    assert needed > transform.memory(system, Target("strict", "float32")) > 1e4
     large = replace(system, cell=10 * system.cell)
-    assert transform.device_memory(large) > 500 * needed
+    assert transform.memory(large, STRICT) > 500 * needed
     monkeypatch.setattr(strict, "memory", 0.5 * needed)
     with pytest.raises(DeviceError, match="needs about"):
-        transform.jacobian(system, device="strict")
+        transform.jacobian(system, STRICT).on_host(STRICT)
     with pytest.raises(DeviceError, match="needs about"):
-        transform.evaluate(system, weights[0], device="strict")
+        transform.evaluate(system, weights[0], STRICT)
 
 
 def test_what_is_predicted_is_enough(alloy, monkeypatch):
@@ -306,8 +321,8 @@ def test_what_is_predicted_is_enough(alloy, monkeypatch):
     monkeypatch.setattr(grid_device, "_power_of_two", lambda limit: 1.0)
     grid_device.clear()
     with strict.measured() as most:
-        transform.evaluate(system, weights[0], device="strict")
-    assert 0.2 * transform.device_memory(system) < most.bytes < transform.device_memory(system)
+        transform.evaluate(system, weights[0], STRICT)
+    assert 0.2 * transform.memory(system, STRICT) < most.bytes < transform.memory(system, STRICT)
 
 
 # ---- order ------------------------------------------------------------------------------------------------
@@ -315,12 +330,16 @@ def test_what_is_predicted_is_enough(alloy, monkeypatch):
 
 def test_the_order_of_threads_does_not_matter(alloy, monkeypatch):
     system, transform, weights = alloy
-    one, two = (transform.evaluate(system, weights[0], device="strict") for _ in range(2))
+    one, two = (transform.evaluate(system, weights[0], STRICT) for _ in range(2))
     assert same_bits(one, two)
-    derivatives = transform.jacobian(system, device="strict")
+    derivatives = transform.jacobian(system, STRICT).on_host(STRICT)
     monkeypatch.setattr("cuda_on_cpu.backward", True)
-    assert same_bits(one, transform.evaluate(system, weights[0], device="strict"))
-    for a, b in zip(transform.jacobian(system, device="strict"), derivatives, strict=True):
+    assert same_bits(one, transform.evaluate(system, weights[0], STRICT))
+    for a, b in zip(
+        transform.jacobian(system, STRICT).on_host(STRICT),
+        derivatives,
+        strict=True,
+    ):
         assert np.array_equal(a, b)
 
 
@@ -335,7 +354,7 @@ def test_kernels_compile_for_a_gpu(dtype):
 def test_few_launches_and_few_bytes(alloy, monkeypatch):
     """What the design is for: 52 kernels and 24 FFTs per evaluation with four scales, one copy each way."""
     system, transform, weights = alloy
-    transform.evaluate(system, weights[0], device="strict")
+    transform.evaluate(system, weights[0], STRICT)
     calls = []
 
     def counted(function, name):
@@ -362,7 +381,7 @@ def test_few_launches_and_few_bytes(alloy, monkeypatch):
 
     def evaluate(n):
         return lambda: transform.evaluate_batch(
-            Batch([moved(system, k) for k in range(n)], backend), weights[:1]
+            Batch([moved(system, k) for k in range(n)], backend), weights[:1], STRICT
         )
 
     evaluate(1)()

@@ -16,11 +16,13 @@ from ase import Atoms
 from ase.build import bulk
 from pair_transform import PairTransform
 
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import InputError, ModelFileError, UnknownElementError
 from ase_scatter.model import model_file as model_module
 from ase_scatter.model.model import Model
 from ase_scatter.model.model_file import shipped_models
 from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.self_check import make_self_check, self_check
 from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.structures.system import System
@@ -58,35 +60,35 @@ def rewrite(path: Path, **changes) -> None:
 def test_energy_is_the_sum_of_its_parts(pair_model, system):
     linear = pair_model.transform.evaluate(system, pair_model.weights)
     core = pair_model.core.evaluate(system)
-    values = pair_model.evaluate(system)
+    values = pair_model.evaluate_one(system)
     assert core.energy > 0.01
     assert values.energy == pytest.approx(linear.energy + core.energy - 3 * 0.7 - 3 * 0.2, abs=1e-12)
     assert values.forces == pytest.approx(linear.forces + core.forces, abs=1e-12)
     gradient = linear.strain_gradient + core.strain_gradient
     assert values.strain_gradient == pytest.approx(gradient, abs=1e-12)
-    without = replace(pair_model, core=None).evaluate(system)
+    without = replace(pair_model, core=None).evaluate_one(system)
     assert without.energy == pytest.approx(values.energy - core.energy, abs=1e-12)
 
 
 def test_frozen_shapes_and_device_reach_the_transform(pair_model, system, monkeypatch):
-    given = {}
+    given = []
 
-    def evaluate(self, system, weights, **settings):
-        given.update(settings)
-        return original(self, system, weights, **settings)
+    def evaluate(self, batch, rows, target):
+        given.append(target)
+        return original(self, batch, rows, target)
 
-    original = PairTransform.evaluate
-    monkeypatch.setattr(PairTransform, "evaluate", evaluate)
-    shapes = np.array([[7, 8, 9]])
-    pair_model.evaluate(system, shapes, device="cpu", dtype="float32")
-    assert given.pop("shapes") is shapes
-    assert given == {"device": "cpu", "dtype": "float32"}
+    original = PairTransform.evaluate_batch
+    monkeypatch.setattr(PairTransform, "evaluate_batch", evaluate)
+    target = Target(device="cpu", dtype="float32", grids=np.array([[7, 8, 9]]))
+    pair_model.evaluate_one(system, target)
+    assert given == [target]
+    assert target.shapes.tolist() == [[7, 8, 9]]
 
 
 def test_unknown_elements_are_named(pair_model):
     system = System.from_atoms(Atoms("SiOMo", positions=np.diag([1.5, 2.5, 3.5])))
     with pytest.raises(UnknownElementError, match="does not know Mo, O; it was trained for Li, Si"):
-        pair_model.evaluate(system)
+        pair_model.evaluate_one(system)
 
 
 def test_it_is_immutable_and_copies_evaluate_alike(pair_model, system):
@@ -94,9 +96,9 @@ def test_it_is_immutable_and_copies_evaluate_alike(pair_model, system):
         pair_model.name = "other"
     with pytest.raises(ValueError, match="read-only"):
         pair_model.weights[0] = 1.0
-    expected = pair_model.evaluate(system)
+    expected = pair_model.evaluate_one(system)
     for twin in (copy.deepcopy(pair_model), pickle.loads(pickle.dumps(pair_model))):
-        assert same(twin.evaluate(system), expected)
+        assert same(twin.evaluate_one(system), expected)
         assert twin.hash == pair_model.hash
 
 
@@ -150,7 +152,7 @@ def test_round_trip_is_bit_exact(tmp_path, pair_model, system):
     assert again.metadata == awkward.metadata
     assert (again.name, again.hash, again.elements) == ("pairs", awkward.hash, ("Li", "Si"))
     pair_model.save(tmp_path / "pairs.json")
-    assert same(Model.load(tmp_path / "pairs.json").evaluate(system), pair_model.evaluate(system))
+    assert same(Model.load(tmp_path / "pairs.json").evaluate_one(system), pair_model.evaluate_one(system))
 
 
 def test_grid_model_round_trip(tmp_path):
@@ -162,9 +164,9 @@ def test_grid_model_round_trip(tmp_path):
     model.save(tmp_path / "grid.json")
     again = Model.load(tmp_path / "grid.json")
     assert again.hash == model.hash
-    assert same(again.evaluate(system), model.evaluate(system))
+    assert same(again.evaluate_one(system), model.evaluate_one(system))
     shapes = transform.grid_shapes(system)
-    assert same(again.evaluate(system, shapes), model.evaluate(system))
+    assert same(again.evaluate_one(system, Target(grids=shapes)), model.evaluate_one(system))
 
 
 def test_an_existing_file_is_not_replaced_by_accident(path, pair_model):
@@ -293,7 +295,7 @@ def test_every_shipped_file_is_found_and_gives_its_golden_values():
     in_tree = sorted(file.stem for file in (ROOT / "potentials").glob("*.json"))
     assert shipped_models() == in_tree
     for name in in_tree:
-        Model.load(name).check_golden(1e-7)
+        self_check(Model.load(name), 1e-7)
 
 
 def test_every_package_is_installed():
@@ -311,27 +313,27 @@ def test_every_package_is_installed():
 
 
 def test_golden_values_survive_the_file(tmp_path, pair_model, system):
-    golden = pair_model.make_golden(system)
+    golden = make_self_check(pair_model, system)
     replace(pair_model, metadata={"golden": golden}).save(tmp_path / "model.json")
-    deviations = Model.load(tmp_path / "model.json").check_golden(rtol=0.0)
+    deviations = self_check(Model.load(tmp_path / "model.json"), rtol=0.0)
     assert deviations == {"energy": 0.0, "forces": 0.0, "strain_gradient": 0.0}
 
 
 @pytest.mark.parametrize("key", ["energy", "forces", "strain_gradient"])
 def test_golden_values_that_are_off(pair_model, system, key):
-    golden = pair_model.make_golden(system)
+    golden = make_self_check(pair_model, system)
     values = np.array(golden[key])
     largest = max(1.0, np.abs(values).max())
     values.flat[0] += 1e-6 * largest
     wrong = replace(pair_model, metadata={"golden": golden | {key: values.tolist()}})
     with pytest.raises(ModelFileError, match=f"off: {key} by 1.0e-06;"):
-        wrong.check_golden(rtol=1e-7)
-    assert wrong.check_golden(rtol=2e-6)[key] == pytest.approx(1e-6, rel=1e-3)
+        self_check(wrong, rtol=1e-7)
+    assert self_check(wrong, rtol=2e-6)[key] == pytest.approx(1e-6, rel=1e-3)
 
 
 def test_golden_values_are_asked_for(pair_model):
     with pytest.raises(ModelFileError, match="holds no golden values"):
-        pair_model.check_golden()
+        self_check(pair_model)
 
 
 def test_description_tells_what_there_is(pair_model):

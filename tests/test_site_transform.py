@@ -15,6 +15,7 @@ from ase.neighborlist import neighbor_list
 from scipy.special import roots_legendre
 
 from ase_scatter.compute import threads
+from ase_scatter.compute.target import HOST, Target
 from ase_scatter.errors import InputError, UnknownElementError
 from ase_scatter.scattering import SitesSettings, SitesTransform, transform_from_dict
 from ase_scatter.scattering.channels import Channels
@@ -23,6 +24,8 @@ from ase_scatter.scattering.sites import jacobian as sites_jacobian
 from ase_scatter.scattering.wavelets import real_space
 from ase_scatter.structures.neighbors import CACHE, SKIN
 from ase_scatter.structures.system import System
+
+STRICT = Target("strict")
 
 SETTINGS = SitesSettings(
     scales=(0.7, 1.1), cutoff=4.0, switch=1.5, first=(3, 1), inner=(2,), outer=(2,), skipped=0, triple=2
@@ -150,9 +153,7 @@ def test_compiled_array_code_and_jacobian_agree(transform, weights, name):
     system = System.from_atoms(SYSTEMS[name])
     values, d_positions, d_strain = transform.jacobian(system)
     compiled = transform.evaluate(system, weights)
-    energies, forces, strain = transform._around(system, "cpu", "float64").evaluate(
-        transform._weights(weights)
-    )
+    energies, forces, strain = transform._around(system, HOST).evaluate(transform._weights(weights))
     # What symmetry makes zero is a sum in another order here and there.
     np.testing.assert_allclose(transform.features(system), values, rtol=1e-12, atol=1e-20)
     assert compiled.energy == pytest.approx(weights @ values, rel=1e-12, abs=1e-14)
@@ -170,11 +171,15 @@ def test_compiled_array_code_and_jacobian_agree(transform, weights, name):
 @pytest.mark.parametrize("name", ["alloy", "slab"])
 def test_arrays_that_are_not_numpys(transform, weights, name):
     system = System.from_atoms(SYSTEMS[name])
-    here, there = (transform.evaluate(system, weights, device=device) for device in ("cpu", "strict"))
+    here, there = (transform.evaluate(system, weights, Target(device=device)) for device in ("cpu", "strict"))
     assert there.energy == pytest.approx(here.energy, rel=1e-12)
     np.testing.assert_allclose(there.forces, here.forces, atol=1e-13)
-    np.testing.assert_allclose(transform.features(system, device="strict"), transform.features(system))
-    for one, two in zip(transform.jacobian(system), transform.jacobian(system, device="strict"), strict=True):
+    np.testing.assert_allclose(transform.features(system, STRICT), transform.features(system))
+    for one, two in zip(
+        transform.jacobian(system),
+        transform.jacobian(system, STRICT).on_host(STRICT),
+        strict=True,
+    ):
         np.testing.assert_allclose(two, one, rtol=1e-10, atol=1e-12)
 
 
@@ -185,14 +190,18 @@ def test_derivatives_do_not_depend_on_blocks(transform, name, monkeypatch):
     monkeypatch.setattr(sites_jacobian, "BLOCK", 2)
     monkeypatch.setattr(sites_jacobian, "DEVICE_BLOCK", 1.0)  # one atom
     for device in ("cpu", "strict"):
-        for one, two in zip(whole, transform.jacobian(system, device=device), strict=True):
+        for one, two in zip(
+            whole,
+            transform.jacobian(system, Target(device=device)).on_host(Target(device=device)),
+            strict=True,
+        ):
             np.testing.assert_allclose(two, one, rtol=1e-10, atol=1e-12)
 
 
 def test_single_precision(transform, weights):
     system = System.from_atoms(SYSTEMS["alloy"])
     double, single = (
-        transform.evaluate(system, weights, device="strict", dtype=d) for d in ("float64", "float32")
+        transform.evaluate(system, weights, Target(device="strict", dtype=d)) for d in ("float64", "float32")
     )
     assert single.energy == pytest.approx(double.energy, rel=1e-4)
     np.testing.assert_allclose(single.forces, double.forces, atol=1e-4 * np.abs(double.forces).max())
@@ -307,7 +316,7 @@ def test_degenerate_environments_are_told_apart(transform):
     assert seen_from_the_centre[0] == pytest.approx([45, 45, 90, 135, 135, 180])
     assert seen_from_the_centre[1] == pytest.approx(seen_from_the_centre[0])
     ours: dict[str, list[float]] = {}
-    one, two = (transform._around(System.from_atoms(a), "cpu", "float64").features() for a in pair)
+    one, two = (transform._around(System.from_atoms(a), HOST).features() for a in pair)
     for (term, values), (again, others) in zip(one, two, strict=True):
         assert term == again
         ours.setdefault(term.kind, []).append(abs(values[0] - others[0]) / max(1e-3, abs(values[0])))

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from scipy.special import roots_legendre, sph_harm_y
 
 from ase_scatter.compute import threads
+from ase_scatter.compute.target import HOST, Target
 from ase_scatter.errors import InputError, UnknownElementError
 from ase_scatter.scattering import SitesSettings, SitesTransform, transform_from_dict
 from ase_scatter.scattering.channels import Channels
@@ -146,7 +147,7 @@ def sizes(system, transform, weights):
 
 def by_arrays(transform, system, weights, device="cpu", dtype="float64"):
     """Energies, forces and symmetric strain gradient by the array code."""
-    around = transform._around(system, device, dtype)
+    around = transform._around(system, Target(device, dtype))
     energies, forces, strain = around.evaluate(transform._weights(weights))
     return energies, forces, 0.5 * (strain + strain.T)
 
@@ -332,7 +333,7 @@ def test_all_of_it_runs_on_arrays_that_are_not_numpys(name, dtype, close):
     weights = np.random.default_rng(0).normal(size=transform.n_columns) / transform.n_columns
     energy, forces, strain = (max(1e-3, size) for size in sizes(system, transform, weights))
     here = transform.evaluate(system, weights)
-    there = transform.evaluate(system, weights, device="strict", dtype=dtype)
+    there = transform.evaluate(system, weights, Target(device="strict", dtype=dtype))
     np.testing.assert_allclose(there.energies, here.energies, rtol=0, atol=close * energy)
     np.testing.assert_allclose(there.forces, here.forces, rtol=0, atol=close * forces)
     np.testing.assert_allclose(there.strain_gradient, here.strain_gradient, rtol=0, atol=close * strain)
@@ -340,17 +341,21 @@ def test_all_of_it_runs_on_arrays_that_are_not_numpys(name, dtype, close):
     columns = transform.features(system)
     largest = max(1.0, np.abs(columns).max())
     for device in ("cpu", "strict"):
-        values = transform.features(system, device=device, dtype=dtype)
+        values = transform.features(system, Target(device=device, dtype=dtype))
         np.testing.assert_allclose(values, columns, rtol=0, atol=close * largest)
         for a, b in zip(
-            transform.jacobian(system), transform.jacobian(system, device=device, dtype=dtype), strict=True
+            transform.jacobian(system),
+            transform.jacobian(system, Target(device=device, dtype=dtype)).on_host(
+                Target(device=device, dtype=dtype)
+            ),
+            strict=True,
         ):
             np.testing.assert_allclose(b, a, rtol=0, atol=close * max(1.0, np.abs(a).max()))
 
 
 def test_strict_arrays_are_really_used():
     system, transform, weights = case_of("sheared")
-    around = transform._around(system, "strict", "float32")
+    around = transform._around(system, Target("strict", "float32"))
     arrays = (*around.pairs, around.charges, *around.fields())
     assert all(isinstance(array, strict.StrictArray) for array in arrays)
     assert around.pairs.vectors.dtype == around.fields()[1].dtype == np.float32
@@ -361,9 +366,12 @@ def test_strict_arrays_are_really_used():
 
 def test_compiled_code_is_double_whatever_is_asked_for():
     system, transform, weights = case_of("sheared")
-    assert same(transform.evaluate(system, weights, dtype="float32"), transform.evaluate(system, weights))
+    assert same(
+        transform.evaluate(system, weights, Target(dtype="float32")),
+        transform.evaluate(system, weights),
+    )
     with pytest.raises(InputError, match="float16"):
-        transform.evaluate(system, weights, dtype="float16")
+        transform.evaluate(system, weights, Target(dtype="float16"))
 
 
 # ---- derivatives -----------------------------------------------------------------------------------
@@ -459,7 +467,7 @@ def test_energies_are_those_of_the_columns_at_each_atom():
     """An atom has the terms of its own element, at itself."""
     system, transform, weights = case_of("alloy")
     kind = np.array([transform.elements.index(symbol) for symbol in symbols(system)])
-    of_term = dict(transform._around(system, "cpu", "float64").features())
+    of_term = dict(transform._around(system, HOST).features())
     expected = np.zeros(len(system))
     for w, (term, element) in zip(weights, transform.terms, strict=True):
         expected += w * of_term[term] * (kind == element)
@@ -585,7 +593,7 @@ def test_the_factor_of_the_cutoff():
         system = System.from_atoms(Atoms("SiSi", positions=[[0, 0, 0], [0.6 * r, 0, 0.8 * r]]))
         psi = 1.5**1.5 * real_space(1.5, 0, 0, system.positions[1:])[0][0, 0]
         energy = transform.evaluate(system, np.ones(1)).energy  # 2 (f_c ψ)²
-        found = transform._around(system, "cpu", "float64").fields()[1][0, 0] / psi
+        found = transform._around(system, HOST).fields()[1][0, 0] / psi
         assert np.sqrt(0.5 * max(0.0, energy)) / psi == pytest.approx(found, abs=1e-7)
         return found
 
@@ -606,7 +614,7 @@ def test_messages_go_as_far_as_two_cutoffs_and_no_farther():
 
     transform = SitesTransform.candidates(SMALL, Channels.by_species(["Si"])).calibrated([chain(4.4)])
     values = [
-        {term: v[0] for term, v in transform._around(chain(end), "cpu", "float64").features()}
+        {term: v[0] for term, v in transform._around(chain(end), HOST).features()}
         for end in (4.4, 4.8, 6.7, 7.0)
     ]
     second = {term for term in values[0] if term.second is not None}
@@ -708,7 +716,7 @@ def at_centre(directions, transform):
     """Kind → values of its terms at the centre of an environment."""
     system = System.from_atoms(Atoms("CSi4", positions=np.vstack([np.zeros(3), 1.9 * directions])))
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for term, values in transform._around(system, "cpu", "float64").features():
+    for term, values in transform._around(system, HOST).features():
         found[term.kind].append(values[0])
     return {kind: np.array(values) for kind, values in found.items()}
 
@@ -859,7 +867,7 @@ def test_wrong_number_of_weights():
     for wrong in (weights[1:], np.append(weights, 0.0), weights[:, None], 1.0):
         for device in ("cpu", "strict"):
             with pytest.raises(InputError, match=f"{transform.n_columns} columns need as many weights"):
-                transform.evaluate(system, wrong, device=device)
+                transform.evaluate(system, wrong, Target(device=device))
 
 
 def test_unknown_element_is_named():
@@ -883,4 +891,4 @@ def test_no_columns_at_all():
 def test_unknown_device_is_refused():
     system, transform, weights = case_of("alloy")
     with pytest.raises(InputError, match="tpu"):
-        transform.evaluate(system, weights, device="tpu")
+        transform.evaluate(system, weights, Target(device="tpu"))

@@ -11,6 +11,7 @@ from test_sites import SMALL, SYSTEMS, case_of, crowded, make, random_weights, s
 
 from ase_scatter import ScatteringCalculator
 from ase_scatter.compute.backend import THREADS, kernel_source
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import DeviceError, InputError, UnknownElementError
 from ase_scatter.model.model import Model
 from ase_scatter.scattering import SitesTransform
@@ -19,6 +20,8 @@ from ase_scatter.scattering.sites.cuda import Tables
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch
 from ase_scatter.structures.system import System
+
+STRICT = Target("strict")
 
 FILE = ("scattering/sites/sites.cu",)
 
@@ -42,13 +45,17 @@ def same(one, two):
 def test_values_are_those_of_the_host(crowded, backward, monkeypatch):  # noqa: F811
     monkeypatch.setattr("cuda_on_cpu.backward", backward)
     system, transform, weights, size = crowded
-    close(transform.evaluate(system, weights, device="strict"), transform.evaluate(system, weights), size)
+    close(
+        transform.evaluate(system, weights, STRICT),
+        transform.evaluate(system, weights),
+        size,
+    )
 
 
 def test_single_precision_is_near(crowded):  # noqa: F811
     """At perfect crystals fields are zero but for rounding, which weights made for them make much of."""
     system, transform, weights, size = crowded
-    found = transform.evaluate(system, weights, device="strict", dtype="float32")
+    found = transform.evaluate(system, weights, Target(device="strict", dtype="float32"))
     perfect = np.abs(transform.evaluate(system, weights).forces).max() < 1e-6
     close(found, transform.evaluate(system, weights), size, 1e-4 if perfect else 2e-6)
 
@@ -56,7 +63,7 @@ def test_single_precision_is_near(crowded):  # noqa: F811
 @pytest.mark.parametrize("name", ["isolated", "alone"])
 def test_without_neighbours(name):
     system, transform, weights = case_of(name)
-    found = transform.evaluate(system, weights, device="strict")
+    found = transform.evaluate(system, weights, STRICT)
     expected = transform.evaluate(system, weights)
     assert np.array_equal(found.forces, np.zeros((len(system), 3)))
     assert found.energy == pytest.approx(expected.energy, abs=1e-12)
@@ -79,7 +86,7 @@ def test_any_settings(changes):
     system = case_of("sheared")[0]
     transform = make(system, replace(SMALL, **changes))
     weights = random_weights(transform, system)
-    found = transform.evaluate(system, weights, device="strict")
+    found = transform.evaluate(system, weights, STRICT)
     close(found, transform.evaluate(system, weights), sizes(system, transform, weights))
 
 
@@ -89,7 +96,7 @@ def test_columns_chosen_here_and_there():
     for n in (1, 7, 40):
         transform = whole.subset(sorted(rng.choice(whole.n_columns, n, replace=False).tolist()))
         weights = random_weights(transform, system)
-        found = transform.evaluate(system, weights, device="strict")
+        found = transform.evaluate(system, weights, STRICT)
         close(found, transform.evaluate(system, weights), sizes(system, transform, weights))
 
 
@@ -98,11 +105,11 @@ def test_structures_of_all_sizes_in_one_batch():
     systems = [System.from_atoms(SYSTEMS[name]()) for name in names]
     _, transform, weights = case_of("alloy")
     rows = np.stack([weights, 2.0 * weights[::-1], np.zeros_like(weights)])
-    found = transform.evaluate_batch(Batch(systems, strict.STRICT, transform.cutoff), rows)
+    found = transform.evaluate_batch(Batch(systems, strict.STRICT, transform.cutoff), rows, STRICT)
     assert len(found) == len(systems)
     for system, several in zip(systems, found, strict=True):
         for row, values in zip(rows, several, strict=True):
-            alone = transform.evaluate(system, row, device="strict")
+            alone = transform.evaluate(system, row, STRICT)
             assert same(values, alone)
             expected = transform.evaluate(system, row)
             np.testing.assert_allclose(values.forces, expected.forces, atol=1e-9)
@@ -112,15 +119,15 @@ def test_same_bits_whenever_the_list_was_made(monkeypatch):
     atoms = SYSTEMS["alloy"]()
     _, transform, weights = case_of("alloy")
     pairs.CACHE.clear()
-    transform.evaluate(System.from_atoms(atoms), weights, device="strict")
+    transform.evaluate(System.from_atoms(atoms), weights, STRICT)
     atoms.rattle(0.05, seed=2)
     system = System.from_atoms(atoms)
     built = pairs.CACHE.built
-    old = transform.evaluate(system, weights, device="strict")
+    old = transform.evaluate(system, weights, STRICT)
     assert pairs.CACHE.built == built
     pairs.CACHE.clear()
     monkeypatch.setattr("cuda_on_cpu.backward", True)
-    assert same(transform.evaluate(system, weights, device="strict"), old)
+    assert same(transform.evaluate(system, weights, STRICT), old)
 
 
 # ---- through a model --------------------------------------------------------------------------------------
@@ -136,11 +143,14 @@ def silicon():
 @pytest.mark.parametrize("name", ["Si", "LiSi"])
 def test_a_potential_with_core_and_committee(name, silicon):
     model, system = Model.load(name), System.from_atoms(silicon)
-    here, there = model.evaluate(system), model.evaluate(system, device="strict")
+    here, there = model.evaluate_one(system), model.evaluate_one(system, STRICT)
     assert there.energy == pytest.approx(here.energy, abs=1e-9)
     np.testing.assert_allclose(there.forces, here.forces, atol=1e-10)
     np.testing.assert_allclose(there.strain_gradient, here.strain_gradient, atol=1e-9)
-    unsure, there_unsure = model.uncertainty(system), model.uncertainty(system, device="strict")
+    unsure, there_unsure = (
+        model.uncertainty([system])[0],
+        model.uncertainty([system], STRICT)[0],
+    )
     np.testing.assert_allclose(there_unsure.forces, unsure.forces, atol=1e-9)
     assert there_unsure.energy == pytest.approx(unsure.energy, abs=1e-9)
 
@@ -148,7 +158,10 @@ def test_a_potential_with_core_and_committee(name, silicon):
 def test_single_precision_of_a_potential(silicon):
     """What the README states: 1e-4 eV/Å."""
     model, system = Model.load("Si"), System.from_atoms(silicon)
-    here, there = model.evaluate(system), model.evaluate(system, device="strict", dtype="float32")
+    here, there = (
+        model.evaluate_one(system),
+        model.evaluate_one(system, Target(device="strict", dtype="float32")),
+    )
     assert np.abs(there.forces - here.forces).max() < 1e-4
     assert abs(there.energy - here.energy) / len(system) < 1e-4
 
@@ -179,8 +192,8 @@ def test_atoms_at_one_place_and_unknown_elements_are_refused(silicon):
 def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
     model = Model.load("Si")
     systems = [System.from_atoms(silicon) for _ in range(5)]
-    whole = model.evaluate_many(systems, device="strict")
-    need = model.transform.device_memory(systems[0])
+    whole = [values for (values,) in model.evaluate(systems, target=STRICT)]
+    need = model.transform.memory(systems[0], STRICT)
     launched = []
     original = SitesTransform.evaluate_batch
 
@@ -191,7 +204,7 @@ def test_a_batch_is_split_when_it_does_not_fit(silicon, monkeypatch):
     monkeypatch.setattr(SitesTransform, "evaluate_batch", counted)
     monkeypatch.setattr(strict, "memory", 2.5 * need / 0.9)
     monkeypatch.setattr("ase_scatter.structures.batch.UNASKED", 0.0)
-    split = model.evaluate_many(systems, device="strict")
+    split = [values for (values,) in model.evaluate(systems, target=STRICT)]
     assert launched == [2, 2, 1]
     assert all(same(one, two) for one, two in zip(whole, split, strict=True))
 
@@ -231,8 +244,8 @@ def test_predicted_memory_is_what_is_allocated(silicon, monkeypatch):
     pairs.CACHE.clear()
     model = Model.load("Si")
     system = System.from_atoms(silicon.repeat(2))
-    model.evaluate(system, device="strict")
-    predicted = model.transform.device_memory(system)
+    model.evaluate_one(system, STRICT)
+    predicted = model.transform.memory(system, STRICT)
     assert 0.6 * predicted < sum(taken) < 1.3 * predicted
 
 

@@ -11,6 +11,7 @@ import strict  # noqa: F401
 from ase import Atoms
 from ase.build import bulk
 
+from ase_scatter.compute.target import Target
 from ase_scatter.errors import InputError, UnknownElementError
 from ase_scatter.scattering import (
     GridSettings,
@@ -90,17 +91,17 @@ def test_it_is_only_what_all_parts_are(parts, both):
 
 @pytest.mark.parametrize(("device", "dtype"), [("cpu", "float64"), ("cpu", "float32"), ("strict", "float64")])
 def test_values_are_those_of_the_parts(parts, both, system, weights, device, dtype):
-    given = {"device": device, "dtype": dtype}
+    target = Target(device, dtype)
     grid, sites = parts
-    columns = [part.features(system, **given) for part in parts]
-    assert np.array_equal(both.features(system, **given), np.concatenate(columns))
-    one = grid.evaluate(system, weights[: grid.n_columns], **given)
-    two = sites.evaluate(system, weights[grid.n_columns :], **given)
-    assert same(both.evaluate(system, weights, **given), one + two)
+    columns = [part.features(system, target) for part in parts]
+    assert np.array_equal(both.features(system, target), np.concatenate(columns))
+    one = grid.evaluate(system, weights[: grid.n_columns], target)
+    two = sites.evaluate(system, weights[grid.n_columns :], target)
+    assert same(both.evaluate(system, weights, target), one + two)
     assert one.energy != 0.0
     assert two.energy != 0.0
-    jacobians = [part.jacobian(system, **given) for part in parts]
-    for whole, first, second in zip(both.jacobian(system, **given), *jacobians, strict=True):
+    jacobians = [part.jacobian(system, target).on_host(target) for part in parts]
+    for whole, first, second in zip(both.jacobian(system, target).on_host(target), *jacobians, strict=True):
         assert np.array_equal(whole, np.concatenate([first, second]))
 
 
@@ -131,11 +132,11 @@ def test_grids_are_those_of_the_part_that_has_any(parts, both, system, weights):
     assert np.array_equal(shapes, grid.grid_shapes(system))
     assert StackedTransform((sites,)).grid_shapes(system) is None
     assert np.array_equal(StackedTransform((sites, grid)).grid_shapes(system), shapes)
-    assert same(both.evaluate(system, weights, shapes=shapes), both.evaluate(system, weights))
+    assert same(both.evaluate(system, weights, Target(grids=shapes)), both.evaluate(system, weights))
     # Other grids reach the part that has them: a little changes, and at the atoms nothing.
-    finer = both.features(system, shapes=shapes + 4)
+    finer = both.features(system, Target(grids=shapes + 4))
     n = grid.n_columns
-    assert np.array_equal(finer[:n], grid.features(system, shapes=shapes + 4))
+    assert np.array_equal(finer[:n], grid.features(system, Target(grids=shapes + 4)))
     # Along open directions the grid goes with the box, whatever is given.
     assert np.array_equal(finer[:n], grid.features(system)) == (not system.pbc.any())
     assert np.array_equal(finer[n:], sites.features(system))

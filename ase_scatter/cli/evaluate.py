@@ -115,8 +115,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_info(options: argparse.Namespace) -> None:
+    from ..compute.target import Target
     from ..model.model import Model
     from ..model.model_file import shipped_models
+    from ..model.self_check import self_check
 
     if options.model is None:
         if options.check:
@@ -126,7 +128,7 @@ def run_info(options: argparse.Namespace) -> None:
     model = Model.load(options.model)
     print(model.describe())
     if options.check:
-        deviations = model.check_golden(device=options.device)
+        deviations = self_check(model, target=Target(options.device))
         listed = ", ".join(f"{name} {value:.0e}" for name, value in deviations.items())
         print(f"\nits own structure comes out as it was saved (relative deviations: {listed})")
 

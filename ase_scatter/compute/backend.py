@@ -42,7 +42,17 @@ USUAL_SHARED = 48 * 1024
 
 
 def blocks(n: int) -> int:
-    """Blocks for so many threads."""
+    """Number of blocks of THREADS threads that hold n threads.
+
+    Parameters
+    ----------
+    n : int
+        Threads.
+
+    Returns
+    -------
+    int
+    """
     return -(-n // THREADS)
 
 
@@ -50,21 +60,48 @@ class Kernels(Protocol):
     """Compiled kernels of one source."""
 
     def __call__(self, name: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
-        """Run a kernel on so many blocks of THREADS threads with so many bytes of shared memory.
+        """Run a kernel.
 
-        arguments: arrays of the device, and NumPy scalars of the types that the kernel declares.
+        Parameters
+        ----------
+        name : str
+            Name of the kernel.
+        blocks : int
+            Number of blocks, of THREADS threads each.
+        *arguments
+            Arrays of the device, and NumPy scalars of the types that the kernel declares.
+        shared : int
+            Bytes of shared memory.
         """
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Array namespace, FFTs, transfers and kernels of one kind of device.
+    """Array namespace, FFTs, transfers and kernels of one device.
 
-    points_per_fft: how many points the fields of one FFT call have about, None for no limit. On the host
-    as many as fit into the cache; on a device all that there are, which wants much at once.
-    compile: makes kernels from a CUDA source; None on the host, which has none. memory: bytes that can
-    still be allocated. out_of_memory: what an allocation raises that does not fit. taken: the most bytes
-    that were held since it was last asked, which are given back. about: what the device is, for reports.
+    Parameters
+    ----------
+    name : str
+        Name of the device.
+    xp : module
+        Array namespace.
+    fft : module
+        FFTs on its arrays.
+    from_host, to_host : callable
+        Transfers of an array.
+    points_per_fft : int, optional
+        About how many points the fields of one FFT call have together. On the host they fit into the
+        cache; a device has no limit and is faster the more it gets.
+    compile : callable, optional
+        Makes kernels from a CUDA source; the host has none.
+    memory : callable, optional
+        Bytes that can still be allocated.
+    out_of_memory : type
+        Exception of an allocation that does not fit.
+    taken : callable, optional
+        Most bytes that were held since the last call; it gives them back.
+    about : callable
+        What the device is, for reports.
     """
 
     name: str
@@ -80,7 +117,19 @@ class Backend:
     about: Callable[[], dict[str, str]] = dict
 
     def to_device(self, array: NDArray[Any], dtype: str | None = None) -> Array:
-        """A host array on this device, cast to dtype on the way if one is given."""
+        """Copy a host array to this device.
+
+        Parameters
+        ----------
+        array : ndarray
+            Array of the host.
+        dtype : str, optional
+            Type that it is cast to on the way.
+
+        Returns
+        -------
+        array
+        """
         return self.from_host(np.ascontiguousarray(array, dtype=dtype))
 
 
@@ -90,7 +139,6 @@ _HOST = Backend("cpu", np, scipy.fft, lambda array: array, np.asarray, 1 << 16)
 def _cuda() -> Backend:
     try:
         import cupy
-        import cupyx.scipy.fft
     except ImportError as error:
         raise DeviceError(
             "device 'cuda' needs CuPy, which is not installed: pip install 'ase-scatter[cuda12]' "
@@ -106,6 +154,15 @@ def _cuda() -> Backend:
             "CUDA_VISIBLE_DEVICES), or the CuPy extra does not match the driver: 'ase-scatter[cuda12]' "
             "or 'ase-scatter[cuda13]'"
         )
+    return _of_gpu(cupy.cuda.Device().id)
+
+
+@lru_cache(maxsize=16)
+def _of_gpu(index: int) -> Backend:
+    """One backend per GPU, since compiled kernels and tables on a device are kept by backend."""
+    import cupy
+    import cupyx.scipy.fft
+
     plans = cupy.fft.config.get_plan_cache()
     if plans.get_size() < FFT_PLANS:
         plans.set_size(FFT_PLANS)
@@ -169,12 +226,37 @@ _FACTORIES: dict[str, Callable[[], Backend]] = {"cpu": lambda: _HOST, "cuda": _c
 
 
 def register(name: str, factory: Callable[[], Backend]) -> None:
-    """Make a further device known by name (the tests register their stand-in so)."""
+    """Make a further device known by name, as the tests do with their stand-in.
+
+    Parameters
+    ----------
+    name : str
+        Name of the device.
+    factory : callable
+        Makes the backend.
+    """
     _FACTORIES[name] = factory
 
 
 def require_device(device: str) -> Backend:
-    """The backend of a device name, or a DeviceError that says what to install."""
+    """The backend of a device.
+
+    Parameters
+    ----------
+    device : str
+        Name of the device.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there; it says what to install.
+    InputError
+        If the name is unknown.
+    """
     try:
         factory = _FACTORIES[device]
     except KeyError:
@@ -183,7 +265,23 @@ def require_device(device: str) -> Backend:
 
 
 def require_dtype(dtype: str) -> str:
-    """'float64' or 'float32', as given, or an InputError."""
+    """Refuse any other type than the two that there are.
+
+    Parameters
+    ----------
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    str
+        As given.
+
+    Raises
+    ------
+    InputError
+        If it is another one.
+    """
     if dtype not in COMPLEX:
         raise InputError(f"unknown dtype {dtype!r}: choose 'float64' or 'float32'")
     return dtype
@@ -193,15 +291,41 @@ def require_dtype(dtype: str) -> str:
 
 
 def load_kernels(backend: Backend, files: tuple[str, ...], macros: Mapping[str, object]) -> Kernels:
-    """The kernels of CUDA files (paths inside this package), with these macros; compiled once.
+    """Kernels of CUDA files, compiled once per device and set of macros.
 
-    REAL, the type that is computed in, is best given as a macro by `real(dtype)`.
+    Parameters
+    ----------
+    backend : Backend
+        The device.
+    files : tuple of str
+        Paths inside this package.
+    macros : mapping of str to object
+        Macros; `real(dtype)` gives REAL, the type that is computed in.
+
+    Returns
+    -------
+    Kernels
+
+    Raises
+    ------
+    DeviceError
+        If the device runs no kernels.
     """
     return _loaded(backend, files, tuple(macros.items()))
 
 
 def real(dtype: str) -> str:
-    """C's name of a dtype."""
+    """The name of a dtype in C.
+
+    Parameters
+    ----------
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    str
+    """
     return {"float64": "double", "float32": "float"}[dtype]
 
 
@@ -213,7 +337,19 @@ def _loaded(backend: Backend, files: tuple[str, ...], macros: tuple[tuple[str, o
 
 
 def kernel_source(files: tuple[str, ...], macros: tuple[tuple[str, object], ...]) -> str:
-    """One source of several files; messages of the compiler point to the files."""
+    """One source of several files; messages of the compiler point to the files.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Paths inside this package.
+    macros : tuple of (str, object)
+        Macros and their values.
+
+    Returns
+    -------
+    str
+    """
     lines = [f"#define {name} {value}" for name, value in (("THREADS", THREADS), *macros)]
     for name in files:
         text = resources.files("ase_scatter").joinpath(name).read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""How sure a potential is: the spread of its committee, calibrated, and the distance to what it has seen."""
+"""How sure a potential is: the calibrated spread of its committee."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..structures.system import Evaluation, System
+from ..units import to_voigt
 from .extrapolation import Domain
 
 DIGITS = 12
@@ -20,9 +22,22 @@ DIGITS = 12
 class Committee:
     """Fits with columns of their own, moved so that their mean is the potential.
 
-    weights: (n_members, n_columns). e0: element → its free-atom energy in each member. factors: "energy",
-    "force", "stress" → what turns a standard deviation over the members into the half-width of a band
-    with nine errors of ten inside. domain: where the training data lie.
+    Parameters
+    ----------
+    weights : ndarray, shape (n_members, n_columns)
+        Weights in eV.
+    e0 : mapping of str to list of float
+        Free-atom energies in eV of each element, one for each member.
+    factors : mapping of str to float
+        What turns a standard deviation over the members into the half-width of an interval that holds
+        nine errors of ten, for "energy", "force" and "stress".
+    domain : Domain, optional
+        Where the training data lie.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit together.
     """
 
     weights: NDArray[np.float64]
@@ -47,6 +62,12 @@ class Committee:
         return len(self.weights)
 
     def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "weights": [[_rounded(value) for value in row] for row in self.weights.tolist()],
             "e0": {symbol: [_rounded(v) for v in values] for symbol, values in self.e0.items()},
@@ -56,6 +77,17 @@ class Committee:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Committee:
+        """The committee that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            What `to_dict` gave.
+
+        Returns
+        -------
+        Committee
+        """
         domain = data["domain"]
         return cls(
             np.array(data["weights"], dtype=np.float64),
@@ -67,13 +99,23 @@ class Committee:
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """Half-widths of bands that hold nine errors of ten, where the data are like those of the training.
+    """Half-widths of intervals that hold nine errors of ten, where the data are like those of the training.
 
-    energy: eV, of the total. energies: (N,) in eV, of each atom's, None where the model has no such.
-    forces: (N,) in eV/Å, of any component of the force on each atom. stress: eV/Å³, of any component, None
-    where the cell has no volume or the training had no stresses. grade: (N,) distance to the training data
-    over the largest in them: above 1 the model extrapolates (the same for all atoms where it has no
-    energies per atom). Bands of kinds that the training had no labels of are nan.
+    A half-width is nan if the training had no labels of its kind.
+
+    Parameters
+    ----------
+    energy : float
+        Of the total energy, eV.
+    energies : ndarray, shape (N,), optional
+        Of the energy of each atom, eV; None if the model has no energies per atom.
+    forces : ndarray, shape (N,)
+        Of any component of the force on each atom, eV/Å.
+    stress : float, optional
+        Of any component of the stress, eV/Å³; None if the cell has no volume or the training no stresses.
+    grade : ndarray, shape (N,)
+        Extrapolation grade of each atom: above 1 the model extrapolates. It is the same for all atoms if
+        the model has no energies per atom.
     """
 
     energy: float
@@ -87,10 +129,19 @@ class Uncertainty:
 class Members:
     """What each member of a committee gives for one structure.
 
-    energy: (m,) eV. energies: (m, N) in eV, None where the model has no energies per atom. forces:
-    (m, N, 3) in eV/Å. stress: (m, 6) eV/Å³ in Voigt order, positive in tension, None without a volume.
-    factors: as in `Committee`; a factor times a standard deviation over the members is the half-width
-    of a band that holds nine errors of ten (nan where the training had no such labels).
+    Parameters
+    ----------
+    energy : ndarray, shape (m,)
+        eV.
+    energies : ndarray, shape (m, N), optional
+        eV; None if the model has no energies per atom.
+    forces : ndarray, shape (m, N, 3)
+        eV/Å.
+    stress : ndarray, shape (m, 6), optional
+        eV/Å³ in Voigt order, positive in tension; None without a volume.
+    factors : mapping of str to float
+        As in `Committee`: a factor times a standard deviation over the members is the half-width of an
+        interval that holds nine errors of ten.
     """
 
     energy: NDArray[np.float64]
@@ -99,11 +150,50 @@ class Members:
     stress: NDArray[np.float64] | None
     factors: Mapping[str, float]
 
+    @classmethod
+    def of(cls, system: System, found: Sequence[Evaluation], factors: Mapping[str, float]) -> Members:
+        """From evaluations of a structure by the members.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        found : sequence of Evaluation
+            One for each member.
+        factors : mapping of str to float
+            As in `Committee`.
+
+        Returns
+        -------
+        Members
+        """
+        local = [values.energies for values in found if values.energies is not None]
+        stress = None
+        if system.has_volume:
+            stress = np.array([to_voigt(values.strain_gradient) for values in found]) / system.volume
+        return cls(
+            energy=np.array([values.energy for values in found]),
+            energies=np.array(local) if local else None,
+            forces=np.array([values.forces for values in found]),
+            stress=stress,
+            factors=factors,
+        )
+
     def __len__(self) -> int:
         return len(self.energy)
 
     def uncertainty(self, grade: NDArray[np.float64]) -> Uncertainty:
-        """Their spread as bands; grade: (N,), what `Domain.grade` gives."""
+        """Their spread as half-widths.
+
+        Parameters
+        ----------
+        grade : ndarray, shape (N,)
+            Extrapolation grades, as `Domain.grade` gives them.
+
+        Returns
+        -------
+        Uncertainty
+        """
         forces = np.sqrt(self.forces.var(axis=0, ddof=1).mean(axis=1))
         stress = None
         if self.stress is not None and "stress" in self.factors:

@@ -17,7 +17,8 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from ..compute.parallel import in_order
+from ..compute.parallel import Progress, in_order
+from ..compute.target import HOST, Target
 from ..scattering import Transform
 from ..structures.sampling import spread
 from ..structures.system import System
@@ -33,9 +34,22 @@ DIGITS = 9
 class Region:
     """Where the atoms of one element lie.
 
-    columns: (c,) those that vary. mean: (c,) and axes: (k, c) such that axes @ (x − mean) has unit
-    variance; rest: the root mean square of what the axes leave of (x − mean)/scale. scale: (c,) standard
-    deviations. edge: the largest distance.
+    Parameters
+    ----------
+    columns : ndarray of int, shape (c,)
+        Columns that vary.
+    mean : ndarray, shape (c,)
+        Their means.
+    scale : ndarray, shape (c,)
+        Their standard deviations.
+    axes : ndarray, shape (k, c)
+        Leading principal axes of (x − mean)/scale.
+    lengths : ndarray, shape (k,)
+        Standard deviations along the axes.
+    rest : float
+        Root mean square of what the axes leave of (x − mean)/scale.
+    edge : float
+        Largest distance among the training atoms.
     """
 
     columns: NDArray[np.int64]
@@ -48,7 +62,17 @@ class Region:
 
     @classmethod
     def of(cls, x: NDArray[np.float64]) -> Region:
-        """From coefficients (atoms, n_columns)."""
+        """From the coefficients of atoms.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_atoms, n_columns)
+            Coefficients.
+
+        Returns
+        -------
+        Region
+        """
         scale = x.std(axis=0)
         columns = np.flatnonzero(scale > 1e-9 * max(1e-300, float(np.abs(x).max())))
         mean, scale = x[:, columns].mean(axis=0), scale[columns]
@@ -64,7 +88,17 @@ class Region:
         return replace(region, edge=edge or 1.0)
 
     def grade(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(atoms,) distances over the edge."""
+        """Distances over the edge.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_atoms, n_columns)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray, shape (n_atoms,)
+        """
         z = (x[:, self.columns] - self.mean) / self.scale
         along = z @ self.axes.T
         left = np.maximum(0.0, np.square(z).sum(axis=1) - np.square(along).sum(axis=1))
@@ -74,7 +108,13 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A region per element, by symbol."""
+    """Where the training data lie.
+
+    Parameters
+    ----------
+    regions : mapping of str to Region
+        One for each element, by chemical symbol.
+    """
 
     regions: Mapping[str, Region]
 
@@ -84,18 +124,36 @@ class Domain:
         transform: Transform,
         systems: Sequence[System],
         workers: int,
-        progress: bool,
-        device: str = "cpu",
+        progress: Progress,
+        target: Target = HOST,
     ) -> Domain:
-        """From structures that a potential with this transform is trained on."""
+        """From the structures that a potential is trained on.
+
+        Parameters
+        ----------
+        transform : Transform
+            That of the potential.
+        systems : sequence of System
+            The structures.
+        workers : int
+            Structures at a time, on the host.
+        progress : bool or callable
+            Whether, or by which function, progress is shown.
+        target : Target
+            Where coefficients are computed.
+
+        Returns
+        -------
+        Domain
+        """
         n_atoms = sum(len(system) for system in systems)
         most = -(-SAMPLED_ATOMS * max(map(len, systems)) // max(1, n_atoms))
         found: dict[str, list[NDArray[np.float64]]] = {}
 
         def local(system: System) -> NDArray[np.float64]:
-            return transform.local_features(system, device=device)
+            return transform.local_features(system, target)
 
-        if device != "cpu":
+        if not target.on_host:
             workers = 1  # a device takes one structure after the other
         # The edge is among the extreme ones: all structures count, but not all atoms of large ones.
         for system, x in zip(
@@ -106,9 +164,24 @@ class Domain:
                 found.setdefault(symbol, []).append(rows[kept])
         return cls({symbol: Region.of(np.concatenate(rows)) for symbol, rows in found.items()})
 
-    def grade(self, transform: Transform, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
-        """(N,) how far the atoms are from the training data, 1 at their edge."""
-        x = transform.local_features(system, device=device)
+    def grade(self, transform: Transform, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        """How far the atoms are from the training data.
+
+        Parameters
+        ----------
+        transform : Transform
+            That of the potential.
+        system : System
+            The structure.
+        target : Target
+            Where coefficients are computed.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            1 at the edge of the training data.
+        """
+        x = transform.local_features(system, target)
         grades = np.zeros(len(system))
         for symbol, rows in _by_element(system, x).items():
             mine = system.numbers == atomic_numbers[symbol]
@@ -116,6 +189,12 @@ class Domain:
         return grades
 
     def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it.
+
+        Returns
+        -------
+        dict
+        """
         return {
             symbol: {
                 "columns": r.columns.tolist(),
@@ -131,6 +210,17 @@ class Domain:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Domain:
+        """The domain that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            What `to_dict` gave.
+
+        Returns
+        -------
+        Domain
+        """
         return cls(
             {
                 symbol: Region(

@@ -1,47 +1,77 @@
-"""A fitted potential, and the file that holds it.
-
-E = Σ_i E0(Z_i) + E_core + Σ_λ w_λ S_λ. The file is JSON, with every number written so that it reads
-back bit for bit, and with a checksum over all that decides the energy.
-"""
+"""A fitted potential: E = Σ_i E0(Z_i) + E_repulsion + Σ_λ w_λ S_λ."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from ..compute import threads
-from ..compute.backend import require_device, require_dtype
 from ..compute.memory import clear_when_full
-from ..compute.parallel import bar, in_order
+from ..compute.parallel import Progress, in_order, reporting
+from ..compute.target import HOST, Target
 from ..errors import InputError, ModelFileError, UnknownElementError
 from ..reporting.description import _flattened
 from ..scattering import transform_from_dict
-from ..scattering.transform import Shapes, Transform
-from ..structures.batch import batches
+from ..scattering.transform import Transform
+from ..structures.batch import Batch, batches
 from ..structures.system import Evaluation, System
-from ..units import to_voigt
+from . import model_file
 from .committee import Committee, Members, Uncertainty
-from .model_file import FORMAT, UNITS, VERSION, _checksum, _find, _parse, _write_atomically
 from .repulsion import ZBLCore
+
+
+class Rows(NamedTuple):
+    """Potentials that have their columns and repulsion in common.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_rows, n_columns)
+        Weights in eV.
+    e0 : ndarray, shape (n_rows, n_numbers)
+        Free-atom energies in eV by atomic number, nan for unknown elements.
+    """
+
+    weights: NDArray[np.float64]
+    e0: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A sparse linear model on scattering coefficients; immutable.
 
-    name: for people. transform: the columns. weights: (n_columns,) in eV. e0: element → energy of
-    the free atom in eV; its keys are the elements that the model knows. core: short-range
-    repulsion, or None. metadata: what JSON can hold: provenance, citation, errors, reference
-    values, golden. committee: fits whose spread tells how sure the model is, or None.
-    Raises InputError if the parts do not fit together.
+    Parameters
+    ----------
+    name : str
+        For people.
+    transform : Transform
+        The columns.
+    weights : ndarray, shape (n_columns,)
+        eV.
+    e0 : mapping of str to float
+        Energy of the free atom in eV by chemical symbol; these are the elements that the model knows.
+    core : ZBLCore, optional
+        Short-range repulsion.
+    metadata : mapping, optional
+        What JSON can hold: provenance, citation, errors, reference values, values of the self-check.
+    committee : Committee, optional
+        Fits whose spread tells how sure the model is.
+
+    Raises
+    ------
+    InputError
+        If the parts do not fit together.
+
+    References
+    ----------
+    .. [1] P. Sinz et al., J. Chem. Phys. 153, 084109 (2020), https://doi.org/10.1063/5.0016020
     """
 
     name: str
@@ -84,165 +114,59 @@ class Model:
     @cached_property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that change with anything that changes the energy."""
-        return _checksum(self._content())[:16]
+        return model_file.checksum(self._content())[:16]
 
-    def evaluate(
-        self,
-        system: System,
-        shapes: Shapes | None = None,
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Evaluation:
-        """Energy (eV), forces (eV/Å) and strain gradient (eV) of a structure.
-
-        shapes: frozen grids, as `transform.grid_shapes` gives them. device and dtype are those of
-        the transform; E0 and core are always summed in float64 on the host. Raises
-        UnknownElementError for elements that are not among `elements`.
-        """
-        if device != "cpu":
-            return self.evaluate_many([system], shapes, device=device, dtype=dtype)[0]
-        atomic = self.free_atoms(system)
-        # The core first: it refuses atoms at the same place.
-        core = None if self.core is None else self.core.evaluate(system)
-        total = self.transform.evaluate(system, self.weights, shapes=shapes, device=device, dtype=dtype)
-        return _with_atoms(total if core is None else total + core, atomic)
-
-    def evaluate_many(
-        self,
-        systems: Sequence[System],
-        shapes: Shapes | None = None,
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-        workers: int | None = None,
-        progress: str = "",
-    ) -> list[Evaluation]:
-        """`evaluate` for many structures of any sizes, side by side on so many cores (default: all).
-
-        A GPU takes as many at once as fit into its memory. shapes: grids that all of them share.
-        progress: what to call the bar, if there is to be one.
-        """
-        if device != "cpu":
-            # First of all: it refuses unknown elements.
-            atomic = [self.free_atoms(system) for system in systems]
-            rows = self._on_device(systems, self.weights[None], shapes, device, dtype, progress)
-            return [_with_atoms(values, mine) for (values,), mine in zip(rows, atomic, strict=True)]
-        workers = min(workers or threads.count(), len(systems)) or 1
-
-        def one(system: System) -> Evaluation:
-            return self.evaluate(system, shapes, dtype=dtype)
-
-        return list(in_order(one, systems, workers, bool(progress), progress))
-
-    def _on_device(
-        self,
-        systems: Sequence[System],
-        weights: NDArray[np.float64],
-        shapes: Shapes | None,
-        device: str,
-        dtype: str,
-        progress: str = "",
-    ) -> list[list[Evaluation]]:
-        """Of each structure transform and core with each row of weights, without free atoms."""
-        backend = require_device(device)
-        require_dtype(dtype)
-        needs = [self.transform.device_memory(system, dtype) for system in systems]
-        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
-
-        def each() -> Iterator[list[Evaluation]]:
-            for batch in batches(systems, needs, backend, cutoff):
-                # The core first: it refuses atoms at the same place.
-                cores = None if self.core is None else self.core.evaluate_batch(batch)
-                rows = self.transform.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)
-                for k, several in enumerate(rows):
-                    yield several if cores is None else [values + cores[k] for values in several]
-
-        with clear_when_full(backend):
-            return list(bar(each(), bool(progress), progress, len(systems)))
+    # ---- rows: the potential itself, and the members of its committee --------------------------------
 
     @cached_property
-    def _e0(self) -> NDArray[np.float64]:
-        return _by_number(self.e0)
+    def rows(self) -> Rows:
+        """The potential itself."""
+        return Rows(self.weights[None], _by_number(self.e0)[None])
 
-    def free_atoms(self, system: System, e0: Mapping[str, float] | None = None) -> NDArray[np.float64]:
-        """Free-atom energy of each atom, (N,) in eV; UnknownElementError for elements without one.
+    @cached_property
+    def rows_of_members(self) -> Rows:
+        """The members of the committee.
 
-        e0: other energies than the model's own.
+        Raises
+        ------
+        InputError
+            If the model has no committee.
         """
-        atomic: NDArray[np.float64] = (self._e0 if e0 is None else _by_number(e0))[system.numbers]
-        if np.isnan(atomic).any():
-            unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic)]})
-            raise UnknownElementError(
-                f"model {self.name!r} does not know {', '.join(unknown)}; "
-                f"it was trained for {', '.join(self.elements)}"
-            )
-        return atomic
+        committee = self._require_committee()
+        e0 = [
+            _by_number({symbol: values[k] for symbol, values in committee.e0.items()})
+            for k in range(len(committee))
+        ]
+        return Rows(committee.weights, np.array(e0))
 
-    # ---- how sure it is --------------------------------------------------------------------------
-
-    def uncertainty(
-        self,
-        system: System,
-        shapes: Shapes | None = None,
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Uncertainty:
-        """How far energy, forces and stress may be off, and how far the atoms are from the training data.
-
-        It takes about as long as one evaluation per member. Raises InputError for a model without a
-        committee.
-        """
-        members = self.members(system, shapes, device=device, dtype=dtype)
-        domain = self._require_committee().domain
-        grade = np.full(len(system), np.nan)
-        if domain is not None:
-            grade = domain.grade(self.transform, system, device=device)
-        return members.uncertainty(grade)
+    @cached_property
+    def rows_of_all(self) -> Rows:
+        """The potential and, after it, the members of its committee if it has one."""
+        if self.committee is None:
+            return self.rows
+        pairs = zip(self.rows, self.rows_of_members, strict=True)
+        return Rows(*(np.concatenate(pair) for pair in pairs))
 
     def member(self, k: int) -> Model:
-        """The potential that member k of the committee is by itself, for the spread of any property."""
+        """The potential that a member of the committee is by itself, for the spread of any property.
+
+        Parameters
+        ----------
+        k : int
+            Which member, from 0 on.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        InputError
+            If the model has no committee.
+        """
         committee = self._require_committee()
         e0 = {symbol: values[k] for symbol, values in committee.e0.items()}
         return Model(f"{self.name}, member {k}", self.transform, committee.weights[k], e0, self.core)
-
-    def members(
-        self,
-        system: System,
-        shapes: Shapes | None = None,
-        *,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Members:
-        """What each member of the committee gives, together: sooner than `member(k).evaluate` for each.
-
-        Raises InputError for a model without a committee.
-        """
-        committee = self._require_committee()
-        atomic = np.array(
-            [
-                self.free_atoms(system, {symbol: e0[k] for symbol, e0 in committee.e0.items()})
-                for k in range(len(committee))
-            ]
-        )
-        if device == "cpu":
-            core = None if self.core is None else self.core.evaluate(system)
-            found = self.transform.evaluate_members(system, committee.weights, shapes=shapes, dtype=dtype)
-            found = found if core is None else [values + core for values in found]
-        else:
-            found = self._on_device([system], committee.weights, shapes, device, dtype)[0]
-        local = [values.energies for values in found if values.energies is not None]
-        stress = None
-        if system.has_volume:
-            stress = np.array([to_voigt(values.strain_gradient) for values in found]) / system.volume
-        return Members(
-            energy=np.array([values.energy for values in found]) + atomic.sum(axis=1),
-            energies=np.array(local) + atomic if local else None,
-            forces=np.array([values.forces for values in found]),
-            stress=stress,
-            factors=committee.factors,
-        )
 
     def _require_committee(self) -> Committee:
         if self.committee is None:
@@ -252,52 +176,229 @@ class Model:
             )
         return self.committee
 
-    # ---- a check that travels with the model -----------------------------------------------------
+    # ---- the one route to energies -------------------------------------------------------------------
 
-    def make_golden(self, system: System) -> dict[str, Any]:
-        """A structure with this model's values for it, to be kept as `metadata["golden"]`."""
-        values = self.evaluate(system)
-        return {
-            "numbers": system.numbers.tolist(),
-            "positions": system.positions.tolist(),
-            "cell": system.cell.tolist(),
-            "pbc": system.pbc.tolist(),
-            "energy": values.energy,
-            "forces": values.forces.tolist(),
-            "strain_gradient": values.strain_gradient.tolist(),
-        }
+    def evaluate(
+        self,
+        systems: Sequence[System],
+        rows: Rows | None = None,
+        target: Target = HOST,
+        *,
+        workers: int | None = None,
+        progress: Progress = False,
+        name: str = "evaluate",
+    ) -> list[list[Evaluation]]:
+        """Energies, forces and strain gradients of structures of any sizes, for each row of weights.
 
-    def check_golden(
-        self, rtol: float = 1e-8, *, device: str = "cpu", dtype: str = "float64"
-    ) -> dict[str, float]:
-        """Recompute the golden values; largest deviation of each, over max(1, largest value).
+        A CPU deals the structures out to its cores; a GPU takes as many at once as fit into its memory.
+        The rows share the forward pass. Free atoms and repulsion are summed in float64.
 
-        Raises ModelFileError if one is above rtol, or if the model holds no golden values.
+        Parameters
+        ----------
+        systems : sequence of System
+            The structures.
+        rows : Rows, optional
+            `rows` (the default), `rows_of_members` or `rows_of_all`.
+        target : Target
+            Where and how precisely; its grids serve all structures.
+        workers : int, optional
+            Structures at a time on a CPU; by default one per core.
+        progress : bool or callable
+            Whether, or by which function, progress is shown.
+        name : str
+            What the progress is called.
+
+        Returns
+        -------
+        list of list of Evaluation
+            Of each structure one for each row.
+
+        Raises
+        ------
+        UnknownElementError
+            For elements that are not among `elements`.
+        DeviceError
+            If the device is not there, or too small.
         """
-        golden = self.metadata.get("golden")
-        if golden is None:
-            raise ModelFileError(f"model {self.name!r} holds no golden values to check against")
-        system = System(
-            numbers=np.array(golden["numbers"], dtype=np.int64),
-            positions=np.array(golden["positions"], dtype=np.float64),
-            cell=np.array(golden["cell"], dtype=np.float64),
-            pbc=np.array(golden["pbc"], dtype=bool),
-        )
-        values = self.evaluate(system, device=device, dtype=dtype)
-        deviations = {}
-        for key in ("energy", "forces", "strain_gradient"):
-            expected = np.array(golden[key], dtype=np.float64)
-            difference = np.abs(getattr(values, key) - expected).max()
-            deviations[key] = float(difference / max(1.0, np.abs(expected).max()))
-        # Negated, so that NaN fails too.
-        off = {key: value for key, value in deviations.items() if not value <= rtol}
-        if off:
-            listed = ", ".join(f"{key} by {value:.1e}" for key, value in off.items())
-            raise ModelFileError(
-                f"model {self.name!r} does not give the values it was saved with (off: {listed}; "
-                f"allowed: {rtol:.0e}); this installation computes something else"
+        rows = self.rows if rows is None else rows
+        # First of all: this refuses unknown elements.
+        atomic = [self.free_atoms(system, rows.e0) for system in systems]
+
+        def one(batch: Batch) -> list[list[Evaluation]]:
+            # The repulsion first: it refuses atoms at the same place.
+            repelled = None if self.core is None else self.core.evaluate_batch(batch)
+            found = self.transform.evaluate_batch(batch, rows.weights, target)
+            if repelled is None:
+                return found
+            return [[values + core for values in each] for each, core in zip(found, repelled, strict=True)]
+
+        backend, parts = target.backend, self._parts(systems, target)
+        several = 1
+        if target.on_host:
+            several = min(workers or threads.count(), len(systems)) or 1
+        with clear_when_full(backend), reporting(progress, name, len(systems)) as tick:
+            found = []
+            for values in chain.from_iterable(in_order(one, parts, several)):
+                found.append(values)
+                tick()
+        return [
+            [_with_atoms(values, free) for values, free in zip(each, mine, strict=True)]
+            for each, mine in zip(found, atomic, strict=True)
+        ]
+
+    def _parts(self, systems: Sequence[System], target: Target) -> Iterable[Batch]:
+        """Structures that are computed together: one by one on the host, as many as fit on a device."""
+        if target.on_host:
+            return [Batch([system], target.backend) for system in systems]
+        needs = [self.transform.memory(system, target) for system in systems]
+        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
+        return batches(systems, needs, target.backend, cutoff)
+
+    def evaluate_one(self, system: System, target: Target = HOST) -> Evaluation:
+        """`evaluate` for one structure and the potential itself.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        Evaluation
+        """
+        return self.evaluate([system], target=target)[0][0]
+
+    def free_atoms(self, system: System, e0: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Free-atom energies of the atoms.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        e0 : ndarray, shape (n_rows, n_numbers), optional
+            Free-atom energies in eV by atomic number, as in `Rows`; by default the model's own.
+
+        Returns
+        -------
+        ndarray, shape (n_rows, N)
+            eV.
+
+        Raises
+        ------
+        UnknownElementError
+            For elements without one.
+        """
+        atomic: NDArray[np.float64] = (self.rows.e0 if e0 is None else e0)[:, system.numbers]
+        if np.isnan(atomic).any():
+            unknown = sorted({chemical_symbols[z] for z in system.numbers[np.isnan(atomic[0])]})
+            raise UnknownElementError(
+                f"model {self.name!r} does not know {', '.join(unknown)}; "
+                f"it was trained for {', '.join(self.elements)}"
             )
-        return deviations
+        return atomic
+
+    # ---- how sure it is --------------------------------------------------------------------------
+
+    def members(
+        self,
+        systems: Sequence[System],
+        target: Target = HOST,
+        *,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> list[Members]:
+        """What each member of the committee gives for each structure.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            The structures.
+        target : Target
+            Where and how precisely.
+        workers : int, optional
+            Structures at a time on a CPU; by default one per core.
+        progress : bool or callable
+            Whether, or by which function, progress is shown.
+
+        Returns
+        -------
+        list of Members
+
+        Raises
+        ------
+        InputError
+            If the model has no committee.
+        """
+        committee = self._require_committee()
+        found = self.evaluate(
+            systems, self.rows_of_members, target, workers=workers, progress=progress, name="committee"
+        )
+        return [
+            Members.of(system, values, committee.factors)
+            for system, values in zip(systems, found, strict=True)
+        ]
+
+    def uncertainty(
+        self,
+        systems: Sequence[System],
+        target: Target = HOST,
+        *,
+        workers: int | None = None,
+        progress: Progress = False,
+    ) -> list[Uncertainty]:
+        """How far energies, forces and stresses may be off, and how far atoms are from the training data.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            The structures.
+        target : Target
+            Where and how precisely.
+        workers : int, optional
+            Structures at a time on a CPU; by default one per core.
+        progress : bool or callable
+            Whether, or by which function, progress is shown.
+
+        Returns
+        -------
+        list of Uncertainty
+
+        Raises
+        ------
+        InputError
+            If the model has no committee.
+        """
+        members = self.members(systems, target, workers=workers, progress=progress)
+        several = min(workers or threads.count(), len(systems)) if target.on_host else 1
+        grades = in_order(lambda system: self.grade(system, target), systems, several or 1)
+        return [values.uncertainty(grade) for values, grade in zip(members, grades, strict=True)]
+
+    def grade(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        """Extrapolation grade of each atom: above 1 it is beyond the training data.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            nan where the model does not know where its training data lie.
+
+        Raises
+        ------
+        InputError
+            If the model has no committee.
+        """
+        domain = self._require_committee().domain
+        if domain is None:
+            return np.full(len(system), np.nan)
+        return domain.grade(self.transform, system, target)
 
     # ---- for people ------------------------------------------------------------------------------
 
@@ -337,62 +438,53 @@ class Model:
         }
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write the model; an existing file stays as it is (InputError) unless overwrite is true.
+        """Write the model to a file, which appears whole or not at all.
 
-        The file appears whole or not at all, also if the writing is interrupted.
+        Parameters
+        ----------
+        path : str or Path
+            Where to.
+        overwrite : bool
+            Whether a file that exists is replaced.
+
+        Raises
+        ------
+        InputError
+            If the file exists and is not to be replaced, or cannot be written.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise InputError(
-                f"{path} exists; choose another name, or replace it with --force (overwrite=True)"
-            )
-        content = self._content()
-        document = {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": self.name,
-            "units": UNITS,
-            "elements": list(self.elements),
-            "metadata": self.metadata,
-            **content,
-        }
-        try:
-            document["sha256"] = _checksum(content)
-            if self.committee is not None:
-                document["committee"] = self.committee.to_dict()
-                document["committee_sha256"] = _checksum(document["committee"])
-            text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the model cannot be written as JSON: {error}") from error
-        try:
-            _write_atomically(path, text + "\n")
-        except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        described = {"name": self.name, "elements": list(self.elements), "metadata": self.metadata}
+        committee = None if self.committee is None else self.committee.to_dict()
+        model_file.write(Path(path), described, self._content(), committee, overwrite=overwrite)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Model:
         """Read a model from a file, or one of the shipped models by its name.
 
-        What exists as a file or has a suffix is a path, anything else a shipped name. Raises
-        ModelFileError for what is not there, is no model, is damaged, or is of a newer version.
+        What exists as a file or has a suffix is a path, anything else a shipped name.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            The name or the path.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        ModelFileError
+            For what is not there, is no model, is damaged, or is of a newer version.
         """
-        source = _find(name_or_path)
-        document = _parse(source)
-        content = {key: document[key] for key in ("transform", "weights", "e0", "core")}
+        source, document = model_file.read(name_or_path)
         committee = document.get("committee")
-        if _checksum(content) != document["sha256"] or (
-            committee is not None and _checksum(committee) != document.get("committee_sha256")
-        ):
-            raise ModelFileError(
-                f"{source} is damaged: its numbers do not fit its checksum; get the file anew"
-            )
         try:
             return cls(
                 name=document["name"],
-                transform=transform_from_dict(content["transform"]),
-                weights=content["weights"],
-                e0=content["e0"],
-                core=None if content["core"] is None else ZBLCore.from_dict(content["core"]),
+                transform=transform_from_dict(document["transform"]),
+                weights=document["weights"],
+                e0=document["e0"],
+                core=None if document["core"] is None else ZBLCore.from_dict(document["core"]),
                 metadata=document["metadata"],
                 committee=None if committee is None else Committee.from_dict(committee),
             )

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelFileError
+from ..errors import InputError, ModelFileError
 
 FORMAT = "ase_scatter-model"
 
@@ -22,7 +22,12 @@ UNITS = {"energy": "eV", "length": "Angstrom", "stress": "eV/Angstrom^3"}
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    list of str
+    """
     names = (Path(entry.name) for entry in _shipped_directory().iterdir())
     return sorted(name.stem for name in names if name.suffix == ".json")
 
@@ -85,7 +90,83 @@ def _write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _checksum(content: Any) -> str:
+def checksum(content: Any) -> str:
     """SHA-256 of the content as JSON in one fixed spelling."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
+
+
+def write(
+    path: Path,
+    described: dict[str, Any],
+    content: dict[str, Any],
+    committee: dict[str, Any] | None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a model file, which appears whole or not at all, also if the writing is interrupted.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    described : dict
+        Name, elements and metadata.
+    content : dict
+        All that decides the energy; covered by the checksum.
+    committee : dict, optional
+        The committee, with a checksum of its own.
+    overwrite : bool
+        Whether a file that exists is replaced.
+
+    Raises
+    ------
+    InputError
+        If the file exists and is not to be replaced, if it cannot be written, or if the model holds
+        what JSON cannot.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or replace it with --force (overwrite=True)")
+    head = {"format": FORMAT, "version": VERSION, "units": UNITS}
+    try:
+        document = {**head, **described, **content, "sha256": checksum(content)}
+        if committee is not None:
+            document |= {"committee": committee, "committee_sha256": checksum(committee)}
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the model cannot be written as JSON: {error}") from error
+    try:
+        _write_atomically(path, text + "\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read(name_or_path: str | Path) -> tuple[Traversable, dict[str, Any]]:
+    """Read a model file, or that of a shipped model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a shipped model or the path of a file.
+
+    Returns
+    -------
+    source : Traversable
+        Where it was found.
+    document : dict
+        Its content, whose checksums are right.
+
+    Raises
+    ------
+    ModelFileError
+        For what is not there, is no model, is damaged, or is of a newer version.
+    """
+    source = _find(name_or_path)
+    document = _parse(source)
+    content = {key: document[key] for key in ("transform", "weights", "e0", "core")}
+    committee = document.get("committee")
+    if checksum(content) != document["sha256"] or (
+        committee is not None and checksum(committee) != document.get("committee_sha256")
+    ):
+        raise ModelFileError(f"{source} is damaged: its numbers do not fit its checksum; get the file anew")
+    return source, document

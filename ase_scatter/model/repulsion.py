@@ -117,8 +117,21 @@ class ZBLCore:
         return float(self.r_outer.max())
 
     def evaluate_batch(self, batch: Batch) -> list[Evaluation] | None:
-        """`evaluate` for each structure on a device; None where no two atoms are near enough to repel."""
+        """`evaluate` for each structure of a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            Structures on the host or on a device.
+
+        Returns
+        -------
+        list of Evaluation or None
+            None where a device finds no two atoms near enough to repel.
+        """
         backend, n = batch.backend, batch.n_atoms
+        if backend.compile is None:
+            return [self.evaluate(system) for system in batch.systems]
         kinds = backend.to_device(self._kinds(batch.numbers), "int32")
         near = near_pairs(batch, self.cutoff)
         sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")

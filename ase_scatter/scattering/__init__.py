@@ -27,7 +27,24 @@ _KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTr
 
 
 def transform_from_dict(data: dict[str, Any]) -> Transform:
-    """The transform that a model file describes."""
+    """The transform that a model file describes.
+
+    Parameters
+    ----------
+    data : dict
+        What `to_dict` of the transform gave.
+
+    Returns
+    -------
+    Transform
+
+    Raises
+    ------
+    ModelFileError
+        If this version has no transform of that kind.
+    InputError
+        If the data describe no such transform.
+    """
     kind = data.get("kind")
     if kind not in _KINDS:
         raise ModelFileError(

@@ -11,20 +11,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.backend import require_device
+from ..compute.target import HOST, Shapes, Target
 from ..errors import InputError
 from ..structures.batch import Batch
 from ..structures.system import Evaluation, System
 from .grid.transform import GridTransform
 from .sites.transform import SitesTransform
-from .transform import Jacobian, Shapes, Transform
+from .transform import Jacobian, Transform
 
 _KINDS: dict[str, type[Transform]] = {t.kind: t for t in (GridTransform, SitesTransform)}
 
 
 @dataclass(frozen=True)
 class StackedTransform(Transform):
-    """The columns of each part, one part after the other."""
+    """The columns of each part, one part after the other.
+
+    Parameters
+    ----------
+    parts : tuple of Transform
+        Transforms that know the same elements.
+
+    Raises
+    ------
+    InputError
+        If they know different elements.
+    """
 
     parts: tuple[Transform, ...]
 
@@ -58,60 +69,15 @@ class StackedTransform(Transform):
         found = (part.grid_shapes(system) for part in self.parts)
         return next((shapes for shapes in found if shapes is not None), None)
 
-    def features(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> NDArray[np.float64]:
-        values = [part.features(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts]
-        return np.concatenate(values)
-
-    def evaluate(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Evaluation:
-        weights = np.asarray(weights, dtype=np.float64)
-        if weights.shape != (self.n_columns,):
-            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
-        values = [
-            part.evaluate(system, weights[which], shapes=shapes, device=device, dtype=dtype)
-            for part, which in zip(self.parts, self._bounds, strict=True)
-        ]
-        return sum(values[1:], start=values[0])
-
-    def evaluate_members(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> list[Evaluation]:
-        several = [
-            part.evaluate_members(system, weights[:, which], shapes=shapes, device=device, dtype=dtype)
-            for part, which in zip(self.parts, self._bounds, strict=True)
-        ]
-        return [sum(values[1:], start=values[0]) for values in zip(*several, strict=True)]
+    def features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        return np.concatenate([part.features(system, target) for part in self.parts])
 
     def evaluate_batch(
-        self,
-        batch: Batch,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        dtype: str = "float64",
+        self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
+        self.require_weights(rows)
         parts = [
-            part.evaluate_batch(batch, weights[:, which], shapes=shapes, dtype=dtype)
+            part.evaluate_batch(batch, rows[:, which], target)
             for part, which in zip(self.parts, self._bounds, strict=True)
         ]
         return [
@@ -119,42 +85,22 @@ class StackedTransform(Transform):
             for of_parts in zip(*parts, strict=True)
         ]
 
-    def device_memory(self, system: System, dtype: str = "float64") -> float:
-        return sum(part.device_memory(system, dtype) for part in self.parts)
+    def memory(self, system: System, target: Target) -> float:
+        return sum(part.memory(system, target) for part in self.parts)
 
-    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
+    def local_features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
         """Of the parts that are sums over atoms, zero for the others; of all, where no part is."""
         if not any(part.per_atom for part in self.parts):
-            return super().local_features(system, device=device)
+            return super().local_features(system, target)
         values = np.zeros((len(system), self.n_columns))
         for part, which in zip(self.parts, self._bounds, strict=True):
             if part.per_atom:
-                values[:, which] = part.local_features(system, device=device)
+                values[:, which] = part.local_features(system, target)
         return values
 
-    def jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Jacobian:
-        arrays = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
-        return Jacobian(*map(require_device(device).to_host, arrays))
-
-    def device_jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str,
-        dtype: str = "float64",
-    ) -> Jacobian:
-        xp = require_device(device).xp
-        parts = [
-            part.device_jacobian(system, shapes=shapes, device=device, dtype=dtype) for part in self.parts
-        ]
+    def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
+        parts = [part.jacobian(system, target) for part in self.parts]
+        xp = target.backend.xp
         return Jacobian(*(xp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def subset(self, indices: Iterable[int]) -> Transform:  # type: ignore[override]
@@ -169,11 +115,8 @@ class StackedTransform(Transform):
         kept = [part for part in kept if part.n_columns]
         return kept[0] if len(kept) == 1 else StackedTransform(tuple(kept))
 
-    def calibrated(
-        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
-    ) -> StackedTransform:
-        parts = (part.calibrated(systems, device=device, dtype=dtype) for part in self.parts)
-        return StackedTransform(tuple(parts))
+    def calibrated(self, systems: Sequence[System], target: Target = HOST) -> StackedTransform:
+        return StackedTransform(tuple(part.calibrated(systems, target) for part in self.parts))
 
     def for_training(self) -> StackedTransform:
         return StackedTransform(tuple(part.for_training() for part in self.parts))

@@ -1,7 +1,7 @@
-"""What every scattering transform offers, whichever measure it integrates over.
+"""What every scattering transform offers, on sites or on a grid.
 
 A transform maps a structure to columns S_λ (features). With weights w the energy is Σ_λ w_λ S_λ.
-`features` is the forward map, `evaluate` the forward and adjoint passes with the weights folded in
+`features` is the forward map, `evaluate_batch` the forward and adjoint passes with the weights folded in
 (what a calculator needs), `jacobian` the derivatives of every column (what training needs); the three
 agree to rounding, and the tests hold them to it.
 """
@@ -15,38 +15,68 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.backend import Array, require_device
+from ..compute.backend import Array
+from ..compute.memory import require_room
+from ..compute.target import HOST, Shapes, Target
+from ..errors import InputError
 from ..structures.batch import Batch
 from ..structures.system import Evaluation, System
-
-Shapes = NDArray[np.int64]
 
 
 class Jacobian(NamedTuple):
     """Columns of one structure and their derivatives.
 
-    values: (n,). d_positions: (n, N, 3) per Å. d_strain: (n, 3, 3), ∂S/∂ε for ε applied to
-    positions and cell alike; only its symmetric part has a meaning. Arrays of the host, or of a device
-    where that is said.
+    Parameters
+    ----------
+    values : array, shape (n_columns,)
+        The columns.
+    d_positions : array, shape (n_columns, N, 3)
+        Derivatives with respect to the positions, per Å.
+    d_strain : array, shape (n_columns, 3, 3)
+        ∂S/∂ε for a strain ε of positions and cell alike; only the symmetric part has a meaning.
     """
 
     values: Array
     d_positions: Array
     d_strain: Array
 
+    def on_host(self, target: Target) -> Jacobian:
+        """The same as NumPy arrays.
+
+        Parameters
+        ----------
+        target : Target
+            Where the arrays are.
+        """
+        return Jacobian(*map(target.backend.to_host, self))
+
 
 class LabelledColumn(NamedTuple):
-    """A column as a person reads it, and what it costs, in arbitrary units."""
+    """A column as a person reads it.
+
+    Parameters
+    ----------
+    label : str
+        What it is.
+    cost : float
+        What it costs, in arbitrary units.
+    """
 
     label: str
     cost: float
 
 
 class Transform(ABC):
-    """Common face of the grid and the atom-centred transforms. Instances are immutable.
+    """Common face of the transforms. Instances are immutable.
 
-    per_atom: whether the energy is a sum over atoms. invariant: whether moving all atoms alike changes
-    nothing (on a grid it changes a little).
+    Attributes
+    ----------
+    kind : str
+        Name in model files.
+    per_atom : bool
+        Whether the energy is a sum over atoms.
+    invariant : bool
+        Whether moving all atoms alike changes nothing (on a grid it changes a little).
     """
 
     kind: str
@@ -70,119 +100,254 @@ class Transform(ABC):
 
     @property
     def n_columns(self) -> int:
+        """Number of columns."""
         return len(self.columns)
 
     def grid_shapes(self, system: System) -> Shapes | None:
-        """Grid points per direction of each grid, (n_grids, 3), for the cell as it is; None without any."""
+        """Grid points per direction of each grid for the cell as it is.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        ndarray of int, shape (n_grids, 3), or None
+            None without a grid.
+        """
         return None
 
     @abstractmethod
-    def features(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> NDArray[np.float64]:
-        """Values S_λ of all columns, shaped (n_columns,)."""
+    def features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        """Values S_λ of all columns.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        ndarray, shape (n_columns,)
+        """
 
     @abstractmethod
-    def evaluate(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Evaluation:
-        """Σ_λ w_λ S_λ with forces and strain gradient, in one adjoint pass."""
-
-    def evaluate_members(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> list[Evaluation]:
-        """`evaluate` with each row of weights (n_members, n_columns)."""
-        return [self.evaluate(system, row, shapes=shapes, device=device, dtype=dtype) for row in weights]
-
     def evaluate_batch(
-        self,
-        batch: Batch,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        dtype: str = "float64",
+        self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
-        """Of each structure on a device `evaluate` with each row of weights (n_rows, n_columns)."""
-        device = batch.backend.name
-        return [
-            self.evaluate_members(system, weights, shapes=shapes, device=device, dtype=dtype)
-            for system in batch.systems
-        ]
+        """Σ_λ w_λ S_λ with forces and strain gradients, for each structure and each row of weights.
 
-    def device_memory(self, system: System, dtype: str = "float64") -> float:
-        """Bytes that `evaluate_batch` needs for this structure on a device, about."""
+        Parameters
+        ----------
+        batch : Batch
+            Structures on the device of the target.
+        rows : ndarray, shape (n_rows, n_columns)
+            Weights in eV. The forward pass is shared by the rows.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        list of list of Evaluation
+            Of each structure one for each row.
+
+        Raises
+        ------
+        InputError
+            If the rows are not as wide as there are columns.
+        """
+
+    def evaluate(self, system: System, weights: NDArray[np.float64], target: Target = HOST) -> Evaluation:
+        """`evaluate_batch` for one structure and one row of weights.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        weights : ndarray, shape (n_columns,)
+            Weights in eV.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        Evaluation
+
+        Raises
+        ------
+        DeviceError
+            If the structure does not fit on the device.
+        """
+        if not target.on_host:
+            require_room(target.backend, self.memory(system, target), f"a structure of {len(system)} atoms")
+        rows = np.asarray(weights, dtype=np.float64)[None]
+        return self.evaluate_batch(Batch([system], target.backend, self.cutoff), rows, target)[0][0]
+
+    def require_weights(self, rows: NDArray[np.float64]) -> None:
+        """Refuse weights that do not fit the columns.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (n_rows, n_columns)
+            Weights.
+
+        Raises
+        ------
+        InputError
+            If the rows are not as wide as there are columns.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.n_columns:
+            raise InputError(f"{self.n_columns} columns need as many weights, not {rows.shape[1:]}")
+
+    def memory(self, system: System, target: Target) -> float:
+        """Bytes that `evaluate_batch` needs for a structure on a device, about.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        float
+        """
         return 0.0
 
-    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
-        """Values of all columns at each atom (N, n_columns), or (1, n_columns) their mean per atom."""
-        return self.features(system, device=device)[None] / len(system)
+    def local_features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        """Values of all columns at each atom, or their mean per atom.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        ndarray, shape (N, n_columns) or (1, n_columns)
+            One row where the columns are no sums over atoms.
+        """
+        return self.features(system, target)[None] / len(system)
 
     @abstractmethod
-    def jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Jacobian:
-        """Every column with its derivatives."""
+    def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
+        """Every column with its derivatives.
 
-    def device_jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str,
-        dtype: str = "float64",
-    ) -> Jacobian:
-        """`jacobian` as arrays of the device."""
-        backend = require_device(device)
-        there = self.jacobian(system, shapes=shapes, device=device, dtype=dtype)
-        return Jacobian(*(backend.to_device(array) for array in there))
+        Parameters
+        ----------
+        system : System
+            The structure.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        Jacobian
+            Its arrays are those of the target's device.
+        """
 
     @abstractmethod
     def subset(self, indices: Iterable[int]) -> Self:
-        """The transform with these columns only; whatever they do not need is never computed."""
+        """The transform with some columns only; whatever they do not need is never computed.
 
-    def calibrated(self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64") -> Self:
-        """The transform with its normalisation set from these structures, where it has any."""
+        Parameters
+        ----------
+        indices : iterable of int
+            Columns that stay.
+
+        Returns
+        -------
+        Transform
+        """
+
+    def calibrated(self, systems: Sequence[System], target: Target = HOST) -> Self:
+        """The transform with its normalisation set from these structures, where it has any.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            Structures to take means over.
+        target : Target
+            Where and how precisely.
+
+        Returns
+        -------
+        Transform
+        """
         return self
 
     def for_training(self) -> Self:
-        """The transform whose columns make the design matrix; itself, where nothing can be saved."""
+        """The transform whose columns make the design matrix.
+
+        Returns
+        -------
+        Transform
+            Itself, where nothing can be saved.
+        """
         return self
 
     def deployed(self, trained: Self) -> Self:
-        """Columns and normalisation of `trained`, which came from `self.for_training()`, for use."""
+        """Columns and normalisation of a trained transform, for use.
+
+        Parameters
+        ----------
+        trained : Transform
+            What `for_training` gave, calibrated.
+
+        Returns
+        -------
+        Transform
+        """
         return trained
 
     def training_shapes(self, system: System, rng: np.random.Generator) -> Shapes | None:
-        """Grids for one structure of the design matrix; None without a grid."""
+        """Grids for one structure of the design matrix.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        rng : numpy.random.Generator
+            Source of random numbers.
+
+        Returns
+        -------
+        ndarray of int, shape (n_grids, 3), or None
+            None without a grid.
+        """
         return None
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """All of it as JSON can hold it.
+
+        Returns
+        -------
+        dict
+        """
 
     @classmethod
     @abstractmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The transform that `to_dict` described."""
+        """The transform that `to_dict` described.
+
+        Parameters
+        ----------
+        data : dict
+            What `to_dict` gave.
+
+        Returns
+        -------
+        Transform
+
+        Raises
+        ------
+        InputError
+            If the data describe no such transform.
+        """

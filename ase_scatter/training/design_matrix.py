@@ -24,9 +24,10 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from ..compute.backend import Array, require_device
+from ..compute.backend import Array
 from ..compute.memory import clear_when_full, room
 from ..compute.parallel import bar, in_order
+from ..compute.target import Target
 from ..errors import InputError
 from ..model.repulsion import ZBLCore
 from ..structures.dataset import Frame
@@ -96,7 +97,8 @@ class Problem:
         device: str = "cpu",
     ) -> None:
         # Before anything that takes time.
-        self.backend = require_device(device)
+        self.target = Target(device, settings.dtype)
+        self.backend = self.target.backend
         if len(frames) < 2:
             raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.settings = settings
@@ -116,9 +118,7 @@ class Problem:
         systems = [frame.system for frame in frames]
         self.candidates = settings.candidates(self.channels, systems)
         sample = spread(systems, CALIBRATION_FRAMES)
-        self.transform = self.candidates.for_training().calibrated(
-            sample, device=device, dtype=settings.dtype
-        )
+        self.transform = self.candidates.for_training().calibrated(sample, self.target)
         self.n = self.transform.n_columns
         self.n_parts = min(settings.folds, len(frames))
         self.part_of = parts_of(frames, self.n_parts)
@@ -178,9 +178,7 @@ class Problem:
         n_atoms = len(system)
         shapes = self.transform.training_shapes(system, rng)
         xp = self.backend.xp
-        values, d_positions, d_strain = self.transform.device_jacobian(
-            system, shapes=shapes, device=self.backend.name, dtype=self.settings.dtype
-        )
+        values, d_positions, d_strain = self.transform.jacobian(system, self.target.with_grids(shapes))
         composition = self._composition(system)
         core = None if self.core is None else self.core.evaluate(system)
         energy = (frame.energy - (core.energy if core else 0.0)) / n_atoms

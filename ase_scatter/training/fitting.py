@@ -16,10 +16,12 @@ import threadpoolctl
 from ..compute import threads
 from ..compute.backend import require_device
 from ..compute.parallel import bar
+from ..compute.target import Target
 from ..errors import InputError
 from ..model.committee import Committee
 from ..model.extrapolation import Domain
 from ..model.model import Model
+from ..model.self_check import make_self_check
 from ..structures.dataset import Frame, elements_of, read_frames
 from ..structures.system import System
 from .bagging import Round, kept_out, members
@@ -118,7 +120,7 @@ def fit(
         }
     tables = {key: errors(predictions[key], frames[key]) for key in frames}
     smallest = min(frames["train"], key=lambda f: len(f.system)).system
-    golden = model.make_golden(smallest)
+    golden = make_self_check(model, smallest)
     model = replace(model, metadata={**model.metadata, "errors": tables, "golden": golden})
     return FitResult(model, tables, frames, predictions, validation, held_out)
 
@@ -177,7 +179,7 @@ def solve(
             weights=weights[:, used],
             e0={symbol: e0[:, k].tolist() for k, symbol in enumerate(problem.elements)},
             factors=factors,
-            domain=Domain.of(transform, training, problem.workers, progress, problem.backend.name),
+            domain=Domain.of(transform, training, problem.workers, progress, problem.target),
         )
     mean = dict(zip(problem.elements, e0.mean(axis=0).tolist(), strict=True))
     model = Model(name, transform, weights[:, used].mean(axis=0), mean, problem.core, committee=committee)
@@ -212,12 +214,12 @@ def predict(
     workers: int | None = None,
 ) -> list[Prediction]:
     """Energy, forces and stress of many structures, on all cores."""
-    evaluations = model.evaluate_many(
-        systems, device=device, dtype=dtype, workers=workers, progress=f"predict {label}" if progress else ""
+    evaluations = model.evaluate(
+        systems, target=Target(device, dtype), workers=workers, progress=progress, name=f"predict {label}"
     )
     return [
         Prediction.from_evaluation(values, system)
-        for values, system in zip(evaluations, systems, strict=True)
+        for (values,), system in zip(evaluations, systems, strict=True)
     ]
 
 

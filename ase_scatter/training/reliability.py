@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..compute import threads
-from ..compute.parallel import in_order
+from ..compute.target import Target
 from ..model.committee import Uncertainty
 from ..model.model import Model
 from ..structures.dataset import Frame
@@ -34,24 +32,17 @@ def bands_and_errors(
     nine errors of ten: `HeldOut.inside(1.0)` is the fraction that they do hold.
     """
 
-    def one(
-        labelled: tuple[Frame, Prediction],
-    ) -> tuple[Uncertainty, dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-        frame, values = labelled
-        unsure = model.uncertainty(frame.system, device=device, dtype=dtype)
-        n = len(frame.system)
-        found = {"energy": (np.array([values.energy - frame.energy]) / n, np.array([unsure.energy]) / n)}
-        if frame.forces is not None:
-            found["force"] = ((values.forces - frame.forces).ravel(), np.repeat(unsure.forces, 3))
-        if frame.stress is not None and values.stress is not None and unsure.stress is not None:
-            found["stress"] = ((values.stress - frame.stress) / GPA, np.full(6, unsure.stress / GPA))
-        return unsure, found
-
+    unsure = model.uncertainty(
+        [frame.system for frame in frames], Target(device, dtype), workers=workers, progress=progress
+    )
     several: dict[str, list[HeldOut]] = {}
-    unsure = []
-    labelled = list(zip(frames, predictions, strict=True))
-    for bands, found in in_order(one, labelled, workers or threads.count(), progress, "uncertainty"):
-        unsure.append(bands)
+    for frame, values, half_widths in zip(frames, predictions, unsure, strict=True):
+        n = len(frame.system)
+        found = {"energy": (np.array([values.energy - frame.energy]) / n, np.array([half_widths.energy]) / n)}
+        if frame.forces is not None:
+            found["force"] = (values.forces - frame.forces).ravel(), np.repeat(half_widths.forces, 3)
+        if frame.stress is not None and values.stress is not None and half_widths.stress is not None:
+            found["stress"] = (values.stress - frame.stress) / GPA, np.full(6, half_widths.stress / GPA)
         for kind, (wrong, stated) in found.items():
             several.setdefault(kind, []).append(HeldOut(np.abs(wrong), stated))
     return unsure, {kind: HeldOut.joined(parts) for kind, parts in several.items()}

@@ -37,6 +37,7 @@ from ase_scatter import (
     shipped_models,
 )
 from ase_scatter.compute.backend import require_device
+from ase_scatter.compute.target import Target
 from ase_scatter.plotting.base import COLOURS, tidy, written
 from ase_scatter.reporting.benchmark import MOVE, difference, disturbed, step, time_batch, time_steps
 from ase_scatter.reporting.machine import machine
@@ -231,7 +232,7 @@ def without_ase(model: Model, atoms: Atoms, run: Run, dtype: str) -> list[float]
         atoms.positions += rng.normal(scale=MOVE, size=(len(atoms), 3))
         system = System.from_atoms(atoms, apart=False)
         start = perf_counter()
-        model.evaluate(system, device=run.device, dtype=dtype)
+        model.evaluate_one(system, Target(device=run.device, dtype=dtype))
         times.append(perf_counter() - start)
     return times[2:]
 

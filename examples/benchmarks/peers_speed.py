@@ -222,7 +222,10 @@ def gap(file: Path | None = None) -> BaseCalculator:
         if file is None:
             model = Model.load("Si")
             systems = [System.from_atoms(disturbed(model, 64, seed=k)) for k in range(GAP_CELLS)]
-            frames = [Frame(s, e.energy) for s, e in zip(systems, model.evaluate_many(systems), strict=True)]
+            frames = [
+                Frame(s, e.energy)
+                for s, e in zip(systems, [values for (values,) in model.evaluate(systems)], strict=True)
+            ]
             file = fit_gap(frames, Path(folder), sparse_points=GAP_SPARSE_POINTS)
         calculator: BaseCalculator = Potential("", param_filename=str(file))
     return calculator

@@ -146,7 +146,7 @@ def energy_bands(model: Model, frames: list[Frame], workers: int) -> tuple[float
     """Mean half-width of the bands of the energies (meV/atom), and the fraction of references inside."""
     predictions = predict(model, [f.system for f in frames], workers=workers)
     reference, predicted = energy_pairs(predictions, frames)
-    bands = np.array([model.uncertainty(f.system).energy / len(f.system) for f in frames])
+    bands = np.array([model.uncertainty([f.system])[0].energy / len(f.system) for f in frames])
     return 1000 * float(bands.mean()), float(np.mean(np.abs(predicted - reference) <= bands))
 
 

@@ -28,13 +28,13 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from ...compute.backend import require_device, require_dtype
 from ...compute.memory import require_room
+from ...compute.target import HOST, Shapes, Target
 from ...errors import InputError
 from ...structures.batch import Batch
 from ...structures.system import Evaluation, System
 from ..channels import Channels
-from ..transform import Jacobian, LabelledColumn, Shapes, Transform
+from ..transform import Jacobian, LabelledColumn, Transform
 from ..wavelets import Wavelet
 from . import cuda as grid_device
 from .arrays import _Sampled
@@ -229,9 +229,7 @@ class GridTransform(Transform):
 
     # ---- calibration ----------------------------------------------------------------------------
 
-    def calibrated(
-        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
-    ) -> GridTransform:
+    def calibrated(self, systems: Sequence[System], target: Target = HOST) -> GridTransform:
         """The transform with every c set to the mean of U² over these structures.
 
         The mean is over the volume that atoms fill (atoms times the median volume per atom), so that
@@ -243,7 +241,7 @@ class GridTransform(Transform):
         for order in (1, 2):
             sums: dict[Path, float] = {}
             for system in systems:
-                sampled = _Sampled(calibrated, system, None, require_device(device), dtype)
+                sampled = _Sampled(calibrated, system, None, target.backend, target.dtype)
                 for path, total in sampled.mean_squares(order):
                     sums[path] = sums.get(path, 0.0) + total / (len(system) * per_atom)
             # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
@@ -254,99 +252,39 @@ class GridTransform(Transform):
 
     # ---- forward, adjoint, Jacobian -------------------------------------------------------------
 
-    def _sample(self, system: System, shapes: Shapes | None, device: str, dtype: str) -> _Sampled:
+    def _sample(self, system: System, target: Target) -> _Sampled:
         """The reference, in array operations alone."""
-        return _Sampled(self, system, shapes, require_device(device), require_dtype(dtype))
+        return _Sampled(self, system, target.shapes, target.backend, target.dtype)
 
-    def _on(self, device: str, system: System, shapes: Shapes | None, dtype: str) -> grid_device.Device:
-        backend, (box, grids) = require_device(device), self._grids(system, shapes)
-        needed = grid_device.memory(self, box, grids, len(system), require_dtype(dtype))
-        require_room(backend, needed, f"a structure of {len(system)} atoms")
-        return grid_device.on_device(self, box, grids, backend, dtype)
+    def _on(self, system: System, target: Target) -> grid_device.Device:
+        box, grids = self._grids(system, target.shapes)
+        self._require_room(system, target)
+        return grid_device.on_device(self, box, grids, target.backend, target.dtype)
 
-    def features(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> NDArray[np.float64]:
-        if device != "cpu":
-            return self._on(device, system, shapes, dtype).features(system)
-        return self._sample(system, shapes, device, dtype).features()
+    def _require_room(self, system: System, target: Target) -> None:
+        require_room(target.backend, self.memory(system, target), f"a structure of {len(system)} atoms")
 
-    def evaluate(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Evaluation:
-        rows = np.asarray(weights, dtype=np.float64)[None]
-        return self.evaluate_members(system, rows, shapes=shapes, device=device, dtype=dtype)[0]
-
-    def evaluate_members(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> list[Evaluation]:
-        if device != "cpu":
-            batch = Batch([system], require_device(device))
-            needed = self.device_memory(system, require_dtype(dtype))
-            require_room(batch.backend, needed, f"a structure of {len(system)} atoms")
-            return self.evaluate_batch(batch, weights, shapes=shapes, dtype=dtype)[0]
-        self._require_weights(weights)
-        sample = self._sample(system, shapes, device, dtype)
-        return [sample.evaluate(row) for row in weights]
+    def features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        if target.on_host:
+            return self._sample(system, target).features()
+        return self._on(system, target).features(system)
 
     def evaluate_batch(
-        self,
-        batch: Batch,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        dtype: str = "float64",
+        self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
-        self._require_weights(weights)
-        return grid_device.evaluate_batch(self, batch, weights, shapes, require_dtype(dtype))
+        self.require_weights(rows)
+        if not target.on_host:
+            return grid_device.evaluate_batch(self, batch, rows, target.shapes, target.dtype)
+        samples = (self._sample(system, target) for system in batch.systems)
+        return [[sample.evaluate(row) for row in rows] for sample in samples]
 
-    def _require_weights(self, weights: NDArray[np.float64]) -> None:
-        if weights.shape[1:] != (self.n_columns,):
-            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape[1:]}")
+    def memory(self, system: System, target: Target) -> float:
+        return grid_device.memory(self, *self._grids(system, target.shapes), len(system), target.dtype)
 
-    def device_memory(self, system: System, dtype: str = "float64") -> float:
-        return grid_device.memory(self, *self._grids(system, None), len(system), dtype)
-
-    def jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Jacobian:
-        there = self.device_jacobian(system, shapes=shapes, device=device, dtype=dtype)
-        to_host = require_device(device).to_host
-        return Jacobian(*(to_host(array) for array in there))
-
-    def device_jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str,
-        dtype: str = "float64",
-    ) -> Jacobian:
-        if device == "cpu":
-            return self._sample(system, shapes, device, dtype).jacobian()
-        return self._on(device, system, shapes, dtype).jacobian(system)
+    def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
+        if target.on_host:
+            return self._sample(system, target).jacobian()
+        return self._on(system, target).jacobian(system)
 
     # ---- files ----------------------------------------------------------------------------------
 

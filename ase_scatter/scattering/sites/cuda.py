@@ -322,7 +322,7 @@ class SitesOnDevice:
         return self.backend.to_device(np.concatenate(of_kinds).T, self.dtype)
 
     def evaluate(
-        self, batch: Batch, kinds: Ints, rows: Sequence[NDArray[np.float64]], places: Mapping[str, Ints]
+        self, batch: Batch, kinds: Ints, rows: NDArray[np.float64], places: Mapping[str, Ints]
     ) -> list[list[Evaluation]]:
         """Of each structure the evaluations with each row of padded weights; kinds: (N,) of all atoms."""
         xp, n, sizes, dtype = self.backend.xp, batch.n_atoms, self.tables.sizes, self.dtype

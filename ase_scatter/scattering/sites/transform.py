@@ -28,14 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compute import threads
-from ...compute.backend import require_device, require_dtype
+from ...compute.target import HOST, Target
 from ...errors import InputError
 from ...structures.batch import Batch
 from ...structures.neighbors import CACHE
 from ...structures.system import Evaluation, System
 from ..channels import Channels
 from ..harmonics import prefactors
-from ..transform import Jacobian, LabelledColumn, Shapes, Transform
+from ..transform import Jacobian, LabelledColumn, Transform
 from ..wavelets import Wavelet
 from . import numba_kernels as kernels
 from .arrays import Surroundings
@@ -139,23 +139,14 @@ class SitesTransform(Transform):
             for kind in KINDS
         )
 
-    def _padded(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The weights, and a 0 for columns that there are not."""
-        weights = np.asarray(weights, dtype=np.float64)
-        if weights.shape != (self.n_columns,):
-            raise InputError(f"{self.n_columns} columns need as many weights, not {weights.shape}")
-        return np.append(weights, 0.0)
-
     def _weights(self, weights: NDArray[np.float64]) -> dict[Term, NDArray[np.float64]]:
         """Weights per term and element, 0 where there is no column."""
-        padded = self._padded(weights)
+        padded = np.append(weights, 0.0)
         return {term: padded[index] for term, index in self._index.items()}
 
     # ---- calibration ----------------------------------------------------------------------------
 
-    def calibrated(
-        self, systems: Sequence[System], *, device: str = "cpu", dtype: str = "float64"
-    ) -> SitesTransform:
+    def calibrated(self, systems: Sequence[System], target: Target = HOST) -> SitesTransform:
         """The transform with every c set to the mean of U² over the atoms of these structures."""
         calibrated = replace(self, norms={})
         n_atoms = sum(len(system) for system in systems)
@@ -164,10 +155,10 @@ class SitesTransform(Transform):
             tables = layout.fields if order == 1 else layout.pairs
             sums = dict.fromkeys(tables, 0.0)
             for system in systems:
-                around = calibrated._around(system, device, dtype)
+                around = calibrated._around(system, target)
                 phi, a, g = around.fields()
                 values = a if order == 1 else around.second(phi, g)
-                squares = require_device(device).to_host((values.astype("float64") ** 2).sum(axis=0))
+                squares = target.backend.to_host((values.astype("float64") ** 2).sum(axis=0))
                 for key, (at, size) in tables.items():
                     sums[key] += float(squares[at : at + size].sum())
             # Perfect crystals can have fields that are zero by symmetry: no c may be zero for them.
@@ -178,91 +169,55 @@ class SitesTransform(Transform):
 
     # ---- forward, adjoint, Jacobian -------------------------------------------------------------
 
-    def _around(self, system: System, device: str, dtype: str) -> Surroundings:
-        neighbors = CACHE.neighbors(system, self.cutoff)
-        backend = require_device(device)
+    def _around(self, system: System, target: Target) -> Surroundings:
         return Surroundings(
             self._layout,
             system,
-            neighbors,
+            CACHE.neighbors(system, self.cutoff),
             self.channels.kinds(system.numbers),
-            backend,
-            require_dtype(dtype),
+            target.backend,
+            target.dtype,
         )
 
-    def features(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> NDArray[np.float64]:
+    def features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
         values = np.zeros(self.n_columns)
         kind = self.channels.kinds(system.numbers)
-        for term, local in self._around(system, device, dtype).features():
+        for term, local in self._around(system, target).features():
             for element, column in enumerate(self._index[term].tolist()):
                 if column >= 0:
                     values[column] = local[kind == element].sum(dtype=np.float64)
         return values
 
-    def local_features(self, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
+    def local_features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
         values = np.zeros((len(system), self.n_columns))
-        for atoms, columns, found in at_atoms(self._around(system, device, "float64"), self._tables):
+        for atoms, columns, found in at_atoms(self._around(system, target), self._tables):
             values[atoms[:, None], columns] = found
         return values
 
-    def evaluate(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Evaluation:
-        rows = np.asarray(weights, dtype=np.float64)[None]
-        return self.evaluate_members(system, rows, device=device, dtype=dtype)[0]
-
-    def evaluate_members(
-        self,
-        system: System,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> list[Evaluation]:
-        require_dtype(dtype)
-        if device != "cpu":
-            batch = Batch([system], require_device(device), self.cutoff)
-            return self.evaluate_batch(batch, weights, dtype=dtype)[0]
-        # Compiled code computes in float64, faster than array code would in float32.
-        return [
-            Evaluation(float(energies.sum()), forces, strain, energies)
-            for energies, forces, strain in self._compiled(system, [self._padded(row) for row in weights])
-        ]
-
     def evaluate_batch(
-        self,
-        batch: Batch,
-        weights: NDArray[np.float64],
-        *,
-        shapes: Shapes | None = None,
-        dtype: str = "float64",
+        self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
+        self.require_weights(rows)
+        padded = np.pad(rows, ((0, 0), (0, 1)))  # a 0 for columns that there are not
+        if target.on_host:
+            # Compiled code computes in float64, faster than array code would in float32.
+            return [
+                [
+                    Evaluation(float(energies.sum()), forces, strain, energies)
+                    for energies, forces, strain in self._compiled(system, padded)
+                ]
+                for system in batch.systems
+            ]
         kinds = self.channels.kinds(batch.numbers)
-        rows = [self._padded(row) for row in weights]
         places = dict(zip(KINDS, self._places, strict=True))
-        return on_device(self._layout, self._kernel_tables, batch.backend, dtype).evaluate(
-            batch, kinds, rows, places
-        )
+        device = on_device(self._layout, self._kernel_tables, batch.backend, target.dtype)
+        return device.evaluate(batch, kinds, padded, places)
 
-    def device_memory(self, system: System, dtype: str = "float64") -> float:
-        return self._kernel_tables.bytes_needed(system, dtype)
+    def memory(self, system: System, target: Target) -> float:
+        return self._kernel_tables.bytes_needed(system, target.dtype)
 
     def _compiled(
-        self, system: System, rows: Sequence[NDArray[np.float64]]
+        self, system: System, rows: NDArray[np.float64]
     ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
         """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes, for each row of
         weights; the fields are the same for all."""
@@ -316,26 +271,8 @@ class SitesTransform(Transform):
         _BUFFERS.give_back(shapes, buffers)
         return several
 
-    def jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str = "cpu",
-        dtype: str = "float64",
-    ) -> Jacobian:
-        arrays = self.device_jacobian(system, device=device, dtype=dtype)
-        return Jacobian(*map(require_device(device).to_host, arrays))
-
-    def device_jacobian(
-        self,
-        system: System,
-        *,
-        shapes: Shapes | None = None,
-        device: str,
-        dtype: str = "float64",
-    ) -> Jacobian:
-        return differentiate(self._around(system, device, dtype), self._tables, self.n_columns)
+    def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
+        return differentiate(self._around(system, target), self._tables, self.n_columns)
 
     # ---- files ----------------------------------------------------------------------------------
 
