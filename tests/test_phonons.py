@@ -23,8 +23,8 @@ from ase_scatter.errors import InputError
 from ase_scatter.model.committee import Members
 from ase_scatter.plotting import expansion_plot, phonon_plot, thermal_plot
 from ase_scatter.properties import phonons, quasi_harmonic, relax_cell, repetitions
-from ase_scatter.properties.phonons import lowest_frequency, optical_modes
 from ase_scatter.properties.quasiharmonic import lowest_free_energy
+from ase_scatter.properties.spectra import lowest_frequency, optical_modes
 from ase_scatter.units import GPA
 
 phonopy = pytest.importorskip("phonopy")

@@ -1,4 +1,4 @@
-"""Structures evaluated together, by calculators with a committee, with batches, and with ASE's protocol alone."""
+"""Structures evaluated together: by committees, in batches, and with nothing but the protocol of ASE."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from ..units import GPA
 from .common import frozen_calculator, minimise, require_crystal, with_calculator
 from .eos import FEWEST_POINTS
 from .force_sets import force_sets, require_phonopy, require_relaxed
-from .phonons import MESH, Mesh, Spectrum, checked_mesh, checked_temperatures, spectra
 from .responses import evaluate
 from .result import Result
+from .spectra import MESH, Mesh, Spectrum, checked_mesh, checked_temperatures, spectra
 from .supercells import LENGTH, Supercell, repetitions
 
 CALIBRATION = {"volume": "stress", "bulk_modulus": "stress", "expansion": "force", "heat_capacity": "force"}
