@@ -29,7 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "jupyter_execute"]
 
-# Equations are drawn at build time (see _ext/equations.py): the pages need neither scripts nor fonts from afar.
+# Equations are drawn at build time (see _ext/equations.py): pages need no scripts or fonts from elsewhere.
 html_math_renderer = "svg"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "smartquotes"]
 myst_heading_anchors = 3

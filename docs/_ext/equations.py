@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import ziamath
@@ -23,7 +23,7 @@ TALLEST = 300
 """Pixels; beyond that a bracket has gone wrong (ziamath's `\\left(` around a sum: write `\\Big(`)."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def picture(latex: str, inline: bool) -> str:
     """The SVG element of an equation.
 

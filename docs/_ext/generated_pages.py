@@ -1,7 +1,7 @@
 """Pages that are written from the code before each build: the API by package, and the command line.
 
-They go to docs/reference/generated/, which git ignores. Nothing is listed by hand: the public names are those of
-`__all__`, the modules of a package are found by walking it, the commands are those of the parser.
+They go to docs/reference/generated/, which git ignores. Nothing is listed by hand: the public names are
+those of `__all__`, the modules of a package are found by walking it, the commands are those of the parser.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.
 def public_page(name: str) -> str:
     """The page of a module: a table of its public names, then each of them."""
     module = importlib.import_module(name)
-    names = [entry for entry in _public_names(module) if not entry.startswith("__")]
+    names = _public_names(module)
     parts = [_title(f"``{name}``", "="), f".. automodule:: {name}\n   :no-members:\n"]
     parts.append(f".. currentmodule:: {name}\n")
     listed = "\n".join(f"   {entry}" for entry in names)
@@ -39,7 +39,8 @@ def public_page(name: str) -> str:
 
 def _public_names(module: ModuleType) -> list[str]:
     if hasattr(module, "__all__"):
-        return sorted(module.__all__, key=lambda entry: (inspect.isclass(getattr(module, entry)), entry.lower()))
+        names = (entry for entry in module.__all__ if not entry.startswith("__"))
+        return sorted(names, key=lambda entry: (inspect.isclass(getattr(module, entry)), entry.lower()))
     return [
         entry
         for entry, value in vars(module).items()
@@ -80,7 +81,8 @@ def command_page(parser: argparse.ArgumentParser) -> str:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            parts += ["\n".join(f"- :ref:`{name} <command-{name}>`: {_escaped(helps[name])}" for name in helps) + "\n"]
+            links = [f"- :ref:`{name} <command-{name}>`: {_escaped(text)}" for name, text in helps.items()]
+            parts.append("\n".join(links) + "\n")
             parts += [_command(name, command) for name, command in action.choices.items()]
     return "\n".join(parts)
 
@@ -90,21 +92,25 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
     usage = parser.format_usage().removeprefix("usage: ")
     parts = [f".. _command-{name}:\n", _title(f"``{name}``", "-"), f".. program:: ase-scatter {name}\n"]
     parts += [_escaped(parser.description or "") + "\n", _literal(usage)]
-    formatter = parser._get_formatter()
     for group in parser._action_groups:
-        actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS and "--help" not in a.option_strings]
-        if not actions:
-            continue
-        parts.append(f".. rubric:: {(group.title or '').capitalize()}\n")
-        for action in actions:
-            heads = action.option_strings or [""]
-            shown = "" if action.nargs == 0 else formatter._format_args(action, formatter._get_default_metavar_for_optional(action) if action.option_strings else formatter._get_default_metavar_for_positional(action))
-            spelled = ", ".join(f"{head} {shown}".strip() for head in heads)
-            text = _escaped(formatter._expand_help(action)) if action.help else ""
-            parts.append(f".. option:: {spelled}\n\n   {text}\n")
+        options = [_option(parser, action) for action in group._group_actions if action.dest != "help"]
+        if options:
+            parts += [f".. rubric:: {(group.title or '').capitalize()}\n", *options]
     if parser.epilog:
         parts += [".. rubric:: Examples and notes\n", _literal(parser.epilog)]
     return "\n".join(parts)
+
+
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    formatter = parser._get_formatter()
+    if action.option_strings:
+        default = formatter._get_default_metavar_for_optional(action)
+    else:
+        default = formatter._get_default_metavar_for_positional(action)
+    value = "" if action.nargs == 0 else formatter._format_args(action, default)
+    spelled = ", ".join(f"{name} {value}".strip() for name in action.option_strings or [""])
+    text = _escaped(formatter._expand_help(action)) if action.help else ""
+    return f".. option:: {spelled}\n\n   {text}\n"
 
 
 def _literal(text: str) -> str:
@@ -139,7 +145,7 @@ def write_pages(app: Sphinx) -> None:
 
 
 def escape_bars(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Keep |k| in a docstring an absolute value: reStructuredText would look for a substitution of that name."""
+    """Keep |k| in a docstring an absolute value, which reStructuredText would take for a substitution."""
     code: int | None = None
     for index, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
