@@ -39,13 +39,22 @@ def public_page(name: str) -> str:
 
 def _public_names(module: ModuleType) -> list[str]:
     if hasattr(module, "__all__"):
-        names = (entry for entry in module.__all__ if not entry.startswith("__"))
+        names = (
+            entry
+            for entry in module.__all__
+            if not entry.startswith("__") and not _is_alias(getattr(module, entry))
+        )
         return sorted(names, key=lambda entry: (inspect.isclass(getattr(module, entry)), entry.lower()))
     return [
         entry
         for entry, value in vars(module).items()
         if not entry.startswith("_") and getattr(value, "__module__", None) == module.__name__
     ]
+
+
+def _is_alias(value: Any) -> bool:
+    """Whether this is a type in other words, such as Mapping[str, float] or bool | str."""
+    return get_origin(value) is not None
 
 
 def _entry(module: str, name: str, value: Any) -> str:
@@ -97,7 +106,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
         if options:
             parts += [f".. rubric:: {(group.title or '').capitalize()}\n", *options]
     if parser.epilog:
-        parts += [".. rubric:: Examples and notes\n", _literal(parser.epilog)]
+        parts.append(_literal(parser.epilog))
     return "\n".join(parts)
 
 
@@ -159,8 +168,7 @@ def escape_bars(app: Sphinx, what: str, name: str, value: Any, options: Any, lin
 
 def skip_aliases(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
     """Leave aliases of types, and builtins under another name, out of the pages of inner packages."""
-    alias = get_origin(value) is not None or inspect.isbuiltin(value)
-    return True if what == "module" and alias else None
+    return True if what == "module" and (_is_alias(value) or inspect.isbuiltin(value)) else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
