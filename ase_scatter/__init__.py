@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
+from ._version import __version__
 from .calculator import ScatteringCalculator
 from .errors import DeviceError, ExtrapolationWarning, InputError, ModelFileError, UnknownElementError
 from .model.committee import Committee, Uncertainty
@@ -14,11 +13,6 @@ from .scattering.channels import Channels
 from .structures.dataset import Frame, read_frames
 from .training.fitting import FitResult, fit
 from .training.settings import FitSettings
-
-try:
-    __version__ = version("ase-scatter")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "Channels",

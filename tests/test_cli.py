@@ -15,10 +15,10 @@ from ase.calculators.emt import EMT
 from ase.io import read, write
 
 from ase_scatter import cli
-from ase_scatter.cli.common import structure_of
 from ase_scatter.errors import InputError
 from ase_scatter.model.model import Model
 from ase_scatter.reporting import tour
+from ase_scatter.structures.named import structure_of
 
 OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
 

@@ -13,7 +13,8 @@ from ase import Atoms
 from ase_scatter import Model, ScatteringCalculator, read_frames, shipped_models
 from ase_scatter.compute.target import Target
 from ase_scatter.model.self_check import self_check
-from ase_scatter.reporting.benchmark import difference, disturbed
+from ase_scatter.reporting.benchmark import difference
+from ase_scatter.reporting.samples import disturbed
 from ase_scatter.structures.system import System
 from ase_scatter.training.fitting import predict
 from ase_scatter.training.metrics import errors

@@ -203,6 +203,7 @@ def _held_out(normals: Normals, rounds: Sequence[Round], averaged: bool) -> dict
     return {kind: HeldOut.joined(several) for kind, several in found.items()}
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by structures side by side
 def predict(
     model: Model,
     systems: Sequence[System],
@@ -251,7 +252,7 @@ def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> 
 def _versions() -> dict[str, str]:
     import ase
 
-    from .. import __version__
+    from .._version import __version__
 
     return {
         "ase_scatter": __version__, "python": platform.python_version(),
