@@ -1,6 +1,4 @@
-"""The version of the package, as it was installed."""
-
-from __future__ import annotations
+"""The version, as it was installed."""
 
 from importlib.metadata import PackageNotFoundError, version
 
