@@ -107,8 +107,7 @@ def _require_one_kind(options: argparse.Namespace) -> None:
 
 def _ends(options: argparse.Namespace, structure: Any, calculator: Any) -> tuple[str, Any, Any]:
     """What the path is, in words, and its two ends, not relaxed."""
-    from ..properties import hop_end_points, insert_end_points
-    from ..properties.force_sets import repetitions
+    from ..properties import hop_end_points, insert_end_points, repetitions
     from ..structures.named import structure_of
 
     if options.final:

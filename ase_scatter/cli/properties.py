@@ -138,8 +138,7 @@ def run_vacancy(options: argparse.Namespace) -> int:
     int
         The exit code.
     """
-    from ..properties import vacancy_formation
-    from ..properties.force_sets import repetitions
+    from ..properties import repetitions, vacancy_formation
     from ..reporting.crystals import defect_table
 
     if options.repeat and len(options.repeat) != 3:
