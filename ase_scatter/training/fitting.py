@@ -266,6 +266,7 @@ def _held_out(normals: Normals, rounds: Sequence[Round], averaged: bool) -> dict
     return {kind: HeldOut.joined(several) for kind, several in found.items()}
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by structures side by side
 def predict(
     model: Model,
     structures: Sequence[System | Frame | Atoms],
