@@ -135,7 +135,7 @@ def _tables(barrier: Any) -> str:
     """The images and the two barriers, as a text."""
     from ..reporting.tables import number, text_table
 
-    bands = barrier.energies_band
+    bands = barrier.energies_half_width
     rows = [
         [
             str(i),
@@ -152,7 +152,7 @@ def _tables(barrier: Any) -> str:
             [
                 name,
                 f"{getattr(barrier, name):.4f}",
-                number(getattr(barrier, f"{name}_band"), ".4f"),
+                number(getattr(barrier, f"{name}_half_width"), ".4f"),
                 f"{getattr(barrier, f'fitted_{name}'):.4f}",
             ]
             for name in ("forward", "backward")

@@ -113,7 +113,7 @@ Row = tuple[str, float, float | None, str]
 def _modes(found: Phonons) -> list[Row]:
     """Optical modes at Γ, those that are degenerate in one row, and the highest frequency."""
     rows: list[Row] = []
-    values, bands = found.optical, found.optical_band
+    values, bands = found.optical, found.optical_half_width
     levels = list(dict.fromkeys(values.round(3).tolist()))
     for level in levels:
         same = [index for index, value in enumerate(values.round(3)) if value == level]
@@ -121,7 +121,7 @@ def _modes(found: Phonons) -> list[Row]:
         band = None if bands is None else float(bands[same[0]])
         rows.append((f"optical mode at Γ{times} (THz)", level, band, ".2f"))
     highest = int(found.frequencies[:, -1].argmax())
-    band = None if found.frequencies_band is None else float(found.frequencies_band[highest, -1])
+    band = None if found.frequencies_half_width is None else float(found.frequencies_half_width[highest, -1])
     rows.append(("highest frequency (THz)", float(found.frequencies[highest, -1]), band, ".2f"))
     return rows
 
@@ -144,7 +144,7 @@ def _at_temperature(found: Phonons, expansion: QuasiHarmonic | None) -> list[Row
     for result, field, heading, scale, form in columns:
         if result is not None:
             here = int(abs(result.temperatures - SHOWN).argmin())
-            band = getattr(result, f"{field}_band")
+            band = getattr(result, f"{field}_half_width")
             width = None if band is None else scale * float(band[here])
             kelvin = f"{result.temperatures[here]:g}"
             rows.append((heading.format(kelvin), scale * float(getattr(result, field)[here]), width, form))

@@ -44,7 +44,7 @@ def run_elastic(options: argparse.Namespace) -> None:
     calculator, relaxed = _start(options)
     found = elastic_constants(relaxed.atoms, calculator, strain=options.strain, progress=not options.quiet)
     names = ("xx", "yy", "zz", "yz", "xz", "xy")
-    band = found.tensor_band
+    band = found.tensor_half_width
     # What the symmetry makes zero is written without decimals.
     cells = [
         "0" if abs(value) < 1e-6 else measured(value, None if band is None else band.flat[k], ".1f")
@@ -56,12 +56,12 @@ def run_elastic(options: argparse.Namespace) -> None:
     singles = []
     if found.symmetry.number >= FIRST_CUBIC:
         for clamped in (False, True):
-            constants, widths = found.cubic(clamped=clamped), found.cubic_band(clamped=clamped)
+            constants, widths = found.cubic(clamped=clamped), found.cubic_half_width(clamped=clamped)
             for name in ("c11", "c12", "c44"):
                 label = f"{name.upper()} (GPa){', clamped ions' if clamped else ''}"
                 cell = measured(getattr(constants, name), getattr(widths, name, None), ".1f")
                 singles.append([label, cell])
-    averages, widths_of = found.moduli(), found.moduli_band()
+    averages, widths_of = found.moduli(), found.moduli_half_width()
     for name, label, form in (
         ("bulk", "bulk modulus, Hill (GPa)", ".1f"),
         ("shear", "shear modulus, Hill (GPa)", ".1f"),
@@ -99,11 +99,11 @@ def run_eos(options: argparse.Namespace) -> None:
         relax_ions=options.relax_ions,
         progress=not options.quiet,
     )
-    per_atom = None if curve.v0_band is None else curve.v0_band / curve.n_atoms
+    per_atom = None if curve.v0_half_width is None else curve.v0_half_width / curve.n_atoms
     rows = [
         ["volume (Å³/atom)", measured(curve.v0 / curve.n_atoms, per_atom, ".4f")],
-        ["length of the first cell vector (Å)", measured(curve.a, curve.a_band, ".4f")],
-        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_band, ".1f")],
+        ["length of the first cell vector (Å)", measured(curve.a, curve.a_half_width, ".4f")],
+        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f")],
         ["its derivative with pressure", f"{curve.bulk_derivative:.2f}"],
         ["energy (eV/atom)", f"{curve.e0 / curve.n_atoms:.5f}"],
         ["rms of the fit (meV/atom)", f"{curve.rmse:.3f}"],
@@ -133,7 +133,7 @@ def run_vacancy(options: argparse.Namespace) -> None:
         progress=not options.quiet,
     )
     rows = [
-        ["formation energy (eV)", measured(found.energy, found.energy_band, ".3f")],
+        ["formation energy (eV)", measured(found.energy, found.energy_half_width, ".3f")],
         ["with unrelaxed ions (eV)", f"{found.unrelaxed:.3f}"],
     ]
     print(f"\na vacancy among {found.n_atoms} atoms ({'×'.join(map(str, repeat))} cells)\n")
@@ -160,7 +160,7 @@ def run_surface(options: argparse.Namespace) -> None:
         progress=not options.quiet,
     )
     rows = [
-        ["surface energy (J/m²)", measured(found.energy, found.energy_band, ".3f")],
+        ["surface energy (J/m²)", measured(found.energy, found.energy_half_width, ".3f")],
         ["with unrelaxed ions (J/m²)", f"{found.unrelaxed:.3f}"],
     ]
     print(f"\n({' '.join(map(str, found.miller))}) face, slab of {len(found.atoms)} atoms\n")

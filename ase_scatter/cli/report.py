@@ -190,7 +190,7 @@ def _phonons(model: Model, element: str, crystal: Any, options: argparse.Namespa
             f"There are imaginary modes, up to {found.imaginary:.2f} THz: the crystal is unstable."
         )
     if len(found.optical):
-        band = None if found.optical_band is None else float(found.optical_band[-1])
+        band = None if found.optical_half_width is None else float(found.optical_half_width[-1])
         section.text(f"Highest mode at Γ: {measured(float(found.optical[-1]), band, '.2f')} THz")
     if found.thermal is not None:
         section.figure(thermal_plot(found.thermal), "thermal properties")
