@@ -27,12 +27,15 @@ KEPT = 4
 LARGEST_KEPT = 200_000
 """Of batches with more atoms only the last list is kept."""
 
+FILES = ("compute/math.cuh", "structures/neighbors.cu")
+"""Sources of the kernels."""
+
 TURNS = 511
 """Cells that a neighbour may be away, at most."""
 
 
 def _kernels(backend: Backend, dtype: str = "float64") -> Kernels:
-    return load_kernels(backend, ("structures/neighbors.cu",), {"REAL": real(dtype)})
+    return load_kernels(backend, FILES, {"REAL": real(dtype)})
 
 
 @dataclass(frozen=True, eq=False)

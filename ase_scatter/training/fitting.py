@@ -251,7 +251,7 @@ def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> 
 def _versions() -> dict[str, str]:
     import ase
 
-    from .. import __version__
+    from .._version import __version__
 
     return {
         "ase_scatter": __version__, "python": platform.python_version(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from ...compute.functions import modulus
 from ...structures.system import Evaluation, System
 from ..transform import Jacobian, Shapes
 from ..wavelets import Wavelet
@@ -18,17 +19,6 @@ from .structure_factor import StructureFactor
 
 if TYPE_CHECKING:
     from .transform import GridTransform
-
-
-def _rise(x: Array, exponent: float, epsilon2: float, xp: Any) -> tuple[Array, Array]:
-    """h_q and dh_q/dU² at x = U² + ε²."""
-    if exponent == 2.0:
-        return x - epsilon2, xp.ones_like(x)
-    if exponent == 1.0:
-        root = xp.sqrt(x)
-        return root - epsilon2**0.5, 0.5 / root
-    power = x ** (0.5 * exponent - 1.0)
-    return power * x - epsilon2 ** (0.5 * exponent), 0.5 * exponent * power
 
 
 class _Sampled:
@@ -118,7 +108,7 @@ class _Sampled:
     ) -> Iterator[tuple[int, float, Array]]:
         """Per column: its index, its value, and du ∂h/∂U² at every point."""
         for exponent, index in exponents:
-            value, slope = _rise(x, exponent, self.epsilon2, self.xp)
+            value, slope = modulus(x, exponent, self.epsilon2, self.xp)
             yield index, self._integral(level, value), slope * (self.volume / level.n_points)
 
     def features(self) -> NDArray[np.float64]:

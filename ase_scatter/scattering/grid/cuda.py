@@ -34,7 +34,7 @@ from ..transform import Jacobian, Shapes
 from .box import Box
 from .cuda_plan import DeviceBlock, DevicePlan, DeviceUses, Identity, _plan
 from .plan import Floats, Plan, Resolution, in_blocks
-from .tables import FILE, GROUPS, Scale, macros, tabulate
+from .tables import FILES, GROUPS, Scale, macros, tabulate
 
 if TYPE_CHECKING:
     from .transform import GridTransform
@@ -116,7 +116,7 @@ class Device:
         self.epsilon2 = np.float64(transform.settings.epsilon2)
         orders = {scale: tuple(sorted(used)) for scale, used in sorted(transform._orders.items())}
         self.tables = tabulate(transform.settings, box, shapes, orders, backend, dtype)
-        self.kernels = load_kernels(backend, (FILE,), macros(dtype))
+        self.kernels = load_kernels(backend, FILES, macros(dtype))
         free = room(backend)
         self.kept = _power_of_two(free * KEPT_PART)
         block = min(BLOCK, free * BLOCK_PART)
