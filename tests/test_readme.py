@@ -84,7 +84,7 @@ def test_examples_exist(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_are_understood(name):
     for command in commands(PAGES[name]):
-        cli._parser().parse_args(command)
+        cli.build_parser().parse_args(command)
 
 
 def test_there_are_commands():
@@ -97,7 +97,7 @@ def test_the_options_of_a_fit_are_those_of_the_command():
     assert len(options) > 10
     words = {"--no-core": [], "--channels": ["species"], "--transform": ["grid"]}
     for option in options:
-        cli._parser().parse_args(["fit", "a.xyz", "-o", "b.json", option, *words.get(option, ["1"])])
+        cli.build_parser().parse_args(["fit", "a.xyz", "-o", "b.json", option, *words.get(option, ["1"])])
 
 
 def test_the_first_program_of_the_readme_runs(capsys):
