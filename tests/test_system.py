@@ -4,7 +4,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ase_scatter.errors import InputError
-from ase_scatter.structures.system import Evaluation, System, completed_cell
+from ase_scatter.structures.pair_search import completed_cell
+from ase_scatter.structures.system import Evaluation, System
 from ase_scatter.units import from_voigt, to_voigt
 
 
