@@ -371,9 +371,13 @@ class Committee(CurvedDoubleWell):
         x = self.atoms.positions[0, 0] - self.atoms.positions[1, 0] - 5.0
         self.results["forces"][0, 0] -= self.tilt * (1 + 2 * x / 3)
 
-    def get_members(self, atoms: Atoms) -> Members:
-        energy = np.array([Committee(tilt).get_potential_energy(atoms) for tilt in self.tilts])
-        return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
+    def evaluate_with_members(self, structures: list[Atoms]) -> list[tuple[dict, Members]]:
+        pairs = []
+        for atoms in structures:
+            results = {name: self.get_property(name, atoms) for name in ("energy", "forces")}
+            energy = np.array([type(self)(tilt).get_potential_energy(atoms) for tilt in self.tilts])
+            pairs.append((results, Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})))
+        return pairs
 
 
 def test_band_is_the_spread_of_the_barriers_that_members_find_themselves():
@@ -407,10 +411,6 @@ def test_path_over_a_stable_state_is_told_and_has_the_widest_band():
             forces, step = np.zeros((2, 3)), 1e-5
             forces[0] = [-(self.height(x + step) - self.height(x - step)) / (2 * step), -2 * y, -2 * z]
             self.results = {"energy": self.height(x) + y**2 + z**2, "forces": forces}
-
-        def get_members(self, atoms: Atoms) -> Members:
-            energy = np.array([Dip(tilt).get_potential_energy(atoms) for tilt in self.tilts])
-            return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
 
     dip = Dip()
     dip.c = 0.0

@@ -52,7 +52,7 @@ def test_its_commands_are_understood():
     commands = [line[1:] for line in lines if line[:1] == ["ase-scatter"]]
     assert len(commands) >= 3
     for command in commands:
-        cli._parser().parse_args(command)
+        cli.build_parser().parse_args(command)
 
 
 def test_its_options_are_those_of_the_command():
@@ -60,7 +60,7 @@ def test_its_options_are_those_of_the_command():
     assert len(options) > 10
     words = {"--no-core": [], "--channels": ["species"], "--transform": ["grid"]}
     for option in options:
-        cli._parser().parse_args(["fit", "a.xyz", "-o", "b.json", option, *words.get(option, ["1"])])
+        cli.build_parser().parse_args(["fit", "a.xyz", "-o", "b.json", option, *words.get(option, ["1"])])
 
 
 def test_its_first_program_runs(capsys):

@@ -24,9 +24,25 @@ def eos_plot(
     reference: str = "DFT",
     title: str = "",
 ) -> Figure:
-    """Energies against volume, both per atom, with the fitted curve.
+    """Plot energies against volume, both per atom, with the fitted curve.
 
-    reference_volume: Å³ per atom, marked and named as `reference`.
+    Parameters
+    ----------
+    curve : EnergyVolume
+        The energies and the curve.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    reference_volume : float, optional
+        A volume to be marked, Å³ per atom.
+    reference : str, default "DFT"
+        Where that volume is from.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = Figure(figsize=(5.4, 4.0), layout="constrained")
     ax = figure.subplots()
@@ -59,10 +75,28 @@ def elastic_plot(
     bands: Mapping[str, Mapping[str, float | None]] | None = None,
     title: str = "",
 ) -> Figure:
-    """Elastic constants side by side: source → name of a constant → GPa (None where unknown).
+    """Plot elastic constants of several sources side by side.
 
-    bands: the same for half-widths of error bars, of sources that have any. Sources and constants keep the
-    order in which they come. Raises InputError if all are unknown.
+    Parameters
+    ----------
+    constants : mapping
+        Source → name of a constant → GPa, or None where unknown. Sources and constants keep their order.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    bands : mapping, optional
+        The same for half-widths of error bars, of sources that have any.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Raises
+    ------
+    InputError
+        If all constants are unknown.
     """
     names = list(dict.fromkeys(name for values in constants.values() for name in values))
     if not any(value is not None for values in constants.values() for value in values.values()):
@@ -98,7 +132,22 @@ def elastic_plot(
 
 
 def tensor_plot(constants: ElasticConstants, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """The elastic tensor as a coloured table (GPa), with the bands where there are any."""
+    """Plot the elastic tensor as a coloured table, with half-widths where there are any.
+
+    Parameters
+    ----------
+    constants : ElasticConstants
+        The tensor, GPa.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(6.0, 5.2), layout="constrained")
     ax = figure.subplots()
     tensor, band = constants.tensor, constants.tensor_band
@@ -129,9 +178,23 @@ def barrier_plot(
     references: Mapping[str, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Energy along a minimum-energy path, through images and their slopes, with 90 % bands where known.
+    """Plot the energy along a minimum-energy path, with 90 % intervals where there are any.
 
-    references: name → forward barrier in eV of other methods, drawn as lines.
+    Parameters
+    ----------
+    barrier : Barrier
+        The path.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    references : mapping, optional
+        Name → forward barrier of another method, eV; drawn as lines.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = Figure(figsize=(5.8, 4.2), layout="constrained")
     ax = figure.subplots()
@@ -140,10 +203,10 @@ def barrier_plot(
     along = np.linspace(barrier.path[0], barrier.path[-1], 300)
     ax.plot(along, barrier.curve(along) - zero, "-", color=COLOURS[0])
     if barrier.energies_band is not None:
-        # Monotone between images, so that the band does not overshoot to less than nothing.
+        # Monotone between images, so that no half-width becomes negative.
         width = PchipInterpolator(barrier.path, barrier.energies_band)(along)
         lower, upper = (barrier.curve(along) - zero + sign * width for sign in (-1, 1))
-        ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % band")
+        ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % interval")
     ax.plot(barrier.path, heights, "o", ms=6, color=COLOURS[0], mec="white", label="this model")
     for index, (name, value) in enumerate((references or {}).items(), start=1):
         ax.axhline(value, color=colour(index), lw=1.0, ls="--", label=name, zorder=0)
@@ -168,7 +231,18 @@ def barrier_plot(
 
 
 def tour_figures(result: Tour) -> dict[str, Figure]:
-    """Name → figure: energy-volume, elastic and barrier, beside the references that the model came with."""
+    """Plot the results of a tour beside the references that the model came with.
+
+    Parameters
+    ----------
+    result : Tour
+        The results.
+
+    Returns
+    -------
+    dict
+        "energy-volume", "elastic" and "barrier" → figure.
+    """
     title = f"{result.element}, model {result.model}"
     length = result.references.get("DFT", {}).get("a")
     volume = None if length is None else length**3 / result.curve.n_atoms

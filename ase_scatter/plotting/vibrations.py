@@ -1,4 +1,4 @@
-"""Figures of phonons and what follows from them."""
+"""Figures of phonons, thermal properties and thermal expansion."""
 
 from __future__ import annotations
 
@@ -16,9 +16,23 @@ from .base import COLOURS, INK, note, tidy, written
 
 
 def phonon_plot(phonons: Phonons, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """Frequencies along the path, with error bands where there is a committee, beside their density.
+    """Plot frequencies along the path beside their density of states.
 
-    Imaginary frequencies are drawn below zero.
+    Shades are 90 % intervals, where there is a committee. Imaginary frequencies are drawn below zero.
+
+    Parameters
+    ----------
+    phonons : Phonons
+        The frequencies.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = Figure(figsize=(7.6, 4.3), layout="constrained")
     ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
@@ -66,7 +80,22 @@ def _special_points(labels: Sequence[tuple[str, float]]) -> tuple[list[float], l
 
 
 def thermal_plot(thermal: Thermal, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """Free energy, entropy and heat capacity against temperature, with error bands where there are any."""
+    """Plot free energy, entropy and heat capacity against temperature, with 90 % intervals if known.
+
+    Parameters
+    ----------
+    thermal : Thermal
+        The thermal properties.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     molar = mol / kJ * 1000  # eV to J/mol
     return _against_temperature(
         thermal.temperatures,
@@ -81,7 +110,22 @@ def thermal_plot(thermal: Thermal, path: str | Path | None = None, *, title: str
 
 
 def expansion_plot(result: QuasiHarmonic, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """Volume, expansion and bulk modulus against temperature, with error bands where there are any."""
+    """Plot volume, expansion and bulk modulus against temperature, with 90 % intervals if known.
+
+    Parameters
+    ----------
+    result : QuasiHarmonic
+        The thermal expansion.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     return _against_temperature(
         result.temperatures,
         (
@@ -100,7 +144,7 @@ def _against_temperature(
     path: str | Path | None,
     title: str,
 ) -> Figure:
-    """Panels side by side: label, scale, values (T,) and half-widths of their bands."""
+    """Panels side by side: label, scale, values (T,) and their half-widths."""
     figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
     for ax, (label, scale, values, band) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         if band is not None:

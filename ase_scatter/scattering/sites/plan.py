@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import lebedev_rule
 from scipy.special import binom, gammaln
 
 from ..harmonics import degree, solid_harmonics
@@ -272,6 +271,8 @@ def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
     """
     if exact == 0:
         return np.zeros((0, 0)), np.zeros(0)
+    from scipy.integrate import lebedev_rule  # its import takes longer than all of this package
+
     points, areas = lebedev_rule(next(d for d in LEBEDEV_DEGREES if d >= exact))
     # Padded with directions of no area to a multiple of 8, for the sake of vector instructions.
     points = np.pad(points, ((0, 0), (0, -points.shape[1] % 8)), mode="edge")
