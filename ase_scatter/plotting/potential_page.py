@@ -149,7 +149,7 @@ def _phonons(section: Section, found: Phonons) -> None:
             f"There are imaginary modes, up to {found.imaginary:.2f} THz: the crystal is unstable."
         )
     if len(found.optical):
-        half_width = None if found.optical_band is None else float(found.optical_band[-1])
+        half_width = None if found.optical_half_width is None else float(found.optical_half_width[-1])
         section.text(f"Highest mode at Γ: {measured(float(found.optical[-1]), half_width, '.2f')} THz")
     if found.thermal is not None:
         section.figure(thermal_plot(found.thermal), "thermal properties")

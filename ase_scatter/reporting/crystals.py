@@ -38,7 +38,7 @@ def tensor_table(constants: ElasticConstants) -> str:
         The 6 × 6 entries in GPa with their error bars, in Voigt order. Entries that are zero by symmetry
         have no decimals.
     """
-    band = constants.tensor_band
+    band = constants.tensor_half_width
     cells = [
         "0" if abs(value) < 1e-6 else measured(value, None if band is None else band.flat[k], ".1f")
         for k, value in enumerate(constants.tensor.ravel().tolist())
@@ -63,12 +63,12 @@ def moduli_table(constants: ElasticConstants) -> str:
     rows = []
     if constants.symmetry.number >= FIRST_CUBIC:
         for clamped in (False, True):
-            cubic, half_widths = constants.cubic(clamped=clamped), constants.cubic_band(clamped=clamped)
+            cubic, half_widths = constants.cubic(clamped=clamped), constants.cubic_half_width(clamped=clamped)
             for name in ("c11", "c12", "c44"):
                 heading = f"{name.upper()} (GPa){', clamped ions' if clamped else ''}"
                 cell = measured(getattr(cubic, name), getattr(half_widths, name, None), ".1f")
                 rows.append([heading, cell])
-    averages, half_widths_of = constants.moduli(), constants.moduli_band()
+    averages, half_widths_of = constants.moduli(), constants.moduli_half_width()
     for name, (heading, form) in MODULI.items():
         half_width = getattr(half_widths_of, name, None)
         rows.append([heading, measured(getattr(averages, name), half_width, form)])
@@ -89,11 +89,11 @@ def eos_table(curve: EnergyVolume) -> str:
         Volume (Å³/atom), length of the first cell vector (Å), bulk modulus (GPa) and its derivative with
         respect to pressure, energy (eV/atom) and deviation of the fit (meV/atom).
     """
-    per_atom = None if curve.v0_band is None else curve.v0_band / curve.n_atoms
+    per_atom = None if curve.v0_half_width is None else curve.v0_half_width / curve.n_atoms
     rows = [
         ["volume (Å³/atom)", measured(curve.v0 / curve.n_atoms, per_atom, ".4f")],
-        ["length of the first cell vector (Å)", measured(curve.a, curve.a_band, ".4f")],
-        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_band, ".1f")],
+        ["length of the first cell vector (Å)", measured(curve.a, curve.a_half_width, ".4f")],
+        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f")],
         ["its derivative with pressure", f"{curve.bulk_derivative:.2f}"],
         ["energy (eV/atom)", f"{curve.e0 / curve.n_atoms:.5f}"],
         ["rms of the fit (meV/atom)", f"{curve.rmse:.3f}"],
@@ -116,7 +116,7 @@ def defect_table(found: DefectFormation | SurfaceEnergy) -> str:
     """
     name, unit = ("formation", "eV") if isinstance(found, DefectFormation) else ("surface", "J/m²")
     rows = [
-        [f"{name} energy ({unit})", measured(found.energy, found.energy_band, ".3f")],
+        [f"{name} energy ({unit})", measured(found.energy, found.energy_half_width, ".3f")],
         [f"with unrelaxed ions ({unit})", f"{found.unrelaxed:.3f}"],
     ]
     return text_table(VALUE, rows)
@@ -136,7 +136,7 @@ def barrier_table(barrier: Barrier) -> str:
         Two tables: lengths along the path (Å) and energies (eV) of the images; barriers (eV) at the
         highest image and from the fit.
     """
-    half_widths = barrier.energies_band
+    half_widths = barrier.energies_half_width
     rows = [
         [str(i), f"{s:.3f}", f"{e:z.4f}", number(None if half_widths is None else half_widths[i], ".4f")]
         for i, (s, e) in enumerate(zip(barrier.path, barrier.energies - barrier.energies[0], strict=True))
@@ -146,7 +146,7 @@ def barrier_table(barrier: Barrier) -> str:
         [
             name,
             f"{getattr(barrier, name):.4f}",
-            number(getattr(barrier, f"{name}_band"), ".4f"),
+            number(getattr(barrier, f"{name}_half_width"), ".4f"),
             f"{getattr(barrier, f'fitted_{name}'):.4f}",
         ]
         for name in ("forward", "backward")

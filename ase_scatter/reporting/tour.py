@@ -114,7 +114,7 @@ class Tour(Result):
             "vacancy_migration": self.barrier.forward,
         }
 
-    def bands(self) -> dict[str, float | None]:
+    def half_widths(self) -> dict[str, float | None]:
         """Collect the error bars of `values`.
 
         Returns
@@ -122,16 +122,16 @@ class Tour(Result):
         dict
             Name → half-width of the 90 % interval; None without a committee.
         """
-        relaxed, clamped = self.elastic.cubic_band(), self.elastic.cubic_band(clamped=True)
+        relaxed, clamped = self.elastic.cubic_half_width(), self.elastic.cubic_half_width(clamped=True)
         return {
-            "a": self.curve.a_band,
-            "B": self.curve.bulk_modulus_band,
+            "a": self.curve.a_half_width,
+            "B": self.curve.bulk_modulus_half_width,
             "C11": None if relaxed is None else relaxed.c11,
             "C12": None if relaxed is None else relaxed.c12,
             "C44": None if relaxed is None else relaxed.c44,
             "C44_clamped": None if clamped is None else clamped.c44,
-            "vacancy_formation": self.vacancy.energy_band,
-            "vacancy_migration": self.barrier.forward_band,
+            "vacancy_formation": self.vacancy.energy_half_width,
+            "vacancy_migration": self.barrier.forward_half_width,
         }
 
     def unconverged(self) -> set[str]:
@@ -168,7 +168,7 @@ class Tour(Result):
         return {
             **super().to_dict(),
             "values": self.values(),
-            "bands": self.bands(),
+            "bands": self.half_widths(),
             "unconverged": sorted(self.unconverged()),
         }
 
@@ -182,7 +182,7 @@ class Tour(Result):
         rows : list of list of str
             One row for each property. Values that are not converged have an asterisk.
         """
-        values, bands, unconverged = self.values(), self.bands(), self.unconverged()
+        values, bands, unconverged = self.values(), self.half_widths(), self.unconverged()
         rows = []
         for name, (heading, form) in PROPERTIES.items():
             mark = "*" if name in unconverged else ""

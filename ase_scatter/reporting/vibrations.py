@@ -90,13 +90,15 @@ def phonon_verdict(found: Phonons) -> str:
 def _modes(found: Phonons) -> list[Row]:
     """Optical modes at Γ, those that are degenerate in one row, and the highest frequency."""
     rows: list[Row] = []
-    values, half_widths = found.optical.round(3).tolist(), found.optical_band
+    values, half_widths = found.optical.round(3).tolist(), found.optical_half_width
     for level in dict.fromkeys(values):
         times = f" (×{values.count(level)})" if values.count(level) > 1 else ""
         half_width = None if half_widths is None else float(half_widths[values.index(level)])
         rows.append(Row(f"optical mode at Γ{times} (THz)", level, half_width, ".2f"))
     highest = int(found.frequencies[:, -1].argmax())
-    half_width = None if found.frequencies_band is None else float(found.frequencies_band[highest, -1])
+    half_width = (
+        None if found.frequencies_half_width is None else float(found.frequencies_half_width[highest, -1])
+    )
     rows.append(Row("highest frequency (THz)", float(found.frequencies[highest, -1]), half_width, ".2f"))
     return rows
 
@@ -116,8 +118,8 @@ def _at_temperature(found: Phonons, expansion: QuasiHarmonic | None) -> list[Row
     for result, field, heading, scale, form in columns:
         if result is not None:
             here = int(abs(result.temperatures - SHOWN).argmin())
-            band = getattr(result, f"{field}_band")
-            half_width = None if band is None else scale * float(band[here])
+            half_widths = getattr(result, f"{field}_half_width")
+            half_width = None if half_widths is None else scale * float(half_widths[here])
             value = scale * float(getattr(result, field)[here])
             rows.append(Row(heading.format(f"{result.temperatures[here]:g}"), value, half_width, form))
     return rows

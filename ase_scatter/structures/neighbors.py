@@ -31,9 +31,18 @@ LARGEST_KEPT = 20_000
 class Neighbors:
     """Pairs of atoms within reach of each other, each in both directions, sorted by (i, j, shift).
 
-    first: (N + 1,) where the pairs of atom i begin. second: (P,) the neighbour j of each pair.
-    shifts: (P, 3) in cell vectors: the pair's vector is R_j − R_i + shift·cell. reverse: (P,) which
-    pair is j → i. reach: Å.
+    Parameters
+    ----------
+    first : ndarray of int, shape (N + 1,)
+        Where the pairs of each atom begin.
+    second : ndarray of int, shape (n_pairs,)
+        The neighbour j of each pair.
+    shifts : ndarray of int, shape (n_pairs, 3)
+        In cell vectors: the vector of a pair is R_j − R_i + shift·cell.
+    reverse : ndarray of int, shape (n_pairs,)
+        Which pair is j → i.
+    reach : float
+        Å.
     """
 
     first: NDArray[np.int64]
@@ -44,13 +53,30 @@ class Neighbors:
 
     @property
     def n_pairs(self) -> int:
+        """Number of pairs."""
         return len(self.second)
 
 
 def find_neighbors(system: System, reach: float) -> Neighbors:
-    """All pairs of a structure nearer than reach (Å), images included.
+    """Find all pairs of a structure nearer than a distance, images included.
 
-    Any mix of pbc, cells smaller than reach, atoms outside the cell.
+    Any mix of periodic directions, cells smaller than the reach and atoms outside the cell are allowed.
+
+    Parameters
+    ----------
+    system : System
+        The structure.
+    reach : float
+        Å.
+
+    Returns
+    -------
+    Neighbors
+
+    Raises
+    ------
+    InputError
+        If they cannot be found.
     """
     n = len(system)
     # One thread: others are busy with other structures or other atoms.
@@ -119,7 +145,20 @@ class NeighborCache(Latest[_Entry]):
         super().__init__(KEPT)
 
     def neighbors(self, system: System, cutoff: float) -> Neighbors:
-        """A list that holds all pairs within the cutoff (Å), and some beyond it."""
+        """A list that holds all pairs within a cutoff, and some beyond it.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        cutoff : float
+            Å.
+
+        Returns
+        -------
+        Neighbors
+            Of an earlier structure, as long as no atom has moved by half the skin.
+        """
         known = self.find(lambda entry: entry.serves(system, cutoff))
         if known is not None:
             return known.neighbors

@@ -18,7 +18,18 @@ T = TypeVar("T")
 
 
 def typical_bond(systems: Sequence[System]) -> float:
-    """Median distance (Å) between nearest neighbours, 2.35 where there are none."""
+    """Typical distance of nearest neighbours in some structures.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+
+    Returns
+    -------
+    float
+        Å.
+    """
     nearest = np.concatenate([_nearest_distances(system) for system in spread(systems, CALIBRATION_FRAMES)])
     return float(np.median(nearest)) if len(nearest) else 2.35
 
@@ -39,6 +50,18 @@ def _nearest_distances(system: System) -> NDArray[np.float64]:
 
 
 def spread(items: Sequence[T], n: int) -> list[T]:
-    """At most n of them, evenly spread over the list."""
+    """A few of many items, evenly spread.
+
+    Parameters
+    ----------
+    items : sequence
+        The items.
+    n : int
+        Number of items that are wanted, at most.
+
+    Returns
+    -------
+    list
+    """
     indices = np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))
     return [items[i] for i in indices]

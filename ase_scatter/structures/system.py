@@ -24,8 +24,16 @@ SHORTEST_DISTANCE = 0.05
 class System:
     """Atoms in a cell.
 
-    numbers: (N,) atomic numbers. positions: (N, 3) in Å, anywhere (they need not be wrapped).
-    cell: (3, 3) rows in Å; rows of directions that are not periodic may be zero. pbc: (3,).
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        Atomic numbers.
+    positions : ndarray, shape (N, 3)
+        Å; they need not be wrapped into the cell.
+    cell : ndarray, shape (3, 3)
+        Rows in Å; those of directions that are not periodic may be zero.
+    pbc : ndarray of bool, shape (3,)
+        Which directions are periodic.
     """
 
     numbers: NDArray[np.int64]
@@ -35,9 +43,23 @@ class System:
 
     @classmethod
     def from_atoms(cls, atoms: Atoms, *, apart: bool = True) -> System:
-        """Copy what matters out of ASE's Atoms, refusing what cannot be computed.
+        """Copy what matters out of ASE's Atoms.
 
-        apart: whether to look for atoms at the same place, too (a core looks for them anyway).
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+        apart : bool
+            Whether to look for atoms at the same place.
+
+        Returns
+        -------
+        System
+
+        Raises
+        ------
+        InputError
+            If the structure cannot be computed.
         """
         system = cls(
             numbers=np.array(atoms.numbers, dtype=np.int64),
@@ -62,7 +84,19 @@ class System:
         return _space(self.cell.tobytes(), self.pbc.tobytes()).has_volume
 
     def validate(self, *, apart: bool = True) -> None:
-        """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
+        """Refuse what no model could evaluate.
+
+        Parameters
+        ----------
+        apart : bool
+            Whether to look for atoms at the same place.
+
+        Raises
+        ------
+        InputError
+            For no atoms, values that are not finite, a cell that does not span its periodic directions, atoms
+            at the same place.
+        """
         if len(self) == 0:
             raise InputError("the structure holds no atoms")
         if not np.isfinite(self.positions).all():
@@ -140,14 +174,37 @@ def _space(cell: bytes, pbc: bytes) -> _Space:
 
 
 def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.int64]:
-    """Which of the elements each atom is, (N,); −1 for others."""
+    """Which of some elements each atom is.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        Atomic numbers.
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        Places in the elements; −1 for others.
+    """
     places = np.full(len(chemical_symbols), -1)
     places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
     return places[numbers]
 
 
 def coincidence(i: int, j: int) -> InputError:
-    """What to raise for two atoms nearer to each other than SHORTEST_DISTANCE."""
+    """The error of two atoms nearer to each other than SHORTEST_DISTANCE.
+
+    Parameters
+    ----------
+    i, j : int
+        The atoms.
+
+    Returns
+    -------
+    InputError
+    """
     return InputError(
         f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
         f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
@@ -155,7 +212,19 @@ def coincidence(i: int, j: int) -> InputError:
 
 
 def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The cell (3, 3) with the rows of open directions replaced by unit normals to the periodic ones."""
+    """The cell with the rows of open directions replaced by unit normals to the periodic ones.
+
+    Parameters
+    ----------
+    cell : ndarray, shape (3, 3)
+        Å.
+    pbc : ndarray of bool, shape (3,)
+        Which directions are periodic.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+    """
     vectors = np.array(cell, dtype=np.float64)
     open_axes = np.flatnonzero(~np.asarray(pbc))
     if len(open_axes) == 3:
@@ -172,9 +241,16 @@ def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray
 class Evaluation:
     """Energy and its first derivatives.
 
-    energy: eV. forces: (N, 3) in eV/Å. strain_gradient: (3, 3) dE/dε in eV, symmetric;
-    divided by the volume it is the stress. energies: (N,) of the atoms in eV, their sum the energy,
-    where it can be divided among them.
+    Parameters
+    ----------
+    energy : float
+        eV.
+    forces : ndarray, shape (N, 3)
+        eV/Å.
+    strain_gradient : ndarray, shape (3, 3)
+        dE/dε in eV, symmetric; divided by the volume it is the stress.
+    energies : ndarray, shape (N,), optional
+        Energies of the atoms in eV, their sum the energy; None if it cannot be divided among them.
     """
 
     energy: float
