@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -25,21 +25,7 @@ from ..structures.system import Evaluation, System
 from . import model_file
 from .committee import Committee, Members, Uncertainty
 from .repulsion import ZBLCore
-
-
-class Rows(NamedTuple):
-    """Potentials that have their columns and repulsion in common.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_rows, n_columns)
-        Weights in eV.
-    e0 : ndarray, shape (n_rows, n_numbers)
-        Free-atom energies in eV by atomic number, nan for unknown elements.
-    """
-
-    weights: NDArray[np.float64]
-    e0: NDArray[np.float64]
+from .rows import Rows, by_number, with_free_atoms
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +106,7 @@ class Model:
     @cached_property
     def rows(self) -> Rows:
         """The potential itself."""
-        return Rows(self.weights[None], _by_number(self.e0)[None])
+        return Rows(self.weights[None], by_number(self.e0)[None])
 
     @cached_property
     def rows_of_members(self) -> Rows:
@@ -133,7 +119,7 @@ class Model:
         """
         committee = self._require_committee()
         e0 = [
-            _by_number({symbol: values[k] for symbol, values in committee.e0.items()})
+            by_number({symbol: values[k] for symbol, values in committee.e0.items()})
             for k in range(len(committee))
         ]
         return Rows(committee.weights, np.array(e0))
@@ -241,7 +227,7 @@ class Model:
                 found.append(values)
                 tick()
         return [
-            [_with_atoms(values, free) for values, free in zip(each, mine, strict=True)]
+            [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)
         ]
 
@@ -467,16 +453,3 @@ class Model:
             raise ModelFileError(
                 f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
             ) from error
-
-
-def _by_number(e0: Mapping[str, float]) -> NDArray[np.float64]:
-    """By atomic number; nan for elements without."""
-    table = np.full(len(chemical_symbols), np.nan)
-    table[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
-    return table
-
-
-def _with_atoms(values: Evaluation, atomic: NDArray[np.float64]) -> Evaluation:
-    """With the energies of the free atoms (N,) added."""
-    energies = None if values.energies is None else values.energies + atomic
-    return Evaluation(float(values.energy + atomic.sum()), values.forces, values.strain_gradient, energies)

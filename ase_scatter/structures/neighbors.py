@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import vesin
 from numpy.typing import NDArray
 
 from ..compute.cache import Latest
-from ..errors import InputError
-from .system import System, completed_cell
+from .pair_search import completed_cell, full_list
+from .system import System
 
 SKIN = 0.6
 """Lists reach so much (Å) farther than the cutoff: they serve until an atom has moved half of it."""
@@ -79,22 +78,10 @@ def find_neighbors(system: System, reach: float) -> Neighbors:
         If they cannot be found.
     """
     n = len(system)
-    # One thread: others are busy with other structures or other atoms.
-    finder = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
     # Of atoms wrapped into the cell, so that shifts are small, however far atoms have wandered.
     cell = completed_cell(system.cell, system.pbc)
     away = np.floor(system.positions @ np.linalg.inv(cell)) * system.pbc
-    try:
-        i, j, found = finder.compute(
-            points=system.positions - away @ cell,
-            box=cell,
-            periodic=system.pbc,
-            quantities="ijS",
-        )
-    except RuntimeError as error:
-        raise InputError(f"the neighbours of the atoms cannot be found: {error}") from error
-    i, j = i.astype(np.int64), j.astype(np.int64)
-    shifts = found.astype(np.int64)
+    i, j, shifts = full_list(system.positions - away @ cell, cell, system.pbc, reach)
     low = shifts.min(axis=0, initial=0)
     low = np.minimum(low, -shifts.max(axis=0, initial=0))
     width = 1 - 2 * low

@@ -19,7 +19,8 @@ from ..compute.cache import Latest
 from ..errors import InputError
 from .batch import Batch
 from .neighbors import SKIN
-from .system import Evaluation, System, completed_cell
+from .pair_search import completed_cell
+from .system import Evaluation, System
 
 KEPT = 4
 """So many lists are kept."""

@@ -12,12 +12,16 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .pair_search import half_list
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 SHORTEST_DISTANCE = 0.05
 """Two atoms nearer than this (Å) are taken for a mistake in the input."""
+
+SEARCHED_DISTANCE = 2.0
+"""They are searched among all pairs nearer than this (Å): few are, and a shorter cutoff takes longer."""
 
 
 @dataclass(frozen=True)
@@ -116,40 +120,12 @@ class System:
             self._refuse_coinciding_atoms()
 
     def _refuse_coinciding_atoms(self) -> None:
-        from scipy.spatial import cKDTree
-
-        positions = self.positions
-        if self.pbc.any():
-            # Images near a face are added by hand, so that any mix of pbc is covered.
-            positions = self._with_images(2 * SHORTEST_DISTANCE)
-        pairs = cKDTree(positions).query_pairs(SHORTEST_DISTANCE, output_type="ndarray")
-        if len(pairs):
-            i, j = (int(k) % len(self) for k in pairs[0])
-            raise coincidence(i, j)
-
-    def _with_images(self, skin: float) -> NDArray[np.float64]:
-        """Positions wrapped into the cell, followed by the images of atoms within skin of a face."""
-        vectors = completed_cell(self.cell, self.pbc)
-        fractional = self.positions @ np.linalg.inv(vectors)
-        fractional[:, self.pbc] %= 1.0
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
-        blocks = [fractional]
-        for axis in np.flatnonzero(self.pbc):
-            for block in list(blocks):
-                width = skin / heights[axis]
-                image = block.copy()
-                image[:, axis] += 1.0
-                # Atoms that are far from the face go far away, so that indices stay modulo N.
-                far = block[:, axis] > width
-                image[far] = np.nan
-                blocks.append(image)
-        stacked = np.concatenate(blocks)
-        gone = np.isnan(stacked).any(axis=1)
-        cartesian = np.where(gone[:, None], 0.0, stacked) @ vectors
-        # One far place for each removed image: none is near another or near the structure.
-        span = 10.0 + np.abs(cartesian).max()
-        cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
-        return np.asarray(cartesian)
+        if (np.linalg.norm(self.cell[self.pbc], axis=1) < SHORTEST_DISTANCE).any():
+            raise coincidence(0, 0)  # with its own image; such a cell holds too many images to list
+        near = half_list(self.positions, self.cell, self.pbc, SEARCHED_DISTANCE)
+        if len(near.i) and near.distances.min() < SHORTEST_DISTANCE:
+            nearest = near.distances.argmin()
+            raise coincidence(int(near.i[nearest]), int(near.j[nearest]))
 
 
 class _Space(NamedTuple):
@@ -209,32 +185,6 @@ def coincidence(i: int, j: int) -> InputError:
         f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
         f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
     )
-
-
-def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The cell with the rows of open directions replaced by unit normals to the periodic ones.
-
-    Parameters
-    ----------
-    cell : ndarray, shape (3, 3)
-        Å.
-    pbc : ndarray of bool, shape (3,)
-        Which directions are periodic.
-
-    Returns
-    -------
-    ndarray, shape (3, 3)
-    """
-    vectors = np.array(cell, dtype=np.float64)
-    open_axes = np.flatnonzero(~np.asarray(pbc))
-    if len(open_axes) == 3:
-        return np.eye(3)
-    if len(open_axes) == 0:
-        return vectors
-    periodic = vectors[np.asarray(pbc)]
-    normals = np.linalg.svd(periodic)[2][len(periodic) :]
-    vectors[open_axes] = normals
-    return vectors
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from ..compute.parallel import in_order
 from .least_squares import Indices, Regression, Vector
 from .normal_equations import Moments
-from .validation import _per_row, geometric_mean
+from .validation import geometric_mean, loss_per_row
 
 LEFT_OUT = 0.25
 """So much of the data is in no bag."""
@@ -156,7 +156,7 @@ def kept_out(
         single = regression.weights(total, ridge, pool)
         weights = members(regression, rest, ridge, pool, n_members, seed=k, workers=workers)
         loss = {
-            name: geometric_mean([_per_row(parts[i], w) for i in out])
+            name: geometric_mean([loss_per_row(parts[i], w) for i in out])
             for name, w in (("single", single), ("mean", weights.mean(axis=0)))
         }
         yield Round(out, single, weights, loss)

@@ -65,7 +65,7 @@ def validate(
             weights = np.zeros(len(regression.price))
             chosen = selection.weights(size + len(regression.forced))
             weights[selection.columns[: len(chosen)]] = chosen
-            found.append(_per_row(part, weights))
+            found.append(loss_per_row(part, weights))
         return found
 
     jobs = list(product(parts, ridges))
@@ -78,7 +78,20 @@ def validate(
     return Validation({key: geometric_mean(values) for key, values in found.items()})
 
 
-def _per_row(part: Moments, weights: Vector) -> float:
+def loss_per_row(part: Moments, weights: Vector) -> float:
+    """Mean squared weighted error of a fit on one part of the data.
+
+    Parameters
+    ----------
+    part : Moments
+        The part.
+    weights : ndarray, shape (n,)
+        The fit.
+
+    Returns
+    -------
+    float
+    """
     return part.loss(weights) / max(1, part.count)
 
 
