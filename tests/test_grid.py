@@ -316,7 +316,7 @@ def test_open_directions_do_not_see_where_the_structure_is(case):
     system, transform, weights, _ = case
     if system.pbc.all():
         pytest.skip("periodic in all directions")
-    normals = transform._box(system).normals
+    normals = transform.grids.box(system).normals
     there = replace(system, positions=system.positions + np.array([1.23, -4.5, 0.7]) @ normals.T @ normals)
     expected = transform.evaluate(system, weights)
     values = transform.evaluate(there, weights)
@@ -371,7 +371,7 @@ def test_padding_keeps_images_away():
     """An open direction gives what a periodic one gives with far more vacuum."""
     system = System.from_atoms(Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.3]]))
     transform = make(system)
-    box = transform._box(system)
+    box = transform.grids.box(system)
     wide = replace(
         system, positions=box.place(system.positions), cell=2 * box.vectors, pbc=np.array([True] * 3)
     )
@@ -423,8 +423,8 @@ def test_a_box_that_grows_by_a_step():
     padding, step = transform._padding, transform._step
     edge = np.ceil((2.3 + padding) / step) * step - padding
     before, after = pair(edge - 1e-9), pair(edge + 1e-9)
-    assert np.all(transform._box(after).steps >= transform._box(before).steps)
-    assert transform._box(after).volume > transform._box(before).volume
+    assert np.all(transform.grids.box(after).steps >= transform.grids.box(before).steps)
+    assert transform.grids.box(after).volume > transform.grids.box(before).volume
     one, two = (transform.evaluate(system, weights) for system in (before, after))
     size = np.abs(transform.features(before) * weights).sum()
     assert two.energy == pytest.approx(one.energy, abs=1e-7 * size)

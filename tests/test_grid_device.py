@@ -188,14 +188,14 @@ def test_tables_are_the_wavelets(alloy):
     """Every ψ̂ and ∂ψ̂/∂k of high l and p, put together as the kernels do it."""
     settings = GridSettings(scales=(0.6, 1.0), first=(6, 4, 2), exponents2=())
     transform = GridTransform.candidates(settings, Channels.by_species(["C", "Si"]))
-    tables = grid_device.on_device(transform, *transform._grids(alloy[0], None), DEVICE, "float64").tables
+    tables = grid_device.on_device(transform, *transform.grids.of(alloy[0]), DEVICE, "float64").tables
     waves, harmonics, gradients = (
         DEVICE.to_host(array) for array in (tables.waves, tables.harmonics, tables.gradients)
     )
     for index, scale in tables.scales.items():
         which, radial, slopes = (DEVICE.to_host(array) for array in (scale.which, scale.radial, scale.slopes))
         k = waves[:3, which]
-        for (p, l), a, b in zip(sorted(transform._orders[index]), radial, slopes, strict=True):
+        for (p, l), a, b in zip(transform.tree.orders[index], radial, slopes, strict=True):
             h, dh = harmonics[degree(l)][:, which], gradients[degree(l)][:, :, which]
             value, slope = fourier_space(settings.scales[index], p, l, k.T, settings.band)
             size = np.abs(slope).max()
@@ -284,7 +284,7 @@ def test_blocks_of_any_size_give_the_same(alloy, monkeypatch, kept, fields):
         self.resolutions = tuple((i, r._replace(most_fields=fields)) for i, r in self.resolutions)
 
     monkeypatch.setattr(grid_device.Device, "__init__", small)
-    device = grid_device.Device(transform, *transform._grids(system, None), DEVICE, "float64")
+    device = grid_device.Device(transform, *transform.grids.of(system), DEVICE, "float64")
     together, pieces = device._pieces(3)
     assert (pieces == [None]) == (kept > 1e6)
     assert together > 3 or pieces != [None]
