@@ -216,6 +216,8 @@ class Sampled:
             found, slopes2 = self._rises(second, exponents)
             values += found
             which = self._weighing(rows, exponents)
+            if which.start == which.stop:
+                continue
             mix = self._weights(
                 rows[which], exponents, self._volume_element(second.level) * 2.0 / second.norm
             )
