@@ -20,7 +20,7 @@ from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.scattering.grid import cuda as grid_device
 from ase_scatter.scattering.grid import cuda_steps
-from ase_scatter.scattering.grid.tables import FILE, macros
+from ase_scatter.scattering.grid.tables import FILES, macros
 from ase_scatter.scattering.harmonics import degree
 from ase_scatter.scattering.wavelets import fourier_space, phase
 from ase_scatter.structures.batch import Batch
@@ -346,7 +346,7 @@ def test_the_order_of_threads_does_not_matter(alloy, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_kernels_compile_for_a_gpu(dtype):
-    assert compile_source(kernel_source((FILE,), tuple(macros(dtype).items()))) > 1000
+    assert compile_source(kernel_source(FILES, tuple(macros(dtype).items()))) > 1000
 
 
 # ---- how much is done -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from cuda_compiler import compile_source
 
 from ase_scatter.compute.backend import kernel_source
 from ase_scatter.errors import DeviceError, InputError
+from ase_scatter.model import repulsion
 from ase_scatter.model.repulsion import ZBLCore
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch, batches
@@ -204,10 +205,10 @@ def test_what_does_not_fit_is_an_error_that_says_how_much_it_needs(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_kernels_compile_for_a_gpu(dtype):
-    compile_source(kernel_source(("structures/neighbors.cu",), (("REAL", dtype),)))
+    compile_source(kernel_source(pairs.FILES, (("REAL", dtype),)))
     compile_source(
         kernel_source(
-            ("model/repulsion.cu",),
+            repulsion.FILES,
             (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4")),
         )
     )

@@ -18,7 +18,6 @@ from ..compute.memory import clear_when_full
 from ..compute.parallel import Progress, in_order, reporting
 from ..compute.target import HOST, Target
 from ..errors import InputError, ModelFileError, UnknownElementError
-from ..reporting.description import _flattened
 from ..scattering import transform_from_dict
 from ..scattering.transform import Transform
 from ..structures.batch import Batch, batches
@@ -399,32 +398,6 @@ class Model:
         if domain is None:
             return np.full(len(system), np.nan)
         return domain.grade(self.transform, system, target)
-
-    # ---- for people ------------------------------------------------------------------------------
-
-    def describe(self) -> str:
-        """What the model is, as a text."""
-        core = "none"
-        if self.core is not None:
-            low, high = self.core.r_outer.min(), self.core.r_outer.max()
-            core = f"ZBL, off beyond {low:.2f}" + (f" to {high:.2f} Å" if high > low else " Å")
-        rows: list[tuple[str, Any]] = [
-            ("model", self.name),
-            ("hash", self.hash),
-            ("elements", ", ".join(self.elements)),
-            ("columns", self.transform.n_columns),
-            ("transform", self.transform.kind),
-        ]
-        rows += _flattened(self.transform.to_dict().get("settings", {}), "transform ")
-        rows.append(("core", core))
-        rows += [(f"E0 {symbol} (eV)", f"{energy:.6f}") for symbol, energy in self.e0.items()]
-        rows += _flattened({k: v for k, v in self.metadata.items() if k != "golden"})
-        if self.committee is not None:
-            rows.append(("committee", f"{len(self.committee)} members"))
-            rows += [(f"committee factor {k}", f"{v:.3g}") for k, v in self.committee.factors.items()]
-        rows.append(("golden values", "yes" if "golden" in self.metadata else "no"))
-        width = max(len(label) for label, _ in rows)
-        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
 
     # ---- files -----------------------------------------------------------------------------------
 

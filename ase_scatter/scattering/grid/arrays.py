@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from ...compute.functions import modulus
 from ...structures.system import Evaluation, System
 from ..transform import Jacobian, Shapes
 from ..wavelets import Wavelet
@@ -18,17 +19,6 @@ from .plane_waves import Level, tabulate
 from .structure_factor import StructureFactor
 
 Floats = NDArray[np.float64]
-
-
-def _rise(x: Array, exponent: float, epsilon2: float, xp: Any) -> tuple[Array, Array]:
-    """h_q and dh_q/dU² at x = U² + ε²."""
-    if exponent == 2.0:
-        return x - epsilon2, xp.ones_like(x)
-    if exponent == 1.0:
-        root = xp.sqrt(x)
-        return root - epsilon2**0.5, 0.5 / root
-    power = x ** (0.5 * exponent - 1.0)
-    return power * x - epsilon2 ** (0.5 * exponent), 0.5 * exponent * power
 
 
 class _Fields(NamedTuple):
@@ -143,7 +133,7 @@ class Sampled:
 
     def _rises(self, fields: _Fields, exponents: Exponents) -> tuple[list[float], Array]:
         """Values of the columns of a path, and ∂h/∂U² (n_exponents, n_points) of each."""
-        found = [_rise(fields.x, exponent, self.epsilon2, self.xp) for exponent, _ in exponents]
+        found = [modulus(fields.x, exponent, self.epsilon2, self.xp) for exponent, _ in exponents]
         values = [self._integral(fields.level, value) for value, _ in found]
         if len(found) == 1:
             return values, found[0][1][None]

@@ -13,7 +13,7 @@ from ...compute.backend import COMPLEX, THREADS, Array, Backend, Kernels, blocks
 from .box import Box
 from .cuda_plan import DeviceBlock, DeviceUses
 from .plan import Floats
-from .tables import FILE, GROUPS, Scale, Tables, macros
+from .tables import FILES, GROUPS, Scale, Tables, macros
 
 POINTS_PER_THREAD, PARTS = 4, 128
 """Sums over a grid are made in so many parts at most, and no thread does less than this."""
@@ -54,7 +54,7 @@ class Steps:
     @cached_property
     def kernels(self) -> Kernels:
         """Kernels of grid.cu."""
-        return load_kernels(self.backend, (FILE,), macros(self.dtype))
+        return load_kernels(self.backend, FILES, macros(self.dtype))
 
     def empty(self, *shape: int) -> Array:
         return self.backend.xp.empty(shape, dtype=self.dtype)

@@ -17,7 +17,7 @@ from .box import Box
 from .columns import GridSettings
 from .plane_waves import Waves
 
-FILE = "scattering/grid/grid.cu"
+FILES = ("compute/math.cuh", "scattering/grid/grid.cu")
 
 GROUPS = 4
 """Threads that share out the m of a path in the kernel `correlate`."""
@@ -77,7 +77,7 @@ def tabulate(
     settings: GridSettings, box: Box, shapes: Shapes, orders: dict[int, Orders], backend: Backend, dtype: str
 ) -> Tables:
     """Tables of a box. orders: of each scale in use, in ascending order of β."""
-    kernels = load_kernels(backend, (FILE,), macros(dtype))
+    kernels = load_kernels(backend, FILES, macros(dtype))
     waves = Waves.within(box.vectors, settings.band / settings.scales[min(orders)])
     nx, ny, nz = waves.indices.T
     waves = waves.taken(np.lexsort((nz, ny, ny < 0, nx, nx < 0)))
