@@ -51,12 +51,38 @@ class Report(dict[str, Deviation]):
 
 
 class Values(NamedTuple):
+    """What a calculator gives for a structure.
+
+    Parameters
+    ----------
+    energy : float
+        Energy in eV.
+    forces : ndarray of float, shape (n_atoms, 3)
+        Forces in eV/Å.
+    stress : ndarray of float, shape (3, 3), or None
+        Stress in eV/Å³, where there is one.
+    """
+
     energy: float
     forces: NDArray[np.float64]
-    stress: NDArray[np.float64] | None  # (3, 3), where there is one
+    stress: NDArray[np.float64] | None
 
 
 def values_of(calculator: BaseCalculator, atoms: Atoms) -> Values:
+    """Evaluate a copy of a structure.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.BaseCalculator
+        What is asked.
+    atoms : ase.Atoms
+        The structure, which stays as it is.
+
+    Returns
+    -------
+    Values
+        Energy, forces and stress.
+    """
     twin = atoms.copy()
     twin.calc = calculator
     stress = from_voigt(twin.get_stress()) if has_stress(calculator, atoms) else None
@@ -64,17 +90,56 @@ def values_of(calculator: BaseCalculator, atoms: Atoms) -> Values:
 
 
 def has_stress(calculator: BaseCalculator, atoms: Atoms) -> bool:
+    """Tell whether there is a stress: for a cell that spans space, if the calculator has it.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.BaseCalculator
+        What is asked.
+    atoms : ase.Atoms
+        The structure, which stays as it is.
+
+    Returns
+    -------
+    bool
+        Whether to ask for it.
+    """
     return atoms.cell.rank == 3 and "stress" in calculator.implemented_properties
 
 
 def energy_of(calculator: BaseCalculator, atoms: Atoms) -> float:
+    """Evaluate the energy of a copy of a structure.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.BaseCalculator
+        What is asked.
+    atoms : ase.Atoms
+        The structure, which stays as it is.
+
+    Returns
+    -------
+    float
+        Energy in eV.
+    """
     twin = atoms.copy()
     twin.calc = calculator
     return float(twin.get_potential_energy())
 
 
 def apart(one: Values, other: Values) -> Deviation:
-    """Deviation of two structures with as many atoms."""
+    """Compare two evaluations.
+
+    Parameters
+    ----------
+    one, other : Values
+        Of structures with the same number of atoms.
+
+    Returns
+    -------
+    Deviation
+        Largest differences; of the stress, where both have one.
+    """
     stress = 0.0
     if one.stress is not None and other.stress is not None:
         stress = largest(one.stress - other.stress)
@@ -84,15 +149,59 @@ def apart(one: Values, other: Values) -> Deviation:
 
 
 def worst_of(found: Iterable[Deviation]) -> Deviation:
-    """The largest value of each kind; NaN, if there is one."""
+    """Take the largest deviation of each kind.
+
+    Parameters
+    ----------
+    found : iterable of Deviation
+        What was measured.
+
+    Returns
+    -------
+    Deviation
+        The largest values; NaN where there is one.
+    """
     return Deviation(*(float(np.max(values)) for values in zip(*found, strict=True)))
 
 
 def largest(difference: NDArray[np.float64]) -> float:
+    """Take the largest component.
+
+    Parameters
+    ----------
+    difference : ndarray of float
+        Any shape.
+
+    Returns
+    -------
+    float
+        Its magnitude.
+    """
     return float(np.abs(difference).max())
 
 
 def require(what: str, found: Deviation, allowed: Deviation) -> Deviation:
+    """Refuse deviations above a tolerance.
+
+    Parameters
+    ----------
+    what : str
+        What it means if one is too large.
+    found : Deviation
+        What was measured.
+    allowed : Deviation
+        The tolerance.
+
+    Returns
+    -------
+    Deviation
+        What was measured.
+
+    Raises
+    ------
+    AssertionError
+        If a value is above its tolerance, or NaN.
+    """
     # Negated, so that NaN fails too.
     off = [
         f"{name} by {value:.2e} {unit} (allowed: {limit:.0e})"
@@ -108,7 +217,20 @@ def require(what: str, found: Deviation, allowed: Deviation) -> Deviation:
 
 @contextmanager
 def same_grid(calculator: BaseCalculator, biggest: Atoms) -> Iterator[None]:
-    """Keep the grid of this cell, where the calculator has one, while the cell changes."""
+    """Keep the grid, where a calculator has one, while the cell changes.
+
+    Parameters
+    ----------
+    calculator : ase.calculators.calculator.BaseCalculator
+        If it has a method `freeze_grid`, and no grid is frozen yet, that is called.
+    biggest : ase.Atoms
+        In the largest cell that will come.
+
+    Yields
+    ------
+    None
+        Inside, the grid is the same for all cells.
+    """
     freeze = getattr(calculator, "freeze_grid", None)
     if freeze is None or calculator.parameters.get("grid_shape") is not None:
         yield

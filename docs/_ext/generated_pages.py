@@ -143,7 +143,7 @@ def write_pages(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     pages = {name: public_page(name) for name in PUBLIC}
     pages |= {f"ase_scatter.{package}": package_page(package) for package in INNER}
-    pages["command_line"] = command_page(cli._parser())
+    pages["command_line"] = command_page(cli.build_parser())
     for old in folder.glob("*.rst"):
         if old.stem not in pages:
             old.unlink()
