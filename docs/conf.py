@@ -27,6 +27,7 @@ extensions = [
     "equations",
     "generated_pages",
 ]
+default_role = "code"  # `name` in a docstring
 exclude_patterns = ["_build", "_ext", "jupyter_execute"]
 
 # Equations are drawn at build time (see _ext/equations.py): pages need no scripts or fonts from elsewhere.
