@@ -130,10 +130,17 @@ def _search_files(target: Path) -> list[Path]:
 
 def _tuned(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
     """The best settings of a search, whose record, table and plot are written."""
+    from tqdm import tqdm
+
     from ..plotting import tuning_plot
     from ..reporting.tables import TRIAL_COLUMNS, text_table, trial_rows
     from ..structures.dataset import read_frames
-    from ..training.hyperparameters import tune
+    from ..training.hyperparameters import Trial, tune
+
+    def told(trial: Trial, better: bool) -> None:
+        if not options.quiet:
+            mark = "better" if better else "no better"
+            tqdm.write(f"score {trial.score:.4f} ({mark}): {trial.changes or 'as given'}")
 
     record, table, plot = _search_files(options.output)
     tuning = tune(
@@ -144,6 +151,7 @@ def _tuned(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
         workers=options.workers,
         device=options.device,
         progress=not options.quiet,
+        seen=told,
     )
     tried = trial_rows(tuning)
     print(text_table(TRIAL_COLUMNS, tried))

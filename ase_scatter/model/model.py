@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -217,7 +217,9 @@ class Model:
                 return found
             return [[values + core for values in each] for each, core in zip(found, repelled, strict=True)]
 
-        backend, parts = target.backend, self._parts(systems, target)
+        backend = target.backend
+        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
+        parts = batches(systems, lambda system: self.transform.memory(system, target), backend, cutoff)
         several = 1
         if target.on_host:
             several = min(workers or threads.count(), len(systems)) or 1
@@ -230,14 +232,6 @@ class Model:
             [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)
         ]
-
-    def _parts(self, systems: Sequence[System], target: Target) -> Iterable[Batch]:
-        """Structures that are computed together: one by one on the host, as many as fit on a device."""
-        if target.on_host:
-            return [Batch([system], target.backend) for system in systems]
-        needs = [self.transform.memory(system, target) for system in systems]
-        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
-        return batches(systems, needs, target.backend, cutoff)
 
     def evaluate_one(self, system: System, target: Target = HOST) -> Evaluation:
         """`evaluate` for one structure and the potential itself.

@@ -6,7 +6,7 @@ their sizes and cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -110,18 +110,18 @@ def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def batches(
-    systems: Sequence[System], needs: Sequence[float], backend: Backend, cutoff: float = 0.0
+    systems: Sequence[System], need: Callable[[System], float], backend: Backend, cutoff: float = 0.0
 ) -> Iterator[Batch]:
-    """Structures in as few batches as fit into the memory of a device.
+    """Structures that are computed together: one by one on the host, as many as fit on a device.
 
     Parameters
     ----------
     systems : sequence of System
         The structures.
-    needs : sequence of float
-        Bytes that each needs.
+    need : callable
+        Bytes that a structure needs on a device.
     backend : Backend
-        The device.
+        The host or a device.
     cutoff : float
         Å, of the pairs that are wanted; 0 for none.
 
@@ -134,17 +134,21 @@ def batches(
     DeviceError
         If a structure does not fit by itself.
     """
+    if backend.compile is None:
+        yield from (Batch([system], backend, cutoff) for system in systems)
+        return
+    needs = [need(system) for system in systems]
     held: list[System] = []
     used = 0.0
     # Asking takes longer than a small structure.
     free = room(backend) if sum(needs) > UNASKED else UNASKED
-    for system, need in zip(systems, needs, strict=True):
-        if need > free:
-            require_room(backend, need, f"a structure of {len(system)} atoms")
-        if held and used + need > free:
+    for system, needed in zip(systems, needs, strict=True):
+        if needed > free:
+            require_room(backend, needed, f"a structure of {len(system)} atoms")
+        if held and used + needed > free:
             yield Batch(held, backend, cutoff)
             held, used = [], 0.0
         held.append(system)
-        used += need
+        used += needed
     if held:
         yield Batch(held, backend, cutoff)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io import read
 from numpy.typing import NDArray
@@ -15,9 +16,6 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..units import to_voigt
 from .system import System
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def read_frames(
 
 
 def frames_of(
-    structures: Iterable[Atoms],
+    structures: Iterable[Frame | Atoms],
     *,
     energy_key: str = "energy",
     forces_key: str = "forces",
@@ -98,8 +96,8 @@ def frames_of(
 
     Parameters
     ----------
-    structures : iterable of Atoms
-        The structures.
+    structures : iterable of Frame or Atoms
+        The structures. Frames stay as they are.
     energy_key, forces_key, stress_key : str
         Names of the labels.
     where : str
@@ -114,11 +112,12 @@ def frames_of(
     InputError
         If a frame cannot be trained on. It names the frame, counted from 0.
     """
+    _require_several(structures)
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
     frames = []
     for index, atoms in enumerate(structures):
         try:
-            frames.append(_frame(atoms, keys))
+            frames.append(atoms if isinstance(atoms, Frame) else _frame(atoms, keys))
         except InputError as error:
             raise type(error)(f"frame {index}{where}: {error}") from error
     for name, key in keys.items():
@@ -145,12 +144,7 @@ def as_frames(source: str | Path | Iterable[Frame | Atoms]) -> list[Frame]:
     InputError
         If a frame cannot be trained on.
     """
-    if isinstance(source, str | Path):
-        return read_frames(source)
-    items = list(source)
-    if all(isinstance(item, Frame) for item in items):
-        return items  # type: ignore[return-value]
-    return frames_of(items)  # type: ignore[arg-type]
+    return read_frames(source) if isinstance(source, str | Path) else frames_of(source)
 
 
 def as_systems(structures: Iterable[System | Frame | Atoms]) -> list[System]:
@@ -170,7 +164,13 @@ def as_systems(structures: Iterable[System | Frame | Atoms]) -> list[System]:
     InputError
         If a structure cannot be computed.
     """
+    _require_several(structures)
     return [_system(structure) for structure in structures]
+
+
+def _require_several(structures: Iterable[object]) -> None:
+    if isinstance(structures, Atoms):
+        raise InputError("give a list of structures, not a single one")
 
 
 def _system(structure: System | Frame | Atoms) -> System:
@@ -257,9 +257,15 @@ def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> 
     calculated = atoms.calc.results if atoms.calc is not None else {}
     # A name of the user's own goes before what the calculator holds; ASE moves its own names there.
     sources: list[Mapping[str, Any]] = [atoms.info, atoms.arrays, calculated]
-    value = next((source[key] for source in sources if source.get(key) is not None), None)
-    if value is None:
+    source = next((source for source in sources if source.get(key) is not None), None)
+    if source is None:
         return None
+    if source is calculated and _moved(atoms):
+        raise InputError(
+            f"the calculator holds the {name} of another structure; give each structure a calculator of its "
+            "own (such as ase.calculators.singlepoint.SinglePointCalculator) and leave its atoms in place"
+        )
+    value = source[key]
     try:
         label = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -269,6 +275,16 @@ def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> 
     if not np.isfinite(label).all():
         raise InputError(f"the {name} holds values that are not finite; mend or drop this frame")
     return label
+
+
+def _moved(atoms: Atoms) -> bool:
+    """Whether the attached calculator holds results of other positions, elements or another cell."""
+    known = getattr(atoms.calc, "atoms", None)
+    return known is not None and not (
+        np.array_equal(known.numbers, atoms.numbers)
+        and np.allclose(known.positions, atoms.positions, rtol=0.0, atol=1e-8)
+        and np.allclose(known.cell[:], atoms.cell[:], rtol=0.0, atol=1e-8)
+    )
 
 
 def _names(atoms: Atoms) -> str:

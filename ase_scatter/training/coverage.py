@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -94,6 +93,8 @@ class HeldOut:
         """Spearman's, between spread and error."""
         if np.ptp(self.spreads) == 0 or np.ptp(self.errors) == 0:
             return 0.0
+        import scipy.stats  # takes half a second, and only a fit needs it
+
         return float(scipy.stats.spearmanr(self.spreads, self.errors)[0])
 
     def table(self, factor: float, n_bins: int = 8) -> list[dict[str, float]]:

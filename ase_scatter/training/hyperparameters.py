@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..compute import threads
 from ..compute.backend import require_device
-from ..compute.parallel import in_order
+from ..compute.parallel import Progress, in_order
 from ..errors import InputError
 from ..scattering import SitesSettings
 from ..structures.dataset import Frame, as_frames, elements_of
@@ -171,7 +171,8 @@ def tune(
     record: str | Path | None = None,
     workers: int | None = None,
     device: str = "cpu",
-    progress: bool = True,
+    progress: Progress = True,
+    seen: Callable[[Trial, bool], None] = lambda trial, better: None,
 ) -> Tuning:
     """Search hyperparameters on training frames, for some minutes.
 
@@ -191,8 +192,10 @@ def tune(
         Threads; by default one per core.
     device : str
         "cpu" or "cuda". The time that a model takes is measured on the host.
-    progress : bool
-        Whether progress is shown.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    seen : callable
+        Told of every trial after the first as soon as it is known, and whether it is the best so far.
 
     Returns
     -------
@@ -224,8 +227,12 @@ def tune(
                 if _listed(best.changes.get(name)) == _listed(value):
                     continue
                 found = search.trial({**best.changes, name: value})
-                search.show(found, best)
-                if found.score < BETTER * best.score:
+                is_better = found.score < BETTER * best.score
+                _LOGGER.info(
+                    "score %.4f, best %.4f: %s", found.score, best.score, found.changes or "as given"
+                )
+                seen(found, is_better)
+                if is_better:
                     best, better = found, True
     return search.result(best)
 
@@ -240,7 +247,7 @@ class _Search:
         record: Path | None,
         workers: int,
         device: str,
-        progress: bool,
+        progress: Progress,
     ) -> None:
         self.frames, self.settings, self.workers, self.progress = frames, settings, workers, progress
         self.device = device
@@ -355,12 +362,6 @@ class _Search:
                 transform.evaluate(moved, weights)
                 times.append(perf_counter() - start)
         return 1e6 * float(np.median(times[1:])) / len(system)
-
-    def show(self, trial: Trial, best: Trial) -> None:
-        mark = "better" if trial.score < BETTER * best.score else "no better"
-        _LOGGER.info(
-            "score %.4f (%s than %.4f): %s", trial.score, mark, best.score, trial.changes or "as given"
-        )
 
     def result(self, best: Trial) -> Tuning:
         return Tuning(self.trials, best, changed(self.settings, best.changes))
