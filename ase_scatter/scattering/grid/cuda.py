@@ -85,7 +85,21 @@ def _pairs(
 
 
 class Device:
-    """A transform on a device, for structures that have one box and one set of grids."""
+    """Columns on a device, for structures that have one box and one set of grids.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+    """
 
     def __init__(self, tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> None:
         self.tree = tree
@@ -103,7 +117,17 @@ class Device:
         )
 
     def occupied(self, system: System) -> tuple[bool, ...]:
-        """Whether there are atoms in each channel."""
+        """Tell in which channels there are atoms.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        tuple of bool
+        """
         return _occupied(self.tree, system.numbers.tobytes())
 
     # -- pieces that fit --
@@ -189,7 +213,20 @@ class Device:
         return ends, self.occupied(systems[0]), factors, atoms, densities
 
     def evaluate(self, systems: Sequence[System], weights: Floats) -> Iterator[list[Evaluation]]:
-        """Of each structure an evaluation with each row of weights."""
+        """Evaluate structures with each row of weights.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            Structures with the same elements in this box.
+        weights : ndarray, shape (n_rows, n_columns)
+            Weights in eV.
+
+        Yields
+        ------
+        list of Evaluation
+            Of one structure, one for each row.
+        """
         n_heads, (together, pieces) = len(weights), self._pieces(len(weights))
         while together == 1 and pieces != [None] and n_heads > 1:
             # Rows of weights apart, before columns are.
@@ -251,7 +288,17 @@ class Device:
         return Evaluation(float(energy), -self.box.d_original(d_placed), 0.5 * (gradient + gradient.T))
 
     def features(self, system: System) -> Floats:
-        """Values of all columns."""
+        """Compute the values of all columns.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        ndarray, shape (n_columns,)
+        """
         _, occupied, _, _, sources = self._begin([system])
         values = np.zeros(self.tree.n_columns)
         nothing = self.steps.empty(0)
@@ -265,7 +312,17 @@ class Device:
         return values
 
     def jacobian(self, system: System) -> Jacobian:
-        """Every column with its derivatives, as arrays of the device."""
+        """Compute every column with its derivatives, as arrays of the device.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Jacobian
+        """
         tree = self.tree
         n, n_atoms, n_waves = tree.n_columns, len(system), self.tables.n_waves
         ends, occupied, factors, atoms, sources = self._begin([system])
@@ -359,7 +416,25 @@ def clear() -> None:
 
 
 def on_device(tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> Device:
-    """The transform on a device, kept while box and grids stay."""
+    """Put columns on a device, where they are kept while box and grids stay.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    Device
+    """
     plain = (tuple(array.ravel().tolist()) for array in (box.vectors, box.steps, shapes))
     return _device(tree, *plain, backend, dtype)
 
@@ -402,7 +477,25 @@ def evaluate_batch(
 
 
 def memory(tree: Tree, box: Box, shapes: Shapes, n_atoms: int, dtype: str) -> float:
-    """Bytes that the smallest pieces of one structure need, tables included."""
+    """Estimate the bytes that the smallest pieces of one structure need, tables included.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    n_atoms : int
+        Number of atoms.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    float
+    """
     size = np.dtype(dtype).itemsize
     settings, channels = tree.settings, tree.n_channels
     waves = {
