@@ -5,36 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from ...compute.backend import COMPLEX, THREADS, Array, Backend, Kernels, blocks, load_kernels
 from .box import Box
+from .cuda_atoms import Atoms
 from .cuda_plan import DeviceBlock, DeviceUses
 from .plan import Floats
 from .tables import FILES, GROUPS, Scale, Tables, macros
 
 POINTS_PER_THREAD, PARTS = 4, 128
 """Sums over a grid are made in so many parts at most, and no thread does less than this."""
-
-
-class Atoms(NamedTuple):
-    """Atoms of several structures on the device.
-
-    Parameters
-    ----------
-    n_atoms : int
-        Number of atoms N.
-    first : array of int, shape (n_structures + 1,)
-        Where the atoms of each structure begin.
-    charges : array, shape (n_channels, N)
-        q of each channel and atom.
-    """
-
-    n_atoms: int
-    first: Array
-    charges: Array
 
 
 @dataclass(frozen=True, eq=False)
