@@ -27,14 +27,19 @@ if TYPE_CHECKING:
     from .scattering import SitesTransform as SitesTransform
     from .scattering.channels import Channels as Channels
     from .structures.dataset import Frame as Frame
+    from .structures.dataset import frames_of as frames_of
     from .structures.dataset import read_frames as read_frames
     from .structures.system import Evaluation as Evaluation
     from .structures.system import System as System
+    from .training.active_learning import Choice as Choice
     from .training.active_learning import select_structures as select_structures
     from .training.fitting import FitResult as FitResult
     from .training.fitting import fit as fit
     from .training.fitting import predict as predict
+    from .training.hyperparameters import Trial as Trial
+    from .training.hyperparameters import Tuning as Tuning
     from .training.hyperparameters import tune as tune
+    from .training.learning_curve import Point as Point
     from .training.learning_curve import learning_curve as learning_curve
     from .training.metrics import Prediction as Prediction
     from .training.settings import FitSettings as FitSettings
@@ -51,12 +56,12 @@ _HOMES = {
     "model.model_file": ["shipped_models"],
     "scattering": ["GridSettings", "GridTransform", "SitesSettings", "SitesTransform"],
     "scattering.channels": ["Channels"],
-    "structures.dataset": ["Frame", "read_frames"],
+    "structures.dataset": ["Frame", "frames_of", "read_frames"],
     "structures.system": ["Evaluation", "System"],
-    "training.active_learning": ["select_structures"],
+    "training.active_learning": ["Choice", "select_structures"],
     "training.fitting": ["FitResult", "fit", "predict"],
-    "training.hyperparameters": ["tune"],
-    "training.learning_curve": ["learning_curve"],
+    "training.hyperparameters": ["Trial", "Tuning", "tune"],
+    "training.learning_curve": ["Point", "learning_curve"],
     "training.metrics": ["Prediction"],
     "training.settings": ["FitSettings"],
 }  # fmt: skip

@@ -31,6 +31,8 @@ def public(module):
     for name, value in vars(module).items():
         if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
             continue
+        if inspect.isclass(value) and getattr(value, "_is_protocol", False):
+            continue
         if inspect.isclass(value):
             yield f"{module.__name__}.{name}"
             for key, member in vars(value).items():

@@ -144,7 +144,7 @@ def test_acoustic_modes_are_zero_at_gamma_and_no_imaginary_ones(copper):
     assert np.abs(found.gamma).max() < 1e-3
     assert found.optical.shape == (0,)
     assert found.labels[0] == ("G", 0.0)
-    assert found.frequencies_band is None
+    assert found.frequencies_half_width is None
     assert found.force_sets.forces.shape == (1, 64, 3)
     # Each frequency of the density of states is a mode: three in a primitive cell.
     assert np.trapezoid(found.dos, found.dos_frequencies) == pytest.approx(3, rel=0.02)
@@ -227,12 +227,12 @@ def test_thermal_properties_are_per_atom():
 # ---- committees ------------------------------------------------------------------------------------
 
 
-def test_bands_are_the_spread_of_the_members(argon, committee):
+def test_half_widths_are_the_spread_of_the_members(argon, committee):
     spread = FACTORS["force"] * np.sqrt(SCALES).std(ddof=1)
     np.testing.assert_allclose(
-        committee.frequencies_band, spread * np.abs(committee.frequencies), rtol=1e-3, atol=1e-4
+        committee.frequencies_half_width, spread * np.abs(committee.frequencies), rtol=1e-3, atol=1e-4
     )
-    assert committee.gamma_band.shape == (3,)
+    assert committee.gamma_half_width.shape == (3,)
     assert committee.unstable_members == 0
     alone = [
         phonons(argon, LennardJones(epsilon=0.0104 * scale, **LJ), supercell=(3, 3, 3), **QUICK)
@@ -242,7 +242,7 @@ def test_bands_are_the_spread_of_the_members(argon, committee):
         values = np.array([getattr(member.thermal, field) for member in alone])
         expected = FACTORS["force"] * values.std(axis=0, ddof=1)
         assert expected.max() > 0
-        np.testing.assert_allclose(getattr(committee.thermal, f"{field}_band"), expected, rtol=1e-6)
+        np.testing.assert_allclose(getattr(committee.thermal, f"{field}_half_width"), expected, rtol=1e-6)
 
 
 def test_supercells_are_one_batch(argon):
@@ -251,9 +251,9 @@ def test_supercells_are_one_batch(argon):
     assert calculator.batches == [1 + len(found.force_sets.forces)]
 
 
-def test_without_labels_of_forces_the_bands_are_nan(argon):
+def test_without_labels_of_forces_the_half_widths_are_nan(argon):
     found = phonons(argon, Committee({"energy": 1.0}), supercell=(2, 2, 2), **QUICK)
-    assert np.isnan(found.frequencies_band).all()
+    assert np.isnan(found.frequencies_half_width).all()
     assert np.isfinite(found.frequencies).all()
 
 
@@ -309,7 +309,7 @@ def test_thermal_expansion_of_copper(copper):
     assert found.volume[0] > copper.get_volume()
     assert found.bulk_modulus[0] > found.bulk_modulus[-1]
     np.testing.assert_allclose(found.lengths[:, 0] ** 3 / np.sqrt(2), found.volume, rtol=1e-6)
-    assert found.volume_band is None
+    assert found.volume_half_width is None
     json.dumps(found.to_dict(), allow_nan=False)
     with pytest.raises(InputError, match=r"at 900 K the free energy has no minimum between"):
         quasi_harmonic(
@@ -323,7 +323,7 @@ def test_thermal_expansion_of_copper(copper):
         )
 
 
-def test_thermal_expansion_has_bands(argon):
+def test_thermal_expansion_has_half_widths(argon):
     settings = {"supercell": (2, 2, 2), "mesh": (4, 4, 4), "points": 5, "temperatures": [5.0, 25.0]}
     found = quasi_harmonic(argon, Committee(), strains=(-0.01, 0.05), **settings)
     alone = [
@@ -339,7 +339,7 @@ def test_thermal_expansion_has_bands(argon):
     ):
         values = np.array([getattr(member, field) for member in alone])
         expected = factor * values.std(axis=0, ddof=1)
-        np.testing.assert_allclose(getattr(found, f"{field}_band"), expected, rtol=1e-4)
+        np.testing.assert_allclose(getattr(found, f"{field}_half_width"), expected, rtol=1e-4)
 
 
 # ---- files, figures, refusals ----------------------------------------------------------------------

@@ -17,7 +17,8 @@ from ase_scatter import Model, ScatteringCalculator, read_frames, shipped_models
 from ase_scatter.compute.target import Target
 from ase_scatter.model.self_check import self_check
 from ase_scatter.properties import elastic_constants, relax_cell
-from ase_scatter.reporting.benchmark import difference, disturbed
+from ase_scatter.reporting.benchmark import difference
+from ase_scatter.reporting.samples import disturbed
 from ase_scatter.structures.system import System
 from ase_scatter.testing import (
     Deviation,

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import vesin
 from ase import units
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +24,7 @@ from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
 from ..structures.neighbors_cuda import Sums, near_pairs
+from ..structures.pair_search import half_list
 from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
 
 COULOMB = float(units.Hartree * units.Bohr)
@@ -115,18 +115,10 @@ class ZBLCore:
             If an atom is of another element, or two atoms coincide.
         """
         kinds_i = self._kinds(system.numbers)
-        # One thread: the order of the pairs, and with it every rounding, is then always the same.
-        neighbors = vesin.NeighborList(cutoff=self.cutoff, full_list=False, n_threads=1)
-        i, j, r_p, vectors_pc = neighbors.compute(
-            points=system.positions,
-            box=system.cell,
-            periodic=system.pbc,
-            quantities="ijdD",
-        )
+        i, j, r_p, vectors_pc = half_list(system.positions, system.cell, system.pbc, self.cutoff)
         if len(r_p) and r_p.min() < SHORTEST_DISTANCE:
             nearest = int(r_p.argmin())
             raise coincidence(int(i[nearest]), int(j[nearest]))
-        i, j = i.astype(np.int64), j.astype(np.int64)  # older NumPy does not count unsigned ones
         inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
         outer_p = self.r_outer[kinds_i[i], kinds_i[j]]
         energy_p, slope_p = _zbl(r_p, system.numbers[i], system.numbers[j])

@@ -56,10 +56,11 @@ def eos_plot(
     if reference_volume is not None:
         ax.axvline(reference_volume, color=COLOURS[1], lw=0.9, ls="--", label=f"{reference} minimum")
         ax.legend(frameon=False, loc="upper right")
+    half_width = None if curve.v0_half_width is None else curve.v0_half_width / n
+    modulus = measured(curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f")
     text = (
-        f"$V_0$ = {measured(curve.v0 / n, None if curve.v0_band is None else curve.v0_band / n, '.3f')}"
-        f" Å³/atom\n$B$ = {measured(curve.bulk_modulus, curve.bulk_modulus_band, '.1f')} GPa\n"
-        f"$B'$ = {curve.bulk_derivative:.2f}"
+        f"$V_0$ = {measured(curve.v0 / n, half_width, '.3f')} Å³/atom\n"
+        f"$B$ = {modulus} GPa\n$B'$ = {curve.bulk_derivative:.2f}"
     )
     # Below the legend.
     note(ax, 0.5, text, ha="center", y=0.96 if reference_volume is None else 0.84)
@@ -72,7 +73,7 @@ def elastic_plot(
     constants: Mapping[str, Mapping[str, float | None]],
     path: str | Path | None = None,
     *,
-    bands: Mapping[str, Mapping[str, float | None]] | None = None,
+    half_widths: Mapping[str, Mapping[str, float | None]] | None = None,
     title: str = "",
 ) -> Figure:
     """Plot elastic constants of several sources side by side.
@@ -83,7 +84,7 @@ def elastic_plot(
         Source → name of a constant → GPa, or None where unknown. Sources and constants keep their order.
     path : str or Path, optional
         File to write, by its suffix; by default none is written.
-    bands : mapping, optional
+    half_widths : mapping, optional
         The same for half-widths of error bars, of sources that have any.
     title : str, default ""
         Written above the figure.
@@ -108,7 +109,7 @@ def elastic_plot(
         found = [(i, values.get(name)) for i, name in enumerate(names)]
         known = [(i, value) for i, value in found if value is not None]
         offset = (index - (len(constants) - 1) / 2) * width
-        widths = (bands or {}).get(source, {})
+        widths = (half_widths or {}).get(source, {})
         bars = ax.bar(
             [i + offset for i, _ in known],
             [value for _, value in known],
@@ -150,13 +151,13 @@ def tensor_plot(constants: ElasticConstants, path: str | Path | None = None, *, 
     """
     figure = Figure(figsize=(6.0, 5.2), layout="constrained")
     ax = figure.subplots()
-    tensor, band = constants.tensor, constants.tensor_band
+    tensor, half_width = constants.tensor, constants.tensor_half_width
     largest = float(np.abs(tensor).max())
     image = ax.imshow(tensor, cmap="RdBu", vmin=-largest, vmax=largest)
     for i, j in np.ndindex(6, 6):
         # Entries that are zero by symmetry stay empty.
         if abs(tensor[i, j]) > 1e-6 * largest:
-            text = f"{tensor[i, j]:.1f}" + ("" if band is None else f"\n± {band[i, j]:.1f}")
+            text = f"{tensor[i, j]:.1f}" + ("" if half_width is None else f"\n± {half_width[i, j]:.1f}")
             dark = abs(tensor[i, j]) > 0.6 * largest
             ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
     names = ["xx", "yy", "zz", "yz", "xz", "xy"]
@@ -202,21 +203,21 @@ def barrier_plot(
     heights = barrier.energies - zero
     along = np.linspace(barrier.path[0], barrier.path[-1], 300)
     ax.plot(along, barrier.curve(along) - zero, "-", color=COLOURS[0])
-    if barrier.energies_band is not None:
+    if barrier.energies_half_width is not None:
         # Monotone between images, so that no half-width becomes negative.
-        width = PchipInterpolator(barrier.path, barrier.energies_band)(along)
+        width = PchipInterpolator(barrier.path, barrier.energies_half_width)(along)
         lower, upper = (barrier.curve(along) - zero + sign * width for sign in (-1, 1))
         ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % interval")
     ax.plot(barrier.path, heights, "o", ms=6, color=COLOURS[0], mec="white", label="this model")
     for index, (name, value) in enumerate((references or {}).items(), start=1):
         ax.axhline(value, color=colour(index), lw=1.0, ls="--", label=name, zorder=0)
-    if references or barrier.energies_band is not None:
+    if references or barrier.energies_half_width is not None:
         figure.legend(frameon=False, loc="outside lower center", ncols=2 + len(references or ()))
     said = [
-        f"{name} {value:.3f}" + (" eV" if band is None else f" ± {band:.3f} eV")
-        for name, value, band in (
-            ("forward", barrier.forward, barrier.forward_band),
-            ("backward", barrier.backward, barrier.backward_band),
+        f"{name} {value:.3f}" + (" eV" if half_width is None else f" ± {half_width:.3f} eV")
+        for name, value, half_width in (
+            ("forward", barrier.forward, barrier.forward_half_width),
+            ("backward", barrier.backward, barrier.backward_half_width),
         )
     ]
     said += [] if barrier.intermediate is None else ["(passes a more stable state)"]
@@ -256,7 +257,9 @@ def tour_figures(result: Tour) -> dict[str, Figure]:
     heights = {source: values.get("vacancy_migration") for source, values in result.references.items()}
     return {
         "energy-volume": eos_plot(result.curve, reference_volume=volume, title=title),
-        "elastic": elastic_plot(sources, bands={result.model: constants(result.bands())}, title=title),
+        "elastic": elastic_plot(
+            sources, half_widths={result.model: constants(result.half_widths())}, title=title
+        ),
         "barrier": barrier_plot(
             result.barrier,
             references={source: height for source, height in heights.items() if height is not None},

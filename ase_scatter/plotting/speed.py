@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from ..reporting.benchmark import Benchmark, Timing
+from ..reporting.benchmark import Benchmark
+from ..reporting.timing import Timing
 from .base import INK, colour, tidy, written
 
 

@@ -36,13 +36,13 @@ def phonon_plot(phonons: Phonons, path: str | Path | None = None, *, title: str 
     """
     figure = Figure(figsize=(7.6, 4.3), layout="constrained")
     ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
-    x, values, bands = phonons.distances, phonons.frequencies, phonons.frequencies_band
+    x, values, half_widths = phonons.distances, phonons.frequencies, phonons.frequencies_half_width
     # Where the path jumps from one point to another, the distance stands still.
     pieces = np.split(np.arange(len(x)), np.flatnonzero(np.diff(x) < 1e-9) + 1)
     for piece in pieces:
         for mode in range(values.shape[1]):
-            if bands is not None:
-                low, high = (values[piece, mode] + sign * bands[piece, mode] for sign in (-1, 1))
+            if half_widths is not None:
+                low, high = (values[piece, mode] + sign * half_widths[piece, mode] for sign in (-1, 1))
                 ax.fill_between(x[piece], low, high, color=COLOURS[0], alpha=0.2, lw=0)
             ax.plot(x[piece], values[piece, mode], "-", lw=1.3, color=COLOURS[0])
     places, names = _special_points(phonons.labels)
@@ -100,9 +100,9 @@ def thermal_plot(thermal: Thermal, path: str | Path | None = None, *, title: str
     return _against_temperature(
         thermal.temperatures,
         (
-            ("free energy (meV/atom)", 1000.0, thermal.free_energy, thermal.free_energy_band),
-            ("entropy (J/K/mol)", molar, thermal.entropy, thermal.entropy_band),
-            ("heat capacity (J/K/mol)", molar, thermal.heat_capacity, thermal.heat_capacity_band),
+            ("free energy (meV/atom)", 1000.0, thermal.free_energy, thermal.free_energy_half_width),
+            ("entropy (J/K/mol)", molar, thermal.entropy, thermal.entropy_half_width),
+            ("heat capacity (J/K/mol)", molar, thermal.heat_capacity, thermal.heat_capacity_half_width),
         ),
         path,
         title,
@@ -129,9 +129,9 @@ def expansion_plot(result: QuasiHarmonic, path: str | Path | None = None, *, tit
     return _against_temperature(
         result.temperatures,
         (
-            ("volume (Å³/atom)", 1.0, result.volume, result.volume_band),
-            ("linear expansion (10⁻⁶/K)", 1e6, result.expansion, result.expansion_band),
-            ("bulk modulus (GPa)", 1.0, result.bulk_modulus, result.bulk_modulus_band),
+            ("volume (Å³/atom)", 1.0, result.volume, result.volume_half_width),
+            ("linear expansion (10⁻⁶/K)", 1e6, result.expansion, result.expansion_half_width),
+            ("bulk modulus (GPa)", 1.0, result.bulk_modulus, result.bulk_modulus_half_width),
         ),
         path,
         title,
@@ -146,9 +146,9 @@ def _against_temperature(
 ) -> Figure:
     """Panels side by side: label, scale, values (T,) and their half-widths."""
     figure = Figure(figsize=(3.7 * len(panels), 3.6), layout="constrained")
-    for ax, (label, scale, values, band) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        if band is not None:
-            low, high = (scale * (values + sign * band) for sign in (-1, 1))
+    for ax, (label, scale, values, half_width) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        if half_width is not None:
+            low, high = (scale * (values + sign * half_width) for sign in (-1, 1))
             ax.fill_between(temperatures, low, high, color=COLOURS[0], alpha=0.2, lw=0)
         ax.plot(temperatures, scale * values, "-", color=COLOURS[0])
         ax.set(xlabel="temperature (K)", ylabel=label)

@@ -51,10 +51,10 @@ class Barrier(Result):
         Steps of the optimizer.
     converged : bool
         Whether both ends and the elastic band reached their tolerances.
-    energies_band : ndarray, shape (n,), or None
+    energies_half_width : ndarray, shape (n,), or None
         Half-widths of the 90 % intervals of the energies above that of the first image, eV; None without a
         committee.
-    forward_band, backward_band : float or None
+    forward_half_width, backward_half_width : float or None
         Half-widths of the 90 % intervals of the two barriers, eV; None without a committee.
     mapping : AtomMap or None
         How atoms were reordered; None if they stayed in the order given.
@@ -78,9 +78,9 @@ class Barrier(Result):
     max_force: float
     steps: int
     converged: bool
-    energies_band: NDArray[np.float64] | None = None
-    forward_band: float | None = None
-    backward_band: float | None = None
+    energies_half_width: NDArray[np.float64] | None = None
+    forward_half_width: float | None = None
+    backward_half_width: float | None = None
     mapping: AtomMap | None = None
 
     def curve(self, path: ArrayLike) -> NDArray[np.float64]:
@@ -347,9 +347,9 @@ def _half_widths(found: Responses) -> dict[str, Any]:
     top = int(energies[0].argmax())
     is_saddle = 0 < top < len(forward) - 1 and _lowest_between(energies[0]) is None
     return {
-        "energies_band": forward,
-        "forward_band": float(forward[top] if is_saddle else forward.max()),
-        "backward_band": float(backward[top] if is_saddle else backward.max()),
+        "energies_half_width": forward,
+        "forward_half_width": float(forward[top] if is_saddle else forward.max()),
+        "backward_half_width": float(backward[top] if is_saddle else backward.max()),
     }
 
 

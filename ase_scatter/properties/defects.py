@@ -31,7 +31,7 @@ class DefectFormation(Result):
         Formation energy with relaxed ions, eV.
     unrelaxed : float
         Formation energy with the atoms where they were put, eV.
-    energy_band : float or None
+    energy_half_width : float or None
         Half-width of the 90 % interval of `energy`, eV; None without a committee. It follows from the
         members' energies of the relaxed structures, which to first order is the spread of each member's
         own relaxed defect.
@@ -47,7 +47,7 @@ class DefectFormation(Result):
 
     energy: float
     unrelaxed: float
-    energy_band: float | None
+    energy_half_width: float | None
     n_atoms: int
     atoms: Atoms
     max_force: float

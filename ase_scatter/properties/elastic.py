@@ -80,12 +80,12 @@ class ElasticConstants(Result):
     symmetry: Symmetry
 
     @property
-    def tensor_band(self) -> NDArray[np.float64] | None:
+    def tensor_half_width(self) -> NDArray[np.float64] | None:
         """(6, 6) half-widths of the 90 % intervals of `tensor`, GPa; None without a committee."""
         return self._width(self.tensor_members)
 
     @property
-    def clamped_band(self) -> NDArray[np.float64] | None:
+    def clamped_half_width(self) -> NDArray[np.float64] | None:
         """(6, 6) half-widths of the 90 % intervals of `clamped`, GPa; None without a committee."""
         return self._width(self.clamped_members)
 
@@ -114,7 +114,7 @@ class ElasticConstants(Result):
         """
         return cubic(self.clamped if clamped else self.tensor)
 
-    def cubic_band(self, *, clamped: bool = False) -> CubicConstants | None:
+    def cubic_half_width(self, *, clamped: bool = False) -> CubicConstants | None:
         """Half-widths of the 90 % intervals of `cubic`.
 
         Parameters
@@ -139,7 +139,7 @@ class ElasticConstants(Result):
         """
         return moduli(self.tensor)
 
-    def moduli_band(self) -> Moduli | None:
+    def moduli_half_width(self) -> Moduli | None:
         """Half-widths of the 90 % intervals of `moduli`.
 
         Returns

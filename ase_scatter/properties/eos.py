@@ -44,7 +44,7 @@ class EnergyVolume(Result):
         GPa.
     bulk_derivative : float
         Derivative of the bulk modulus with respect to pressure.
-    v0_band, bulk_modulus_band : float or None
+    v0_half_width, bulk_modulus_half_width : float or None
         Half-widths of the 90 % intervals of `v0` (Å³) and `bulk_modulus` (GPa), from curves through the
         members' energies of the same structures; None without a committee.
     n_atoms : int
@@ -62,8 +62,8 @@ class EnergyVolume(Result):
     lengths: NDArray[np.float64]
     bulk_modulus: float
     bulk_derivative: float
-    v0_band: float | None
-    bulk_modulus_band: float | None
+    v0_half_width: float | None
+    bulk_modulus_half_width: float | None
     n_atoms: int
     rmse: float
     converged: bool
@@ -74,9 +74,9 @@ class EnergyVolume(Result):
         return float(self.lengths[0])
 
     @property
-    def a_band(self) -> float | None:
+    def a_half_width(self) -> float | None:
         """Half-width of the 90 % interval of `a`, Å; None without a committee."""
-        return None if self.v0_band is None else self.a * self.v0_band / (3 * self.v0)
+        return None if self.v0_half_width is None else self.a * self.v0_half_width / (3 * self.v0)
 
     def curve(self, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Evaluate the fitted curve.
@@ -175,8 +175,8 @@ def energy_volume(
         lengths=np.asarray(atoms.cell.lengths()) * (v0 / atoms.get_volume()) ** (1 / 3),
         bulk_modulus=modulus / GPA,
         bulk_derivative=derivative,
-        v0_band=None if widths is None else float(widths[3]),
-        bulk_modulus_band=None if widths is None else float(widths[1]) / GPA,
+        v0_half_width=None if widths is None else float(widths[3]),
+        bulk_modulus_half_width=None if widths is None else float(widths[1]) / GPA,
         n_atoms=len(atoms),
         rmse=float(1000 * np.sqrt(np.mean(residual**2)) / len(atoms)),
         converged=converged,

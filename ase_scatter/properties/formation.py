@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
+from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from ..compute.parallel import Progress
@@ -27,7 +28,7 @@ class Formation(NamedTuple):
         The cost with relaxed ions, in the units of the `Cost`.
     unrelaxed : float
         The cost with the atoms where they were put.
-    energy_band : float or None
+    energy_half_width : float or None
         Half-width of the 90 % interval of `energy`; None without a committee.
     atoms : Atoms
         The relaxed structure, without a calculator.
@@ -39,7 +40,7 @@ class Formation(NamedTuple):
 
     energy: float
     unrelaxed: float
-    energy_band: float | None
+    energy_half_width: float | None
     atoms: Atoms
     max_force: float
     converged: bool
@@ -90,13 +91,16 @@ def formation(
     if rattle > 0:
         moved.positions += np.random.default_rng(0).normal(scale=rattle, size=(len(moved), 3))
     relaxed = relax_positions(moved, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
-    found = evaluate([relaxed.atoms.copy(), perfect.copy()], calculator)
+    last = relaxed.atoms.copy()
+    # Known already: only a committee has to evaluate it again.
+    last.calc = SinglePointCalculator(last, energy=relaxed.energy)
+    found = evaluate([last, perfect.copy()], calculator)
     costs = cost(found.energy[:, 0], found.energy[:, 1])
     width = found.half_width(costs, "energy")
     return Formation(
         energy=float(costs[0]),
         unrelaxed=float(cost(first.energy[0, 0], found.energy[0, 1])),
-        energy_band=None if width is None else float(width),
+        energy_half_width=None if width is None else float(width),
         atoms=relaxed.atoms,
         max_force=relaxed.max_force,
         converged=relaxed.converged,

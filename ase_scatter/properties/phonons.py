@@ -41,7 +41,7 @@ class Thermal(Result):
         Helmholtz energy of the vibrations, zero-point energy included, eV.
     entropy, heat_capacity : ndarray, shape (T,)
         eV/K.
-    free_energy_band, entropy_band, heat_capacity_band : ndarray, shape (T,), or None
+    free_energy_half_width, entropy_half_width, heat_capacity_half_width : ndarray, shape (T,), or None
         Half-widths of the 90 % intervals, in the same units; None without a committee.
     """
 
@@ -49,9 +49,9 @@ class Thermal(Result):
     free_energy: NDArray[np.float64]
     entropy: NDArray[np.float64]
     heat_capacity: NDArray[np.float64]
-    free_energy_band: NDArray[np.float64] | None = None
-    entropy_band: NDArray[np.float64] | None = None
-    heat_capacity_band: NDArray[np.float64] | None = None
+    free_energy_half_width: NDArray[np.float64] | None = None
+    entropy_half_width: NDArray[np.float64] | None = None
+    heat_capacity_half_width: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Phonons(Result):
         None if the crystal is not stable.
     force_sets : ForceSets
         The forces behind all this.
-    frequencies_band : ndarray, shape (k, 3n), or None
+    frequencies_half_width : ndarray, shape (k, 3n), or None
         Half-widths of the 90 % intervals of `frequencies`, THz; None without a committee.
-    gamma_band : ndarray, shape (3n,), or None
+    gamma_half_width : ndarray, shape (3n,), or None
         Half-widths of the 90 % intervals of `gamma`, THz; None without a committee.
     unstable_members : int
         Members of the committee that find the crystal unstable. If any does, the thermal properties have
@@ -114,8 +114,8 @@ class Phonons(Result):
     stable: bool
     thermal: Thermal | None
     force_sets: ForceSets
-    frequencies_band: NDArray[np.float64] | None = None
-    gamma_band: NDArray[np.float64] | None = None
+    frequencies_half_width: NDArray[np.float64] | None = None
+    gamma_half_width: NDArray[np.float64] | None = None
     unstable_members: int = 0
 
     @property
@@ -124,9 +124,9 @@ class Phonons(Result):
         return self.gamma[optical_modes(self.gamma)]
 
     @property
-    def optical_band(self) -> NDArray[np.float64] | None:
+    def optical_half_width(self) -> NDArray[np.float64] | None:
         """(3n − 3,) THz: half-widths of the 90 % intervals of `optical`; None without a committee."""
-        return None if self.gamma_band is None else self.gamma_band[optical_modes(self.gamma)]
+        return None if self.gamma_half_width is None else self.gamma_half_width[optical_modes(self.gamma)]
 
 
 def phonons(
@@ -234,8 +234,8 @@ def phonons(
         stable=found.stable,
         thermal=_thermal(kelvin, models, responses),
         force_sets=displaced.force_sets,
-        frequencies_band=responses.half_width(np.array([each.frequencies for each in models]), "force"),
-        gamma_band=responses.half_width(np.array([each.gamma for each in models]), "force"),
+        frequencies_half_width=responses.half_width(np.array([each.frequencies for each in models]), "force"),
+        gamma_half_width=responses.half_width(np.array([each.gamma for each in models]), "force"),
         unstable_members=sum(not member.stable for member in models[1:]),
     )
 

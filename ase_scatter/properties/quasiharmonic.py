@@ -51,9 +51,11 @@ class QuasiHarmonic(Result):
         Energies of the lattice at rest, eV.
     scan_free_energies : ndarray, shape (v, T)
         Free energies of the vibrations, eV.
-    volume_band, expansion_band, bulk_modulus_band, heat_capacity_band : ndarray, shape (T,), or None
-        Half-widths of the 90 % intervals, in the same units. None without a committee, and where a member
-        finds the crystal unstable or without a minimum.
+    volume_half_width, bulk_modulus_half_width : ndarray, shape (T,), or None
+        Half-widths of the 90 % intervals of volume (Å³) and bulk modulus (GPa). None without a committee,
+        and where a member finds the crystal unstable or without a minimum.
+    expansion_half_width, heat_capacity_half_width : ndarray, shape (T,), or None
+        The same of expansion (1/K) and heat capacity (eV/K).
     failed_members : int
         How many members do.
     """
@@ -68,10 +70,10 @@ class QuasiHarmonic(Result):
     scan_volumes: NDArray[np.float64]
     scan_energies: NDArray[np.float64]
     scan_free_energies: NDArray[np.float64]
-    volume_band: NDArray[np.float64] | None = None
-    expansion_band: NDArray[np.float64] | None = None
-    bulk_modulus_band: NDArray[np.float64] | None = None
-    heat_capacity_band: NDArray[np.float64] | None = None
+    volume_half_width: NDArray[np.float64] | None = None
+    bulk_modulus_half_width: NDArray[np.float64] | None = None
+    expansion_half_width: NDArray[np.float64] | None = None
+    heat_capacity_half_width: NDArray[np.float64] | None = None
     failed_members: int = 0
 
 
@@ -178,7 +180,7 @@ def quasi_harmonic(
         for index, minimum in enumerate(minima)
     )
     widths: dict[str, Any] = {
-        f"{key}_band": responses.half_width(np.array([getattr(each, key) for each in minima]), kind)
+        f"{key}_half_width": responses.half_width(np.array([getattr(each, key) for each in minima]), kind)
         for key, kind in CALIBRATION.items()
     }
     scale = (model.volume * len(atoms) / atoms.get_volume()) ** (1 / 3)

@@ -19,11 +19,14 @@ class Result:
         Returns
         -------
         dict
-            Field name → value, in the units of the class's docstring. Arrays become lists, structures
-            become their symbols, positions, cell and pbc, and numbers that are not finite become None, so
-            that ``json.dumps(..., allow_nan=False)`` accepts the result.
+            Field name → value, in the units of the class's docstring; the half-width ``NAME_half_width``
+            has the key ``NAME_band``. Arrays become lists, structures become their symbols, positions, cell
+            and pbc, and numbers that are not finite become None, so that
+            ``json.dumps(..., allow_nan=False)`` accepts the result.
         """
-        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}  # type: ignore[arg-type]
+        names = [entry.name for entry in fields(self)]  # type: ignore[arg-type]
+        # The keys of files that exist.
+        return {name.replace("_half_width", "_band"): _plain(getattr(self, name)) for name in names}
 
 
 def _plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ class SurfaceEnergy(Result):
         Energy of one face of a slab with relaxed ions, J/m².
     unrelaxed : float
         The same of the slab as it was cut, J/m².
-    energy_band : float or None
+    energy_half_width : float or None
         Half-width of the 90 % interval of `energy`, J/m², from the members' energies of the relaxed
         structures; None without a committee.
     area : float
@@ -48,7 +48,7 @@ class SurfaceEnergy(Result):
 
     energy: float
     unrelaxed: float
-    energy_band: float | None
+    energy_half_width: float | None
     area: float
     miller: tuple[int, int, int]
     layers: int

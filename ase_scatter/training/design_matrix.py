@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..compute.backend import Array
 from ..compute.memory import clear_when_full, room
-from ..compute.parallel import bar, in_order
+from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import Target
 from ..errors import InputError
 from ..model.repulsion import ZBLCore
@@ -50,7 +50,12 @@ SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 class Rows:
     """Rows of one frame, in physical units: eV/atom, eV/Å, GPa, and the net force over N in eV/Å.
 
-    matrix: kind → (r, n_columns + n_elements), on the device. target: kind → (r,), on the host.
+    Parameters
+    ----------
+    matrix : mapping of str to array, shape (r, n_columns + n_elements)
+        By kind of label, on the device.
+    target : mapping of str to ndarray, shape (r,)
+        By kind of label, on the host.
     """
 
     matrix: Mapping[str, Array]
@@ -59,7 +64,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of one part of the data on the host, by kind; of forces three for each of some atoms."""
+    """Some rows of one part of the data, on the host; of forces three for each of some atoms.
+
+    Parameters
+    ----------
+    part : int
+        Which part.
+    rows : Rows
+        The rows.
+    """
 
     part: int
     rows: Rows
@@ -67,13 +80,31 @@ class Sample:
 
 @dataclass(frozen=True)
 class Normals:
-    """Normal equations of each part by kind of label, and a sample of the rows."""
+    """Normal equations of each part by kind of label, and a sample of the rows.
+
+    Parameters
+    ----------
+    parts : sequence of mapping of str to Stream
+        The sums.
+    sample : sequence of Sample
+        The rows.
+    """
 
     parts: Sequence[Mapping[str, Stream]]
     sample: Sequence[Sample]
 
     def weighted(self, sigmas: Mapping[str, float]) -> list[Moments]:
-        """Of each part, with errors over the sigmas."""
+        """Moments of each part, with errors over the sigmas.
+
+        Parameters
+        ----------
+        sigmas : mapping of str to float
+            By kind of label.
+
+        Returns
+        -------
+        list of Moments
+        """
         return [
             Moments.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
             for part in self.parts
@@ -83,8 +114,36 @@ class Normals:
 class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.
 
-    candidates: the columns to choose from. transform: the same, as the design matrix has them. part_of:
-    the part of each frame. backend: of the device that makes the rows.
+    Parameters
+    ----------
+    settings : FitSettings
+        The settings.
+    elements : sequence of str
+        Chemical symbols.
+    frames : sequence of Frame
+        The data.
+    workers : int
+        Threads.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    device : str
+        "cpu" or "cuda", where rows are made.
+
+    Attributes
+    ----------
+    candidates : Transform
+        Columns to choose from.
+    transform : Transform
+        The same, as the design matrix has them.
+    part_of : list of int
+        The part of each frame.
+    backend : Backend
+        Of the device.
+
+    Raises
+    ------
+    InputError
+        If the settings and the data do not fit together.
     """
 
     def __init__(
@@ -93,7 +152,7 @@ class Problem:
         elements: Sequence[str],
         frames: Sequence[Frame],
         workers: int,
-        progress: bool,
+        progress: Progress,
         device: str = "cpu",
     ) -> None:
         # Before anything that takes time.
@@ -125,7 +184,12 @@ class Problem:
         self.width = self.n + len(self.elements)
 
     def normals(self) -> Normals:
-        """Go through all frames: on the host several at a time, on a device one after the other."""
+        """Sum over all frames: on the host several at a time, on a device one after the other.
+
+        Returns
+        -------
+        Normals
+        """
         parts: list[dict[str, Stream]] = [{} for _ in range(self.n_parts)]
         sample = []
         sampled = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
@@ -150,9 +214,18 @@ class Problem:
         return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
 
     def regression(self, among: Sequence[int] | None = None, thrift: float | None = None) -> Regression:
-        """How weights follow from the normal equations: E0 is always fitted, unless it is given.
+        """How weights follow from the normal equations. E0 is always fitted, unless it is given.
 
-        among: the columns to choose from, None for all. thrift: another than that of the settings.
+        Parameters
+        ----------
+        among : sequence of int, optional
+            Columns to choose from; by default all.
+        thrift : float, optional
+            Exponent of the cost, if it is not that of the settings.
+
+        Returns
+        -------
+        Regression
         """
         thrift = self.settings.thrift if thrift is None else thrift
         price = np.ones(self.width)
@@ -168,7 +241,17 @@ class Problem:
         return np.array([symbols.count(symbol) for symbol in self.elements]) / len(symbols)
 
     def rows(self, job: tuple[int, Frame]) -> Rows:
-        """Rows and targets of one frame, with its number."""
+        """Rows and targets of one frame.
+
+        Parameters
+        ----------
+        job : tuple of int and Frame
+            The number of the frame, which decides how it is moved, and the frame.
+
+        Returns
+        -------
+        Rows
+        """
         number, frame = job
         rng = np.random.default_rng(number)
         system = frame.system
@@ -228,6 +311,17 @@ def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:
 
     Without sources every group is spread evenly over the parts; groups with fewer frames than there are
     parts are dealt out as one, or all would lie in the first.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The data.
+    n_parts : int
+        Number of parts.
+
+    Returns
+    -------
+    list of int
     """
     by_source = Counter(frame.source for frame in frames)
     if len(by_source) >= 2 * n_parts and "" not in by_source:

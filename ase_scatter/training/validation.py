@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from ..compute.parallel import in_order
+from ..compute.parallel import Progress, in_order
 from .least_squares import Regression, Vector
 from .normal_equations import Moments
 
@@ -50,7 +50,7 @@ def validate(
     ridges: Sequence[float],
     most: int,
     workers: int = 1,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Validation:
     """Errors on each part of fits to all the others, with at most so many columns."""
     sizes = sorted({max(1, round(most * fraction)) for fraction in SIZES})
@@ -65,7 +65,7 @@ def validate(
             weights = np.zeros(len(regression.price))
             chosen = selection.weights(size + len(regression.forced))
             weights[selection.columns[: len(chosen)]] = chosen
-            found.append(_per_row(part, weights))
+            found.append(loss_per_row(part, weights))
         return found
 
     jobs = list(product(parts, ridges))
@@ -78,10 +78,35 @@ def validate(
     return Validation({key: geometric_mean(values) for key, values in found.items()})
 
 
-def _per_row(part: Moments, weights: Vector) -> float:
+def loss_per_row(part: Moments, weights: Vector) -> float:
+    """Mean squared weighted error of a fit on one part of the data.
+
+    Parameters
+    ----------
+    part : Moments
+        The part.
+    weights : ndarray, shape (n,)
+        The fit.
+
+    Returns
+    -------
+    float
+    """
     return part.loss(weights) / max(1, part.count)
 
 
 def geometric_mean(losses: Sequence[float]) -> float:
-    """Of losses on several parts: a part that is hard for all choices does not outweigh the others."""
+    """Geometric mean of losses on several parts.
+
+    A part that is hard for all choices does not outweigh the others.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        One for each part.
+
+    Returns
+    -------
+    float
+    """
     return float(np.exp(np.mean(np.log(np.maximum(losses, 1e-30)))))

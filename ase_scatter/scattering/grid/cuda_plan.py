@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from .columns import Tree
 from .plan import INNER, Block, Plan, Resolution, Uses, make_plan
-
-if TYPE_CHECKING:
-    from .transform import GridTransform
 
 
 class DeviceUses(NamedTuple):
@@ -88,16 +85,9 @@ def _upload_block(block: Block, backend: Backend) -> DeviceBlock:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Identity:
-    """A transform, as a key of caches."""
-
-    transform: GridTransform
-
-
 @lru_cache(maxsize=64)
-def _plan(
-    identity: Identity,
+def device_plan(
+    tree: Tree,
     columns: tuple[int, ...] | None,
     occupied: tuple[bool, ...],
     n_structures: int,
@@ -105,15 +95,36 @@ def _plan(
     resolutions: tuple[tuple[int, Resolution], ...],
     backend: Backend,
 ) -> DevicePlan:
-    """Plan of some columns (None: all) on the device; weights: how many rows, and their bytes."""
-    transform = identity.transform
+    """Make a plan and copy it to the device; it is kept there.
+
+    Parameters
+    ----------
+    tree : Tree
+        All columns.
+    columns : tuple of int, optional
+        Those to compute; all by default.
+    occupied : tuple of bool
+        Whether there are atoms in each channel.
+    n_structures : int
+        Structures that are computed together.
+    weights : (int, bytes), optional
+        How many rows of weights there are, and their bytes as float64; None for each column by itself.
+    resolutions : tuple of (int, Resolution)
+        Of each scale.
+    backend : Backend
+        The device.
+
+    Returns
+    -------
+    DevicePlan
+    """
     table = None
     if weights is not None:
         table = np.frombuffer(weights[1], dtype=np.float64).reshape(weights[0], -1)
     if columns is not None:
-        transform = transform.subset(columns)
+        tree = tree.subset(columns)
         table = None if table is None else table[:, list(columns)]
-    plan = make_plan(transform, occupied, n_structures, table, dict(resolutions))
+    plan = make_plan(tree, occupied, n_structures, table, dict(resolutions))
     return DevicePlan(
         plan,
         tuple(_upload_block(one, backend) for one in plan.first),

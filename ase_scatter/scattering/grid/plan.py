@@ -13,16 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..wavelets import Wavelet
-
-if TYPE_CHECKING:
-    from .columns import Path
-    from .transform import GridTransform
+from .columns import Exponents, Path, Tree
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -115,7 +112,7 @@ class Resolution(NamedTuple):
 
 
 def make_plan(
-    transform: GridTransform,
+    tree: Tree,
     occupied: Sequence[bool],
     n_structures: int,
     weights: Floats | None,
@@ -125,12 +122,12 @@ def make_plan(
 
     occupied: whether there are atoms in each channel.
     """
-    first, second, counts = _rows(transform, occupied, weights)
-    made = _Maker(transform, counts, n_structures, scales)
+    first, second, counts = _rows(tree, occupied, weights)
+    made = _Maker(tree, counts, n_structures, scales)
     blocks2 = tuple(made.blocks(second, order=2))
     blocks1 = tuple(made.blocks(first, order=1))
     columns, n_inner_targets, n_targets, n_heads, n_inner = (
-        transform.n_columns, counts.inner_targets, counts.targets, counts.heads, counts.inner,
+        tree.n_columns, counts.inner_targets, counts.targets, counts.heads, counts.inner,
     )  # fmt: skip
     values = np.full((n_structures, columns), made.n_results, dtype=np.int64)
     for place, structure, column in made.values:
@@ -162,14 +159,14 @@ class _Counts(NamedTuple):
 
 
 def _rows(
-    transform: GridTransform, occupied: Sequence[bool], weights: Floats | None
+    tree: Tree, occupied: Sequence[bool], weights: Floats | None
 ) -> tuple[list[_Row], list[_Row], _Counts]:
     """Rows of order 1 and 2 of one structure."""
     n_channels, n_inner = len(occupied), 0
     first: list[_Row] = []
     second: list[_Row] = []
     inner_heads: list[int] = []
-    for node in transform._tree:
+    for node in tree.nodes:
         path = node.path
         if not occupied[path.channel]:
             continue
@@ -204,13 +201,13 @@ def _rows(
                 ]
                 second.append(_Row(child, child.second, inner, -1, uses2))
         first.append(_Row(path, path.first, path.channel, inner, uses1))
-    n_heads = transform.n_columns if weights is None else len(weights)
+    n_heads = tree.n_columns if weights is None else len(weights)
     n_targets = n_heads if weights is None else n_heads * n_channels
     counts = _Counts(n_channels, n_inner, len(inner_heads), n_targets, n_heads, inner_heads)
     return first, second, counts
 
 
-def _weighed(exponents: list[tuple[float, int]], weights: Floats) -> tuple[tuple[float, int, float], ...]:
+def _weighed(exponents: Exponents, weights: Floats) -> tuple[tuple[float, int, float], ...]:
     return tuple((q, i, float(weights[i])) for q, i in exponents)
 
 
@@ -231,12 +228,12 @@ class _Maker:
 
     def __init__(
         self,
-        transform: GridTransform,
+        tree: Tree,
         counts: _Counts,
         n_structures: int,
         scales: dict[int, Resolution],
     ) -> None:
-        self.norms = transform.norms
+        self.tree = tree
         self.counts = counts
         self.n_structures = n_structures
         self.scales = scales
@@ -263,7 +260,7 @@ class _Maker:
             line[[TURNS, FIELD]] = (2 * p + l) % 4, n_fields
             line[INNER] = -1 if row.inner < 0 else s * self.counts.inner + row.inner
             n_fields += 2 * l + 1
-        inverse = np.array([1.0 / self.norms.get(row.path, 1.0) for _, row in rows])
+        inverse = np.array([1.0 / self.tree.norm(row.path) for _, row in rows])
         goes_on = paths[:, INNER] >= 0
         return Block(
             scale, paths, n_fields, paths[goes_on], inverse[goes_on],

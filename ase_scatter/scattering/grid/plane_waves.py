@@ -7,6 +7,7 @@ a coarser field is a prefix of a finer one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -127,33 +128,68 @@ class Level:
 
     @property
     def n_points(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def fields(self, coefficients: Array) -> tuple[Array, Array]:
         """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K); and Σ_m of its square."""
-        xp = self.backend.xp
-        values = xp.empty((coefficients.shape[0], self.n_points), dtype=self.dtype)
+        xp, blocks = self.backend.xp, self.blocks(len(coefficients))
+        if len(blocks) == 1:
+            values = self._synthesis(coefficients)
+            return values, xp.einsum("mu,mu->u", values, values)
+        values = xp.empty((len(coefficients), self.n_points), dtype=self.dtype)
         squares = xp.zeros(self.n_points, dtype=self.dtype)
-        for block in self._blocks(coefficients.shape[0]):
+        for block in blocks:
             part = self._synthesis(coefficients[block])
             values[block] = part
             squares += xp.einsum("mu,mu->u", part, part)
         return values, squares
 
-    def coefficients(self, fields: Array, factor: Array) -> Array:
-        """Σ_u factor(u) f(u) e^{−ik·u}, (m, K), of fields (m, n_points) and a factor (n_points,)."""
-        blocks = self._blocks(fields.shape[0])
-        parts = [self._analysis(fields[block] * factor) for block in blocks]
-        return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+    def coefficients(self, fields: Array, factors: Array) -> Array:
+        """Analyse products of fields and factors.
+
+        Parameters
+        ----------
+        fields : array, shape (m, n_points)
+            Fields f.
+        factors : array, shape (n, n_points)
+            What each field is multiplied with.
+
+        Returns
+        -------
+        array, shape (n, m, K)
+            Σ_u factor(u) f(u) e^{−ik·u}.
+        """
+        # Where several factors go together, all fields do.
+        parts = [
+            self._analysis((factors[some, None] * fields[None, block]).reshape(-1, self.n_points))
+            for some in self.blocks(len(factors), len(fields))
+            for block in self.blocks(len(fields))
+        ]
+        found = parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+        return found.reshape(len(factors), len(fields), -1)
 
     def spectrum(self, field: Array) -> Array:
         """Σ_u f(u) e^{−ik·u}, (K,), of one field (n_points,)."""
         return self._analysis(field[None])[0]
 
-    def _blocks(self, m: int) -> list[slice]:
+    def blocks(self, n: int, each: int = 1) -> list[slice]:
+        """Cut items into blocks whose fields one FFT takes together.
+
+        Parameters
+        ----------
+        n : int
+            Number of items.
+        each : int
+            Fields of each item.
+
+        Returns
+        -------
+        list of slice
+            At least one item in each.
+        """
         limit = self.backend.points_per_fft
-        size = m if limit is None else max(1, limit // self.n_points)
-        return [slice(start, start + size) for start in range(0, m, size)]
+        size = max(1, n if limit is None else limit // (each * self.n_points))
+        return [slice(start, start + size) for start in range(0, n, size)]
 
     # The transforms go axis by axis, so that lines outside the band are never transformed; `columns`
     # says how many k_y and k_z there are inside it.
@@ -186,33 +222,41 @@ class Level:
         scaled = source[: self.n_waves] * value * phase(p, l)
         return self.fields(scaled[None, :] * self.harmonics[degree(l)])
 
-    def correlate(self, p: int, l: int, images: Array) -> Array:
-        """Σ_m conj(ψ̂_m) ŵ_m, (..., K), of images ŵ (..., 2l+1, K): the adjoint of `convolve`."""
-        value, _ = self.radial[p, l]
-        summed = (images * self.harmonics[degree(l)]).sum(axis=-2)
-        return summed * (value * phase(p, l).conjugate())
+    def adjoint(self, p: int, l: int, source: Array, fields: Array, factors: Array) -> tuple[Array, Array]:
+        """Differentiate ½ Σ_u factor(u) Σ_m f_m(u)² through the fields that `convolve` made.
 
-    def overlap(self, p: int, l: int, source: Array, images: Array) -> tuple[Array, Array]:
-        """Re[source · phase · conj(ŵ_m)], counted over both halves, times A and times B.
+        Parameters
+        ----------
+        p, l : int
+            Radial order and angular degree of the wavelet.
+        source : array, shape (≥K,)
+            Plane-wave coefficients that were convolved.
+        fields : array, shape (2l+1, n_points)
+            What `convolve` gave, f_m.
+        factors : array, shape (n, n_points)
+            Each makes a sum of its own.
 
-        Two arrays (..., 2l+1, K) that `wave_strain` turns into a strain gradient; those of all
-        wavelets with the same l add up. source: (≥K,). images: ŵ (..., 2l+1, K).
+        Returns
+        -------
+        back : array, shape (n, K)
+            Σ_m conj(ψ̂_m) ŵ_m with w = factor · f: derivatives with respect to the source.
+        strain : array, shape (n, 3, 3)
+            Derivatives with respect to a strain under which the source is kept. Element ab belongs to
+            R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
         """
+        xp, which = self.backend.xp, degree(l)
         value, slope = self.radial[p, l]
-        rotated = source[: self.n_waves] * (self.multiplicity * phase(p, l))
-        product = rotated.real * images.real
-        product += rotated.imag * images.imag
-        return product * value, product * slope
-
-    def wave_strain(self, l: int, along: Array, radial: Array) -> Array:
-        """Σ_km Re[source ∂ψ̂_m/∂ε conj(ŵ_m)], (..., 3, 3), from the two arrays of `overlap`.
-
-        Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
-        """
-        xp = self.backend.xp
-        gradient = xp.einsum("...mk,mbk->...bk", along, self.gradients[degree(l)])
-        gradient += (radial * self.harmonics[degree(l)]).sum(axis=-2)[..., None, :] * self.y
-        return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+        images = self.coefficients(fields, factors)
+        back = (images * self.harmonics[which]).sum(axis=-2)
+        # Both halves of the waves count.
+        rotated = (source[: self.n_waves] * (self.multiplicity * phase(p, l))).conj()
+        along = (images * rotated).real
+        gradient = xp.einsum("nmk,mbk->nbk", along, self.gradients[which])
+        gradient *= value
+        radial = (back * rotated).real * slope
+        gradient += radial[:, None] * self.y
+        back *= value * phase(p, l).conjugate()
+        return back, -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
 
 
 ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]

@@ -6,7 +6,6 @@ They are made there, by kernels, from the list of waves; only that changes with 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +14,8 @@ from ..harmonics import prefactors
 from ..transform import Shapes
 from ..wavelets import normalisation
 from .box import Box
+from .columns import GridSettings
 from .plane_waves import Waves
-
-if TYPE_CHECKING:
-    from .columns import GridSettings
 
 FILES = ("compute/math.cuh", "scattering/grid/grid.cu")
 

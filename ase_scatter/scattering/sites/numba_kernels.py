@@ -62,7 +62,7 @@ def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, s
     """
     room = room_for(first, start, stop)
     near, pair = np.empty((4, room)), np.empty(room, np.int64)
-    envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
+    envelope, rho = np.empty((5, room)), np.empty((len(plan.l), room))
     q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
     y = np.empty(((plan.l_max + 1) ** 2, room))
     charged = np.empty(room)
@@ -145,7 +145,7 @@ def terms(  # type: ignore[no-untyped-def]
     outer_l = 0
     for w in range(n_inner):
         outer_l = max(outer_l, plan.l[w])
-    envelope, rho, slope = np.empty((3, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
+    envelope, rho, slope = np.empty((5, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
     q, cs = np.empty((outer_l + 1, outer_l + 1, room)), np.empty((2, outer_l + 1, room))
     y = np.empty(((outer_l + 1) ** 2, room))
     phi, sent, got = np.empty((n_outer, room)), np.empty((n_sources, room)), np.empty(room)
@@ -291,7 +291,7 @@ def adjoint(  # type: ignore[no-untyped-def]
     room = room_for(first, start, stop)
     near, pair = np.empty((4, room)), np.empty(room, np.int64)
     n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
-    envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
+    envelope, rho, slope = np.empty((5, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
     q, cs = np.empty((l_max + 1, l_max + 1, room)), np.empty((2, l_max + 1, room))
     y = np.empty(((l_max + 1) ** 2, room))
     weight, pull, radial = np.empty(((l_max + 1) ** 2, room)), np.empty((3, room)), np.empty(room)

@@ -111,7 +111,7 @@ def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope
         Tables of the transform.
     near : ndarray, shape (4, ≥ n)
         x, y, z and r of the neighbours in Å.
-    envelope : ndarray, shape (3, ≥ n)
+    envelope : ndarray, shape (5, ≥ n)
         Work space.
     rho : ndarray, shape (n_wavelets, ≥ n)
         Takes the radial functions.
@@ -122,6 +122,11 @@ def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope
     """
     on = plan.cutoff - plan.switch
     r = near[3]
+    for v in range(n):
+        fade, fading = switched((r[v] - on) / plan.switch)
+        envelope[3, v] = fade
+        # over r: r times this is the derivative of the cutoff's factor
+        envelope[4, v] = fading / (plan.switch * r[v])
     last = -1
     for w in range(n_wavelets):
         k = plan.scale[w]
@@ -129,12 +134,11 @@ def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope
         if k != last:
             last = k
             for v in range(n):
-                fade, fading = switched((r[v] - on) / plan.switch)
-                e = math.exp(-0.5 * r[v] * r[v] * inverse)
-                envelope[0, v] = r[v] * r[v] * inverse
-                envelope[1, v] = e * fade
-                # over r: r times this is the derivative of the cutoff's factor
-                envelope[2, v] = e * fading / (plan.switch * r[v])
+                s = r[v] * r[v] * inverse
+                e = math.exp(-0.5 * s)
+                envelope[0, v] = s
+                envelope[1, v] = e * envelope[3, v]
+                envelope[2, v] = e * envelope[4, v]
         c = plan.polynomial[w]
         top = len(c) - 1
         while top > 0 and c[top] == 0.0:

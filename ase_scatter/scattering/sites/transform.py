@@ -237,7 +237,8 @@ class SitesTransform(Transform):
         self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
         self.require_weights(rows)
-        padded = np.pad(rows, ((0, 0), (0, 1)))  # a 0 for columns that there are not
+        padded = np.zeros((len(rows), self.n_columns + 1))  # a 0 for columns that there are not
+        padded[:, :-1] = rows
         if target.on_host:
             # Compiled code computes in float64, faster than array code would in float32.
             return [
