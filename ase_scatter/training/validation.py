@@ -20,8 +20,13 @@ SIZES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 class Validation:
     """Mean squared weighted errors on data left out, their geometric mean over the parts.
 
-    scores: by ridge and number of columns. averaging: of one fit with the whole pool ("single") and of the
-    mean of a committee ("mean"), with a quarter of the data left out; empty without a committee.
+    Parameters
+    ----------
+    scores : dict of (float, int) to float
+        By ridge and number of columns.
+    averaging : dict of str to float
+        With a quarter of the data left out: of one fit with the whole pool ("single") and of the mean of a
+        committee ("mean"). Empty without a committee.
     """
 
     scores: dict[tuple[float, int], float]
@@ -52,7 +57,27 @@ def validate(
     workers: int = 1,
     progress: Progress = False,
 ) -> Validation:
-    """Errors on each part of fits to all the others, with at most so many columns."""
+    """Try ridges and numbers of columns on each part of the data, with fits to all the others.
+
+    Parameters
+    ----------
+    regression : Regression
+        How weights follow from moments.
+    parts : sequence of Moments
+        Normal equations of the parts.
+    ridges : sequence of float
+        Strengths of the ridge.
+    most : int
+        Largest number of columns; smaller ones are the fractions `SIZES` of it.
+    workers : int
+        Fits at a time.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    Validation
+    """
     sizes = sorted({max(1, round(most * fraction)) for fraction in SIZES})
     total = Moments.summed(parts)
 

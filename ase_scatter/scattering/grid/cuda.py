@@ -30,10 +30,12 @@ from ...compute.memory import room
 from ...structures.batch import Batch
 from ...structures.system import Evaluation, System
 from ..transform import Jacobian, Shapes
+from . import cuda_atoms
 from .box import Box
 from .columns import Tree
+from .cuda_atoms import Atoms
 from .cuda_plan import DevicePlan, device_plan
-from .cuda_steps import PARTS, Atoms, Steps
+from .cuda_steps import PARTS, Steps
 from .plan import Floats, Plan, Resolution, in_blocks
 from .tables import tabulate
 
@@ -44,48 +46,25 @@ KEPT_PART, BLOCK_PART = 1 / 4, 1 / 64
 """Parts of the free memory for what is kept from the forward to the adjoint pass, and for the fields of a
 block (spectra, the FFT's own memory and plans that wait for the next evaluation come on top)."""
 
-# ---- atoms ---
-
-
-def _charges(tree: Tree, numbers: bytes) -> Floats:
-    return tree.channels.charges(np.frombuffer(numbers, dtype=np.int64))
-
-
-@lru_cache(maxsize=16)
-def _occupied(tree: Tree, numbers: bytes) -> tuple[bool, ...]:
-    return tuple(bool(q.any()) for q in _charges(tree, numbers))
-
-
-@lru_cache(maxsize=16)
-def _atoms(tree: Tree, numbers: bytes, ends: tuple[int, ...], backend: Backend, dtype: str) -> Atoms:
-    charges = _charges(tree, numbers)
-    return Atoms(
-        charges.shape[1],
-        backend.to_device(np.array(ends), "int32"),
-        backend.to_device(charges, dtype),
-    )
-
-
-@lru_cache(maxsize=16)
-def _pairs(
-    ends: tuple[int, ...], n_heads: int, n_targets: int, channels: tuple[int, ...], backend: Backend
-) -> Array:
-    """(head, atom) for the kernel `gradient`: heads of a structure follow each other, each with n_targets
-    rows; channels: of the first row of each head of a structure."""
-    rows = [
-        ((s * n_heads + head) * n_targets, n_targets, channels[head], atom)
-        for s in range(len(ends) - 1)
-        for head in range(n_heads)
-        for atom in range(ends[s], ends[s + 1])
-    ]  # fmt: skip
-    return backend.to_device(np.array(rows), "int32")
-
-
 # ---- running ----------------------------------------------------------------------------------------------
 
 
 class Device:
-    """A transform on a device, for structures that have one box and one set of grids."""
+    """Columns on a device, for structures that have one box and one set of grids.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+    """
 
     def __init__(self, tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> None:
         self.tree = tree
@@ -103,8 +82,18 @@ class Device:
         )
 
     def occupied(self, system: System) -> tuple[bool, ...]:
-        """Whether there are atoms in each channel."""
-        return _occupied(self.tree, system.numbers.tobytes())
+        """Tell in which channels there are atoms.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        tuple of bool
+        """
+        return cuda_atoms.occupied(self.tree, system.numbers.tobytes())
 
     # -- pieces that fit --
 
@@ -183,13 +172,26 @@ class Device:
         """Ends of the structures' atoms, channels in use, phases, atoms and densities."""
         ends = tuple(np.cumsum([0, *map(len, systems)]).tolist())
         numbers = np.concatenate([system.numbers for system in systems])
-        atoms = _atoms(self.tree, numbers.tobytes(), ends, self.backend, self.dtype)
+        atoms = cuda_atoms.atoms(self.tree, numbers.tobytes(), ends, self.backend, self.dtype)
         factors = self.steps.factors([self.box.place(system.positions) for system in systems])
         densities = self.steps.densities(factors, atoms, len(systems))
         return ends, self.occupied(systems[0]), factors, atoms, densities
 
     def evaluate(self, systems: Sequence[System], weights: Floats) -> Iterator[list[Evaluation]]:
-        """Of each structure an evaluation with each row of weights."""
+        """Evaluate structures with each row of weights.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            Structures with the same elements in this box.
+        weights : ndarray, shape (n_rows, n_columns)
+            Weights in eV.
+
+        Yields
+        ------
+        list of Evaluation
+            Of one structure, one for each row.
+        """
         n_heads, (together, pieces) = len(weights), self._pieces(len(weights))
         while together == 1 and pieces != [None] and n_heads > 1:
             # Rows of weights apart, before columns are.
@@ -212,7 +214,7 @@ class Device:
         n_channels = self.tree.n_channels
         ends, occupied, factors, atoms, sources = self._begin(systems)
         plans = [self._plan(columns, occupied, n, weights) for columns in pieces]
-        pairs = _pairs(ends, n_heads, n_channels, (0,) * n_heads, self.backend)
+        pairs = cuda_atoms.pairs(ends, n_heads, n_channels, (0,) * n_heads, self.backend)
         n_targets = n * n_heads * n_channels
         sizes = [*(plan.n_results for plan in plans), 9 * n_targets, 3 * pairs.shape[0]]
         bounds = np.cumsum([0, *sizes]).tolist()
@@ -251,7 +253,17 @@ class Device:
         return Evaluation(float(energy), -self.box.d_original(d_placed), 0.5 * (gradient + gradient.T))
 
     def features(self, system: System) -> Floats:
-        """Values of all columns."""
+        """Compute the values of all columns.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        ndarray, shape (n_columns,)
+        """
         _, occupied, _, _, sources = self._begin([system])
         values = np.zeros(self.tree.n_columns)
         nothing = self.steps.empty(0)
@@ -265,7 +277,17 @@ class Device:
         return values
 
     def jacobian(self, system: System) -> Jacobian:
-        """Every column with its derivatives, as arrays of the device."""
+        """Compute every column with its derivatives, as arrays of the device.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Jacobian
+        """
         tree = self.tree
         n, n_atoms, n_waves = tree.n_columns, len(system), self.tables.n_waves
         ends, occupied, factors, atoms, sources = self._begin([system])
@@ -282,7 +304,7 @@ class Device:
             plan = self._plan(columns, occupied, 1, None)
             of_all = tree.paths
             channels = tuple(of_all[i].path.channel for i in columns)
-            pairs = _pairs(ends, len(columns), 1, channels, self.backend)
+            pairs = cuda_atoms.pairs(ends, len(columns), 1, channels, self.backend)
             back, flow = (
                 self.steps.zeros(len(columns), n_waves, 2),
                 self.steps.zeros(len(columns), 3, n_waves),
@@ -354,12 +376,30 @@ def _device(
 
 def clear() -> None:
     """Forget all that is kept on devices."""
-    for kept in (_device, device_plan, _atoms, _pairs):
+    for kept in (_device, device_plan, cuda_atoms.atoms, cuda_atoms.pairs):
         kept.cache_clear()
 
 
 def on_device(tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> Device:
-    """The transform on a device, kept while box and grids stay."""
+    """Put columns on a device, where they are kept while box and grids stay.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    Device
+    """
     plain = (tuple(array.ravel().tolist()) for array in (box.vectors, box.steps, shapes))
     return _device(tree, *plain, backend, dtype)
 
@@ -399,27 +439,3 @@ def evaluate_batch(
         values = device.evaluate([batch.systems[i] for i in members], weights)
         found.update(zip(members, values, strict=True))
     return [found[i] for i in range(len(batch))]
-
-
-def memory(tree: Tree, box: Box, shapes: Shapes, n_atoms: int, dtype: str) -> float:
-    """Bytes that the smallest pieces of one structure need, tables included."""
-    size = np.dtype(dtype).itemsize
-    settings, channels = tree.settings, tree.n_channels
-    waves = {
-        i: box.volume * (settings.band / settings.scales[i]) ** 3 / (12.0 * np.pi**2) for i in tree.orders
-    }
-    most = max(waves.values(), default=0.0)
-    fields = {i: float(np.prod(shapes[i])) * size for i in tree.orders}
-    l_max = max((l for used in tree.orders.values() for _, l in used), default=0)
-    tables = most * (4 * size * ((l_max + 1) ** 2 + 1) + 44)
-    tables += sum(
-        waves[i] * (2 * size * len(used) + 8) + 2.0 * fields[i] / size for i, used in tree.orders.items()
-    )
-    tops = 2.0 * (box.volume ** (1 / 3) * settings.band / settings.scales[min(waves, default=0)] / np.pi + 3)
-    atoms = n_atoms * (3 * tops * size + 400.0)
-    node = max(((2 * n.path.first.l + 1) * fields[n.path.first.scale] for n in tree.nodes), default=0.0)
-    block = max(
-        ((2 * w.l + 1) * fields[w.scale] for path, _ in tree.paths for w in path.wavelets),
-        default=0.0,
-    )
-    return float(tables + atoms + 7 * size * most * (channels + 1) + node + 4 * block)

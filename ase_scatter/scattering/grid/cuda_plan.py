@@ -14,7 +14,19 @@ from .plan import INNER, Block, Plan, Resolution, Uses, make_plan
 
 
 class DeviceUses(NamedTuple):
-    """`Uses` on the device. through: rows of what comes back through moduli, in the order of INNER."""
+    """`Uses` on the device.
+
+    Parameters
+    ----------
+    host : Uses
+        The same on the host.
+    paths, inverse_norms, exponents, weights, segments, targets : array
+        Copies on the device.
+    through : array of int
+        Rows of what comes back through moduli, in the order of INNER.
+    most_slots : int
+        Most slots of a path.
+    """
 
     host: Uses
     paths: Array
@@ -28,7 +40,19 @@ class DeviceUses(NamedTuple):
 
 
 class DeviceBlock(NamedTuple):
-    """`Block` on the device. inner: paths whose modulus goes on, as rows inner_rows."""
+    """`Block` on the device.
+
+    Parameters
+    ----------
+    host : Block
+        The same on the host.
+    paths, inner, inverse_norms : array
+        Copies on the device; paths in `inner` are numbered from 0 on.
+    inner_rows : array of int
+        Rows of moduli of these.
+    uses : tuple of DeviceUses
+        Their uses.
+    """
 
     host: Block
     paths: Array
@@ -39,6 +63,16 @@ class DeviceBlock(NamedTuple):
 
 
 class DevicePlan(NamedTuple):
+    """`Plan` on the device.
+
+    Parameters
+    ----------
+    host : Plan
+        The same on the host.
+    first, second : tuple of DeviceBlock
+        Blocks of order 1 and 2.
+    """
+
     host: Plan
     first: tuple[DeviceBlock, ...]
     second: tuple[DeviceBlock, ...]

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from ...compute.backend import COMPLEX, THREADS, Array, Backend, Kernels, blocks, load_kernels
 from .box import Box
+from .cuda_atoms import Atoms
 from .cuda_plan import DeviceBlock, DeviceUses
 from .plan import Floats
 from .tables import FILES, GROUPS, Scale, Tables, macros
 
 POINTS_PER_THREAD, PARTS = 4, 128
 """Sums over a grid are made in so many parts at most, and no thread does less than this."""
-
-
-class Atoms(NamedTuple):
-    """Atoms of several structures. first: (n + 1,) where those of each begin. charges: (channels, N)."""
-
-    n_atoms: int
-    first: Array
-    charges: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +49,96 @@ class Steps:
         return load_kernels(self.backend, FILES, macros(self.dtype))
 
     def empty(self, *shape: int) -> Array:
+        """Allocate an array of the precision.
+
+        Parameters
+        ----------
+        *shape : int
+            Its shape.
+
+        Returns
+        -------
+        array
+        """
         return self.backend.xp.empty(shape, dtype=self.dtype)
 
     def zeros(self, *shape: int) -> Array:
+        """Allocate zeros of the precision.
+
+        Parameters
+        ----------
+        *shape : int
+            Its shape.
+
+        Returns
+        -------
+        array
+        """
         return self.backend.xp.zeros(shape, dtype=self.dtype)
 
     def synthesis(self, spectra: Array, scale: Scale) -> Array:
-        """Fields (n, n_x, n_y, n_z) of spectra, whose memory they may take."""
+        """Make fields of spectra, whose memory they may take.
+
+        Parameters
+        ----------
+        spectra : array
+            Real and imaginary parts side by side.
+        scale : Scale
+            Their grid.
+
+        Returns
+        -------
+        array, shape (n, n_x, n_y, n_z)
+        """
         waves = spectra.view(COMPLEX[self.dtype])
         return self.backend.fft.irfftn(waves, s=scale.shape, axes=(1, 2, 3), norm="forward", overwrite_x=True)
 
     def analysis(self, fields: Array) -> Array:
-        """Spectra of fields, real and imaginary parts side by side."""
+        """Make spectra of fields.
+
+        Parameters
+        ----------
+        fields : array, shape (n, n_x, n_y, n_z)
+            Fields.
+
+        Returns
+        -------
+        array
+            Real and imaginary parts side by side.
+        """
         return self.backend.fft.rfftn(fields, axes=(1, 2, 3)).view(self.dtype)
 
     def spectra(self, n: int, scale: Scale) -> Array:
+        """Allocate spectra.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        scale : Scale
+            Their grid.
+
+        Returns
+        -------
+        array
+        """
         nx, ny, nz = scale.shape
         return self.empty(n, nx, ny, 2 * (nz // 2 + 1))
 
     def convolved(self, block: DeviceBlock, sources: Array) -> Array:
+        """Convolve sources with the wavelets of a block.
+
+        Parameters
+        ----------
+        block : DeviceBlock
+            Paths.
+        sources : array
+            Waves of densities or of moduli.
+
+        Returns
+        -------
+        array, shape (n_fields, n_x, n_y, n_z)
+        """
         scale = self.tables.scales[block.host.scale]
         spectra = self.spectra(block.host.n_fields, scale)
         tiles = blocks(scale.places)
@@ -87,7 +150,17 @@ class Steps:
         return self.synthesis(spectra, scale)
 
     def moduli(self, block: DeviceBlock, fields: Array, inner: Array) -> None:
-        """Waves of the moduli of a block, into their rows of inner."""
+        """Write the waves of the moduli of a block into their rows.
+
+        Parameters
+        ----------
+        block : DeviceBlock
+            Paths.
+        fields : array
+            What `convolved` made of them.
+        inner : array
+            Waves of all moduli.
+        """
         n = len(block.host.inner)
         if not n:
             return
@@ -107,7 +180,22 @@ class Steps:
         )  # fmt: skip
 
     def through(self, uses: DeviceUses, scale: Scale, back: Array) -> Array:
-        """Fields of what comes back through moduli; any array where nothing does."""
+        """Make fields of what comes back through moduli.
+
+        Parameters
+        ----------
+        uses : DeviceUses
+            Uses of fields.
+        scale : Scale
+            Their grid.
+        back : array
+            Waves of what comes back.
+
+        Returns
+        -------
+        array
+            Any array where nothing comes back.
+        """
         n = len(uses.through)
         if not n:
             return back
@@ -122,7 +210,28 @@ class Steps:
     def respond(
         self, uses: DeviceUses, scale: Scale, fields: Array, through: Array, results: Array, adjoint: bool
     ) -> Array:
-        """Sums into results; the adjoint fields."""
+        """Sum h_q over the grid and make adjoint fields.
+
+        Parameters
+        ----------
+        uses : DeviceUses
+            Uses of fields.
+        scale : Scale
+            Their grid.
+        fields : array, shape (n, n_x, n_y, n_z)
+            Fields.
+        through : array
+            What comes back through moduli.
+        results : array
+            Sums, written here.
+        adjoint : bool
+            Whether adjoint fields are wanted.
+
+        Returns
+        -------
+        array
+            The adjoint fields.
+        """
         n_points = scale.n_points
         tiles = min(PARTS, -(-n_points // (THREADS * POINTS_PER_THREAD)))
         in_place = uses.host.in_place or not adjoint
@@ -141,12 +250,38 @@ class Steps:
         return scaled
 
     def total(self, partial: Array, out: Array) -> None:
+        """Sum over parts.
+
+        Parameters
+        ----------
+        partial : array, shape (n_parts, n)
+            Partial sums.
+        out : array, shape (n,)
+            Where the sums go.
+        """
         n = len(out)
         self.kernels("totals", blocks(n), partial, np.int32(len(partial)), np.int32(n), out)
 
     def correlate(
         self, uses: DeviceUses, scale: Scale, adjoints: Array, sources: Array, back: Array, flow: Array
     ) -> None:
+        """Add adjoint fields to what comes back to their sources.
+
+        Parameters
+        ----------
+        uses : DeviceUses
+            Uses of fields.
+        scale : Scale
+            Their grid.
+        adjoints : array
+            Adjoint fields.
+        sources : array
+            Waves that were convolved.
+        back : array
+            Derivatives with respect to the sources.
+        flow : array
+            Derivatives with respect to k.
+        """
         tiles = -(-scale.n_waves // (THREADS // GROUPS))
         self.kernels(
             "correlate", len(uses.host.targets) * tiles, uses.paths, uses.segments, uses.targets, sources,
@@ -157,7 +292,15 @@ class Steps:
         )  # fmt: skip
 
     def strains(self, flow: Array, out: Array) -> None:
-        """−Σ_k k_a flow_b of all rows of a flow."""
+        """Sum −k_a flow_b over the waves of each row.
+
+        Parameters
+        ----------
+        flow : array, shape (n, 3, K)
+            Derivatives with respect to k.
+        out : array, shape (9 n,)
+            Where the sums go.
+        """
         n, n_waves = len(flow), self.tables.n_waves
         if not n:
             return
@@ -170,7 +313,17 @@ class Steps:
         self.total(partial, out)
 
     def factors(self, placed: Sequence[Floats]) -> Array:
-        """One-dimensional phases (rows, N) of all atoms."""
+        """Tabulate one-dimensional phases of all atoms.
+
+        Parameters
+        ----------
+        placed : sequence of ndarray, shape (N, 3)
+            Positions of each structure in Å.
+
+        Returns
+        -------
+        array, shape (n_rows, N, 2)
+        """
         fractional = np.concatenate(placed) @ np.linalg.inv(self.box.vectors)
         n_rows, n_atoms = self.tables.factors.shape[0], len(fractional)
         factors = self.empty(n_rows, n_atoms, 2)
@@ -181,7 +334,22 @@ class Steps:
         return factors
 
     def densities(self, factors: Array, atoms: Atoms, n_structures: int) -> Array:
-        """ρ̂(k)/V of each structure and channel, (structures · channels, K, 2)."""
+        """Compute the waves of the densities.
+
+        Parameters
+        ----------
+        factors : array
+            What `factors` gave.
+        atoms : Atoms
+            The atoms.
+        n_structures : int
+            Number of structures.
+
+        Returns
+        -------
+        array, shape (n_structures · n_channels, K, 2)
+            ρ̂(k)/V.
+        """
         n_channels, n_waves = atoms.charges.shape[0], self.tables.n_waves
         sources = self.empty(n_structures * n_channels, n_waves, 2)
         tiles = blocks(n_waves)
@@ -195,7 +363,23 @@ class Steps:
     def gradient(
         self, factors: Array, atoms: Atoms, pairs: Array, back: Array, out: Array, most_parts: int
     ) -> None:
-        """∂/∂R of pairs of (head, atom), (pairs · 3,)."""
+        """Differentiate with respect to the positions.
+
+        Parameters
+        ----------
+        factors : array
+            What `factors` gave.
+        atoms : Atoms
+            The atoms.
+        pairs : array of int
+            Pairs of a head and an atom.
+        back : array
+            Derivatives with respect to densities.
+        out : array, shape (n_pairs · 3,)
+            Where ∂/∂R goes.
+        most_parts : int
+            Parts that the sum over waves is made in, at most.
+        """
         n_pairs, n_waves = pairs.shape[0], self.tables.n_waves
         parts = min(most_parts, -(-n_waves // 64))
         partial = self.backend.xp.empty((parts, 3 * n_pairs), dtype="float64")

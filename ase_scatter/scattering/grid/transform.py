@@ -37,6 +37,7 @@ from . import cuda
 from .arrays import Sampled
 from .columns import Column, GridSettings, Path, Tree, candidate_columns
 from .grids import COARSENING, Grids
+from .memory import bytes_needed
 
 DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
@@ -187,7 +188,7 @@ class GridTransform(Transform):
         return cuda.evaluate_batch(self.tree, batch, places, rows, target.dtype)
 
     def memory(self, system: System, target: Target) -> float:
-        return cuda.memory(self.tree, *self.grids.of(system, target.shapes), len(system), target.dtype)
+        return bytes_needed(self.tree, *self.grids.of(system, target.shapes), len(system), target.dtype)
 
     def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
         if target.on_host:
