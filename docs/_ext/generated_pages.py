@@ -1,7 +1,8 @@
 """Pages that are written from the code before each build: the API by package, and the command line.
 
-They go to docs/reference/generated/, which git ignores. Nothing is listed by hand: the public names are
-those of `__all__`, the modules of a package are found by walking it, the commands are those of the parser.
+They go to docs/reference/generated/, which git ignores. Names are not listed by hand: the public ones are
+those of `__all__`, the modules of a package are found by walking it, the commands are those of the parser. A
+package that has no page ends the build.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from types import ModuleType
 from typing import Any, get_origin
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 PUBLIC = ("ase_scatter", "ase_scatter.properties", "ase_scatter.plotting", "ase_scatter.testing")
 """Modules whose names users import."""
 INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.grid", "model", "training",
          "reporting")  # fmt: skip
 """Packages below them, for those who change the code, from the ground up."""
+
+WITHOUT_PAGE = ("ase_scatter.cli", "ase_scatter.potentials")
+"""The command line has a page of its own; the other holds model files."""
 
 
 def public_page(name: str) -> str:
@@ -137,8 +142,13 @@ def _escaped(text: str) -> str:
 
 def write_pages(app: Sphinx) -> None:
     """Write the pages that have changed."""
+    import ase_scatter
     from ase_scatter import cli
 
+    listed = {*PUBLIC, *(f"ase_scatter.{package}" for package in INNER), *WITHOUT_PAGE}
+    packages = pkgutil.walk_packages(ase_scatter.__path__, "ase_scatter.")
+    if missing := {package.name for package in packages if package.ispkg} - listed:
+        raise ExtensionError(f"packages without a page: {', '.join(sorted(missing))}")
     folder = Path(app.srcdir, "reference", "generated")
     folder.mkdir(exist_ok=True)
     pages = {name: public_page(name) for name in PUBLIC}
