@@ -1,45 +1,82 @@
-"""Scattering potentials for ASE: sparse linear models on 3-D wavelet scattering coefficients."""
+"""Scattering potentials for ASE: sparse linear models on 3-D wavelet scattering coefficients.
 
-from __future__ import annotations
+What is listed in `__all__` is public. Names are imported when they are first used, so that
+``import ase_scatter`` is cheap.
+"""
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .calculator import ScatteringCalculator
-from .errors import DeviceError, ExtrapolationWarning, InputError, ModelFileError, UnknownElementError
-from .model.committee import Committee, Uncertainty
-from .model.model import Model
-from .model.model_file import shipped_models
-from .scattering import GridSettings, GridTransform, SitesSettings, SitesTransform
-from .scattering.channels import Channels
-from .structures.dataset import Frame, read_frames
-from .training.fitting import FitResult, fit
-from .training.settings import FitSettings
+if TYPE_CHECKING:
+    from ._version import __version__ as __version__
+    from .calculator import ScatteringCalculator as ScatteringCalculator
+    from .compute.target import Target as Target
+    from .errors import DeviceError as DeviceError
+    from .errors import ExtrapolationWarning as ExtrapolationWarning
+    from .errors import InputError as InputError
+    from .errors import ModelFileError as ModelFileError
+    from .errors import UnknownElementError as UnknownElementError
+    from .model.committee import Committee as Committee
+    from .model.committee import Members as Members
+    from .model.committee import Uncertainty as Uncertainty
+    from .model.model import Model as Model
+    from .model.model_file import shipped_models as shipped_models
+    from .scattering import GridSettings as GridSettings
+    from .scattering import GridTransform as GridTransform
+    from .scattering import SitesSettings as SitesSettings
+    from .scattering import SitesTransform as SitesTransform
+    from .scattering.channels import Channels as Channels
+    from .structures.dataset import Frame as Frame
+    from .structures.dataset import frames_of as frames_of
+    from .structures.dataset import read_frames as read_frames
+    from .structures.system import Evaluation as Evaluation
+    from .structures.system import System as System
+    from .training.active_learning import Choice as Choice
+    from .training.active_learning import select_structures as select_structures
+    from .training.fitting import FitResult as FitResult
+    from .training.fitting import fit as fit
+    from .training.fitting import predict as predict
+    from .training.hyperparameters import Trial as Trial
+    from .training.hyperparameters import Tuning as Tuning
+    from .training.hyperparameters import tune as tune
+    from .training.learning_curve import Point as Point
+    from .training.learning_curve import learning_curve as learning_curve
+    from .training.metrics import Prediction as Prediction
+    from .training.settings import FitSettings as FitSettings
 
-try:
-    __version__ = version("ase-scatter")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+_HOMES = {
+    "_version": ["__version__"],
+    "calculator": ["ScatteringCalculator"],
+    "compute.target": ["Target"],
+    "errors": [
+        "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError", "UnknownElementError",
+    ],
+    "model.committee": ["Committee", "Members", "Uncertainty"],
+    "model.model": ["Model"],
+    "model.model_file": ["shipped_models"],
+    "scattering": ["GridSettings", "GridTransform", "SitesSettings", "SitesTransform"],
+    "scattering.channels": ["Channels"],
+    "structures.dataset": ["Frame", "frames_of", "read_frames"],
+    "structures.system": ["Evaluation", "System"],
+    "training.active_learning": ["Choice", "select_structures"],
+    "training.fitting": ["FitResult", "fit", "predict"],
+    "training.hyperparameters": ["Trial", "Tuning", "tune"],
+    "training.learning_curve": ["Point", "learning_curve"],
+    "training.metrics": ["Prediction"],
+    "training.settings": ["FitSettings"],
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Channels",
-    "Committee",
-    "DeviceError",
-    "ExtrapolationWarning",
-    "FitResult",
-    "FitSettings",
-    "Frame",
-    "GridSettings",
-    "GridTransform",
-    "InputError",
-    "Model",
-    "ModelFileError",
-    "ScatteringCalculator",
-    "SitesSettings",
-    "SitesTransform",
-    "Uncertainty",
-    "UnknownElementError",
-    "__version__",
-    "fit",
-    "read_frames",
-    "shipped_models",
-]
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

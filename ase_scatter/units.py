@@ -21,13 +21,34 @@ VOIGT_COLS = np.array([pair[1] for pair in VOIGT])
 
 
 def to_voigt(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Voigt components (..., 6) of symmetric matrices (..., 3, 3), averaging the two halves."""
+    """Voigt components of symmetric matrices, averaging the two halves.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (..., 3, 3)
+        Matrices.
+
+    Returns
+    -------
+    ndarray, shape (..., 6)
+        xx, yy, zz, yz, xz, xy.
+    """
     symmetric = 0.5 * (matrix + np.swapaxes(matrix, -1, -2))
     return np.asarray(symmetric[..., VOIGT_ROWS, VOIGT_COLS])
 
 
 def from_voigt(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Symmetric matrices (..., 3, 3) from Voigt components (..., 6)."""
+    """Symmetric matrices from Voigt components.
+
+    Parameters
+    ----------
+    vector : ndarray, shape (..., 6)
+        xx, yy, zz, yz, xz, xy.
+
+    Returns
+    -------
+    ndarray, shape (..., 3, 3)
+    """
     vector = np.asarray(vector)
     matrix = np.empty((*vector.shape[:-1], 3, 3), dtype=vector.dtype)
     matrix[..., VOIGT_ROWS, VOIGT_COLS] = vector

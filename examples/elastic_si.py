@@ -35,11 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     print(f"a = {relaxed.lengths[0]:.4f} Å, space group {found.symmetry.symbol}")
     for title, clamped in (("relaxed ions", False), ("clamped ions", True)):
-        constants, bands = found.cubic(clamped=clamped), found.cubic_band(clamped=clamped)
+        constants, bands = found.cubic(clamped=clamped), found.cubic_half_width(clamped=clamped)
         for name in ("c11", "c12", "c44"):
             value = measured(getattr(constants, name), getattr(bands, name, None), ".1f")
             print(f"{name.upper()}, {title}: {value} GPa")
-    moduli, bands = found.moduli(), found.moduli_band()
+    moduli, bands = found.moduli(), found.moduli_half_width()
     for name in ("bulk", "shear", "young"):
         print(f"{name} modulus: {measured(getattr(moduli, name), getattr(bands, name, None), '.1f')} GPa")
     print(f"stable: {found.stable}; strains small enough: {found.linear}")

@@ -46,7 +46,7 @@ def run(model: str, length: float, plot: str | None, out: str | None) -> None:
 
     print(f"a = {edge:.3f} Å, {found.force_sets.forces.shape[1]} atoms in the supercell")
     print("stable" if found.stable else f"UNSTABLE: imaginary up to {found.imaginary:.2f} THz")
-    band = "" if found.optical_band is None else f" ± {found.optical_band[-1]:.2f}"
+    band = "" if found.optical_half_width is None else f" ± {found.optical_half_width[-1]:.2f}"
     print(f"optical mode at Γ: {found.optical[-1]:.2f}{band} THz (experiment: {EXPERIMENT})")
     if found.thermal is not None:
         for kelvin, heat in zip(found.thermal.temperatures, found.thermal.heat_capacity, strict=True):

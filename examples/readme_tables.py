@@ -1,9 +1,9 @@
-"""Print the tables of the README: errors from the shipped model files, options from their defaults.
+"""Print the tables of the documentation: errors from the shipped model files, options from their defaults.
 
     python examples/readme_tables.py             print them
-    python examples/readme_tables.py --write     put them between their marks in README.md
+    python examples/readme_tables.py --write     put them between their marks in README.md and docs/
 
-A table stands between <!-- NAME --> and <!-- /NAME -->; the tests hold the README to what this prints.
+A table stands between <!-- NAME --> and <!-- /NAME -->; the tests hold the pages to what this prints.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ FIT_OPTIONS = {
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }
+MICROSECONDS = {"**Si**": 38, "MTP": 81, "SNAP": 79}
+"""Per atom and evaluation, as examples/benchmarks/sites_speed.py measured them."""
 PYTHON_ONLY = {
     "skipped",
     "exponents1",
@@ -118,6 +120,24 @@ def errors_table() -> str:
     return "\n".join(lines)
 
 
+def summary_table() -> str:
+    """Errors of the models on sites beside two others, with times for silicon."""
+    heads = ("energy MAE (meV/atom)", "force MAE (eV/Å)", "stress RMSE (GPa)", "µs/atom")
+    lines = ["| | potential | " + " | ".join(heads) + " |", "|---" * 6 + "|"]
+    for element in ("Li", "Si", "Mo"):
+        metadata = Model.load(ROOT / "potentials" / f"{element}.json").metadata
+        rows = {f"**{element}**": metadata["errors"]["test"]["all"]}
+        peers = metadata["reference"]["test_errors"]
+        rows |= {name: peers[name] for name in ("GAP", "MTP", "SNAP")}
+        for name, errors in rows.items():
+            stress = f"{errors['stress_rmse']:.2f}" if "stress_rmse" in errors else "–"
+            time = MICROSECONDS.get(name, "") if element == "Si" else ""
+            first = f"**{element}**" if name == f"**{element}**" else ""
+            means = f"{errors['energy_mae']:.2f} | {errors['force_mae']:.4f}"
+            lines.append(f"| {first} | {name} | {means} | {stress} | {time} |")
+    return "\n".join(lines)
+
+
 def _row(element: str, name: str, columns: str, errors: dict[str, float]) -> str:
     stress = f"{errors['stress_rmse']:.2f}" if "stress_rmse" in errors else "–"
     energy = f"{errors['energy_mae']:.2f} / {errors['energy_rmse']:.2f}"
@@ -137,29 +157,34 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-TABLES = {"OPTIONS": options_table, "ERRORS": errors_table}
+TABLES = {
+    "SUMMARY": ("README.md", summary_table),
+    "ERRORS": ("docs/explanation/accuracy.md", errors_table),
+    "OPTIONS": ("docs/reference/fit_options.md", options_table),
+}
+"""The page of each table, and what writes it."""
 
 
-def replaced(text: str) -> str:
-    """The README with its tables as they should be."""
-    for name, table in TABLES.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not marks.search(text):
-            raise ValueError(f"README.md lacks the marks of {name}")
-        text = marks.sub(rf"\g<1>{table()}\n\g<2>", text)
-    return text
+def replaced(name: str) -> tuple[Path, str]:
+    """The page of a table, and its text with the table as it should be."""
+    page, table = TABLES[name]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if len(marks.findall(text)) != 1:
+        raise ValueError(f"{page} must have the marks of {name} once")
+    return ROOT / page, marks.sub(rf"\g<1>{table()}\n\g<2>", text)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables or write them; the exit code."""
-    parser = argparse.ArgumentParser(description="Print the tables of the README.")
-    parser.add_argument("--write", action="store_true", help="put them into README.md")
+    parser = argparse.ArgumentParser(description="Print the tables of the documentation.")
+    parser.add_argument("--write", action="store_true", help="put them into their pages")
     options = parser.parse_args(arguments)
-    if options.write:
-        readme = ROOT / "README.md"
-        readme.write_text(replaced(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        for name, table in TABLES.items():
+    for name, (_, table) in TABLES.items():
+        if options.write:
+            page, text = replaced(name)
+            page.write_text(text, encoding="utf-8")
+        else:
             print(f"{name}\n\n{table()}\n")
     return 0
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     barrier_plot(barrier, options.out, references=published, title=f"Vacancy in Mo, model {model.name}")
     state = "converged" if barrier.converged else "NOT converged"
     print(f"{state} in {barrier.steps} steps, {len(barrier.images[0])} atoms")
-    half_width = barrier.forward_band
+    half_width = barrier.forward_half_width
     print(f"barrier {barrier.forward:.3f} eV" + ("" if half_width is None else f" ± {half_width:.3f} eV"))
     for name, value in published.items():
         where = ""

@@ -11,6 +11,37 @@ from ase_scatter import scattering as transforms
 from ase_scatter.model.model import Model
 from ase_scatter.model.repulsion import ZBLCore
 
+OLDEST = {
+    "barriers": "ase.mep, ase.optimize",
+    "calculator": "ASE's protocol, filters, files",
+    "cli": "tqdm, argparse",
+    "compiled": "numba's cache",
+    "elastic": "spglib",
+    "fit": "scipy.linalg, threadpoolctl",
+    "frames": "ase.io",
+    "neighbors": "vesin, scipy.spatial",
+    "packaging": "the files of the source distribution",
+    "phonons": "phonopy",
+    "plotting": "matplotlib",
+    "properties": "ase.filters",
+    "regression": "scipy.optimize",
+    "sites": "numba, scipy.integrate.lebedev_rule",
+    "system": "ase.Atoms",
+    "threads": "threadpoolctl",
+    "wavelets": "scipy.special",
+    "waves": "scipy.fft",
+}
+"""Files of tests that also run with the oldest versions, and what of the dependencies they call.
+
+The other files run the package's own code a second way: devices, examples, shipped models, reports.
+"""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in OLDEST:
+            item.add_marker(pytest.mark.oldest)
+
 
 @pytest.fixture
 def pair_model(monkeypatch) -> Model:

@@ -12,7 +12,8 @@ from ase.neighborlist import neighbor_list
 
 from ase_scatter.compute.target import HOST
 from ase_scatter.scattering.transform import Jacobian, Transform
-from ase_scatter.structures.system import Evaluation, System, completed_cell
+from ase_scatter.structures.pair_search import completed_cell
+from ase_scatter.structures.system import Evaluation, System
 
 CUTOFF = 6.0
 SHAPE_ENERGY = 1e-3

@@ -35,11 +35,11 @@ def test_all_of_the_transform_runs_on_arrays_that_are_not_numpys(alloy, transfor
     instead is compared in test_grid_device."""
     system = replace(alloy, pbc=np.array(pbc))
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    here, there = (transform._sample(system, Target(name, dtype)) for name in ("cpu", "strict"))
+    here, there = (transform.sample(system, Target(name, dtype)) for name in ("cpu", "strict"))
     columns = here.features()
     size = np.abs(columns * weights).sum()
     np.testing.assert_allclose(there.features(), columns, rtol=close)
-    expected, values = here.evaluate(weights), there.evaluate(weights)
+    (expected,), (values,) = here.evaluate(weights[None]), there.evaluate(weights[None])
     assert values.energy == pytest.approx(expected.energy, abs=close * size)
     np.testing.assert_allclose(values.forces, expected.forces, atol=close * size)
     np.testing.assert_allclose(values.strain_gradient, expected.strain_gradient, atol=close * size)
@@ -48,20 +48,20 @@ def test_all_of_the_transform_runs_on_arrays_that_are_not_numpys(alloy, transfor
 
 
 def test_strict_arrays_are_really_used(alloy, transform):
-    sampled = transform._sample(alloy, Target("strict", "float64"))
+    sampled = transform.sample(alloy, Target("strict", "float64"))
     assert isinstance(sampled.densities, strict.StrictArray)
     assert all(isinstance(level.harmonics, strict.StrictArray) for level in sampled.levels.values())
-    host = transform._sample(alloy, Target("cpu", "float64"))
+    host = transform.sample(alloy, Target("cpu", "float64"))
     assert isinstance(host.densities, np.ndarray)
 
 
 def test_a_mix_inside_the_transform_is_caught(alloy, transform, monkeypatch):
     """Were charges left on the host, the strict device would say so."""
     backend = strict.strict_backend()
-    sampled = transform._sample(alloy, Target("strict", "float64"))
+    sampled = transform.sample(alloy, Target("strict", "float64"))
     sampled.charges = np.ones(sampled.charges.shape)
     with pytest.raises(TypeError, match="host"):
-        sampled.evaluate(np.ones(transform.n_columns))
+        sampled.evaluate(np.ones((1, transform.n_columns)))
     tables = sampled.levels[0]
     with pytest.raises(TypeError, match="host"):
         tables.convolve(0, 0, backend.to_host(sampled.densities[0]))

@@ -138,8 +138,8 @@ def test_vacancy_hop_is_symmetric(hop):
     assert hop.energies.argmax() == 2
     assert 0.3 < hop.forward < 1.5
     assert hop.mapping is None
-    assert hop.forward_band is None
-    assert hop.energies_band is None
+    assert hop.forward_half_width is None
+    assert hop.energies_half_width is None
 
 
 def test_hop_ends_are_one_vacancy_in_two_places(copper):
@@ -371,30 +371,34 @@ class Committee(CurvedDoubleWell):
         x = self.atoms.positions[0, 0] - self.atoms.positions[1, 0] - 5.0
         self.results["forces"][0, 0] -= self.tilt * (1 + 2 * x / 3)
 
-    def get_members(self, atoms: Atoms) -> Members:
-        energy = np.array([Committee(tilt).get_potential_energy(atoms) for tilt in self.tilts])
-        return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
+    def evaluate_with_members(self, structures: list[Atoms]) -> list[tuple[dict, Members]]:
+        pairs = []
+        for atoms in structures:
+            results = {name: self.get_property(name, atoms) for name in ("energy", "forces")}
+            energy = np.array([type(self)(tilt).get_potential_energy(atoms) for tilt in self.tilts])
+            pairs.append((results, Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})))
+        return pairs
 
 
-def test_band_is_the_spread_of_the_barriers_that_members_find_themselves():
+def test_half_width_is_the_spread_of_the_barriers_that_members_find_themselves():
     settings = {"images": 5, "fmax": 0.002, "end_fmax": 1e-3}
     ends = CurvedDoubleWell().structure(-0.75), CurvedDoubleWell().structure(0.9)
     mean = migration_barrier(*ends, Committee(), **settings)
     own = [migration_barrier(*ends, Committee(tilt), **settings) for tilt in Committee.tilts]
     assert all(barrier.converged for barrier in own)
     forward, backward = (np.array([getattr(b, name) for b in own]) for name in ("forward", "backward"))
-    assert mean.forward_band == pytest.approx(2.0 * forward.std(ddof=1), rel=0.03)
-    assert mean.backward_band == pytest.approx(2.0 * backward.std(ddof=1), rel=0.03)
+    assert mean.forward_half_width == pytest.approx(2.0 * forward.std(ddof=1), rel=0.03)
+    assert mean.backward_half_width == pytest.approx(2.0 * backward.std(ddof=1), rel=0.03)
     top = int(mean.energies.argmax())
     assert mean.intermediate is None
-    assert mean.energies_band[0] == 0
-    assert mean.energies_band[top] == mean.forward_band
-    assert mean.energies_band.shape == mean.energies.shape
+    assert mean.energies_half_width[0] == 0
+    assert mean.energies_half_width[top] == mean.forward_half_width
+    assert mean.energies_half_width.shape == mean.energies.shape
     # Against the last image: another spread than against the first.
-    assert abs(mean.forward_band - mean.backward_band) > 0.1 * mean.forward_band
+    assert abs(mean.forward_half_width - mean.backward_half_width) > 0.1 * mean.forward_half_width
 
 
-def test_path_over_a_stable_state_is_told_and_has_the_widest_band():
+def test_path_over_a_stable_state_is_told_and_has_the_largest_half_width():
     class Dip(Committee):
         """A well at x = 0 between equal ends, of a depth that the members do not agree on."""
 
@@ -408,19 +412,15 @@ def test_path_over_a_stable_state_is_told_and_has_the_widest_band():
             forces[0] = [-(self.height(x + step) - self.height(x - step)) / (2 * step), -2 * y, -2 * z]
             self.results = {"energy": self.height(x) + y**2 + z**2, "forces": forces}
 
-        def get_members(self, atoms: Atoms) -> Members:
-            energy = np.array([Dip(tilt).get_potential_energy(atoms) for tilt in self.tilts])
-            return Members(energy, None, np.zeros((4, 2, 3)), None, {"energy": 2.0})
-
     dip = Dip()
     dip.c = 0.0
     barrier = migration_barrier(dip.structure(-1), dip.structure(1), dip, images=5, steps=40)
     assert barrier.intermediate == 3
-    assert barrier.forward_band == barrier.energies_band.max() == barrier.energies_band[3]
+    assert barrier.forward_half_width == barrier.energies_half_width.max() == barrier.energies_half_width[3]
     assert barrier.to_dict()["intermediate"] == 3
 
 
-def test_members_of_a_shipped_model_find_barriers_within_its_band():
+def test_members_of_a_shipped_model_find_barriers_within_its_half_width():
     """Each member relaxes ends and band with its own forces, in a supercell that is small but real."""
     model = Model.load("Mo")
     crystal = bulk("Mo", a=3.17, cubic=True).repeat(2)
@@ -431,7 +431,9 @@ def test_members_of_a_shipped_model_find_barriers_within_its_band():
     top = barrier.images[1]
     members = model.members([System.from_atoms(top)])[0].energy
     members -= model.members([System.from_atoms(barrier.images[0])])[0].energy
-    assert barrier.forward_band == pytest.approx(model.committee.factors["energy"] * members.std(ddof=1))
+    assert barrier.forward_half_width == pytest.approx(
+        model.committee.factors["energy"] * members.std(ddof=1)
+    )
     own = [vacancy_hop(crystal, ScatteringCalculator(model.member(k)), **settings).forward for k in range(3)]
     # What relaxing by themselves changes is of second order, small against the spread.
     assert np.abs(own - members[:3]).max() < 0.3 * members.std(ddof=1)

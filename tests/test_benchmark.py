@@ -15,7 +15,8 @@ from ase.io import write
 from ase_scatter import Model, ScatteringCalculator, cli
 from ase_scatter.errors import DeviceError, InputError
 from ase_scatter.plotting import benchmark_plot
-from ase_scatter.reporting import benchmark
+from ase_scatter.reporting import benchmark, machine, timing
+from ase_scatter.reporting.samples import disturbed, repeated
 
 TIMES = {"ms_per_step", "fastest_ms", "slowest_ms", "first_ms", "atom_steps_per_s", "lists_made", "times_s"}
 
@@ -27,7 +28,7 @@ def si() -> Model:
 
 @pytest.mark.parametrize(("wanted", "found"), [(1, 8), (8, 8), (64, 64), (200, 216), (1000, 1000)])
 def test_supercells_have_about_the_size_wanted(wanted, found):
-    atoms = benchmark.repeated(bulk("Si", cubic=True), wanted)
+    atoms = repeated(bulk("Si", cubic=True), wanted)
     assert len(atoms) == found
     lengths = atoms.cell.lengths()
     assert lengths.max() < 2.1 * lengths.min()
@@ -36,21 +37,21 @@ def test_supercells_have_about_the_size_wanted(wanted, found):
 def test_open_directions_are_not_repeated():
     slab = bulk("Si", cubic=True)
     slab.pbc = (True, True, False)
-    np.testing.assert_allclose(benchmark.repeated(slab, 200).cell.lengths()[2], slab.cell.lengths()[2])
-    assert len(benchmark.repeated(Atoms("Si", pbc=False), 100)) == 1
+    np.testing.assert_allclose(repeated(slab, 200).cell.lengths()[2], slab.cell.lengths()[2])
+    assert len(repeated(Atoms("Si", pbc=False), 100)) == 1
 
 
 def test_default_structures():
-    silicon = benchmark.disturbed(Model.load("Si"), 64)
+    silicon = disturbed(Model.load("Si"), 64)
     assert silicon.cell[0, 0] == pytest.approx(2 * 5.469)  # the reference values' lattice
-    alloy = benchmark.disturbed(Model.load("NbMoTaW"), 54)
+    alloy = disturbed(Model.load("NbMoTaW"), 54)
     assert {symbol: alloy.symbols.search(symbol).size // 13 for symbol in set(alloy.symbols)} == {
         "Nb": 1,
         "Mo": 1,
         "Ta": 1,
         "W": 1,
     }
-    again = benchmark.disturbed(Model.load("NbMoTaW"), 54)
+    again = disturbed(Model.load("NbMoTaW"), 54)
     assert (alloy.symbols == again.symbols).all()
     np.testing.assert_array_equal(alloy.positions, again.positions)
 
@@ -58,33 +59,33 @@ def test_default_structures():
 def test_steps_of_any_calculator():
     atoms = bulk("Cu", cubic=True)
     before = atoms.positions.copy()
-    timing = benchmark.time_steps(atoms, LennardJones(sigma=2.3), steps=4)
-    assert len(timing.times) == 4
-    assert timing.n_atoms == 4
-    assert timing.atom_steps == pytest.approx(4 / np.median(timing.times))
+    found = timing.time_steps(atoms, LennardJones(sigma=2.3), steps=4)
+    assert len(found.times) == 4
+    assert found.n_atoms == 4
+    assert found.atom_steps == pytest.approx(4 / np.median(found.times))
     np.testing.assert_array_equal(atoms.positions, before)
-    assert len(benchmark.time_steps(atoms, LennardJones(sigma=2.3), steps=9, seconds=1e-9).times) == 3
+    assert len(timing.time_steps(atoms, LennardJones(sigma=2.3), steps=9, seconds=1e-9).times) == 3
 
 
 def test_atoms_move_little_so_that_lists_serve(si):
-    atoms = benchmark.disturbed(si, 64)
+    atoms = disturbed(si, 64)
     calculator = ScatteringCalculator(si)
-    assert benchmark.time_steps(atoms, calculator, steps=4).lists == 0
+    assert timing.time_steps(atoms, calculator, steps=4).lists == 0
     # Larger moves would need a list at every step.
     atoms.calc = calculator
-    built = benchmark.lists_made()
+    built = timing.lists_made()
     rng = np.random.default_rng(0)
     for _ in range(3):
-        assert benchmark.step(atoms, rng, 0.3) > 0
-    assert benchmark.lists_made() == built + 3
+        assert timing.step(atoms, rng, 0.3) > 0
+    assert timing.lists_made() == built + 3
 
 
 def test_lists_on_a_device_are_counted_too(si):
     calculator = ScatteringCalculator(si, device="strict")
-    benchmark.forget_lists()
-    before = benchmark.lists_made()
-    assert benchmark.time_steps(benchmark.disturbed(si, 8), calculator, steps=3).lists == 0
-    assert benchmark.lists_made() == before + 1
+    timing.forget_lists()
+    before = timing.lists_made()
+    assert timing.time_steps(disturbed(si, 8), calculator, steps=3).lists == 0
+    assert timing.lists_made() == before + 1
 
 
 def test_difference_is_that_of_the_calculators():
@@ -195,9 +196,9 @@ def test_what_does_not_fit_is_told_and_the_rest_is_kept(si, monkeypatch, capsys)
 
 
 def test_the_plot_has_a_line_for_each_device_and_dtype():
-    def row(device, n, timing=True):
+    def row(device, n, measured=True):
         times = tuple(1e-4 * n * (1 + 0.1 * k) for k in range(3))
-        return benchmark.Row(device, "float64", n, benchmark.Timing(n, 1.0, times, 0) if timing else None)
+        return benchmark.Row(device, "float64", n, timing.Timing(n, 1.0, times, 0) if measured else None)
 
     rows = [row("cpu", 64), row("cpu", 1000), row("cuda", 64), row("cuda", 1000, False)]
     figure = benchmark_plot(benchmark.Benchmark("Si", "0", {}, rows), title="silicon")
@@ -212,7 +213,7 @@ def test_the_plot_has_a_line_for_each_device_and_dtype():
 
 
 def test_memory_is_known():
-    assert benchmark.peak_memory() > 1e7
-    assert benchmark.free_memory() > 0
-    benchmark.forget_peak()
-    assert benchmark.peak_memory() > 1e7
+    assert machine.peak_memory() > 1e7
+    assert machine.free_memory() > 0
+    machine.forget_peak()
+    assert machine.peak_memory() > 1e7

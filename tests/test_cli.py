@@ -15,10 +15,10 @@ from ase.calculators.emt import EMT
 from ase.io import read, write
 
 from ase_scatter import cli
-from ase_scatter.cli.common import structure_of
 from ase_scatter.errors import InputError
 from ase_scatter.model.model import Model
 from ase_scatter.reporting import tour
+from ase_scatter.structures.named import structure_of
 
 OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
 
@@ -60,38 +60,6 @@ def refused(capsys, *arguments: object) -> str:
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
     return captured.err
-
-
-# ---- help ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "command", ["tour", "fit", "evaluate", "info", "select", "learn", "phonons", "benchmark"]
-)
-def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([command, "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert "examples:" in text
-    assert f"ase-scatter {command}" in text
-
-
-def test_version(capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["--version"])
-    assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith("ase-scatter ")
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["fit", "x"]]
-)
-def test_wrong_usage_has_the_exit_code_of_argparse(arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
-    assert stop.value.code == 2
-    assert "usage:" in capsys.readouterr().err
 
 
 # ---- structures ----------------------------------------------------------------------------------

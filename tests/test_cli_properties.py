@@ -13,14 +13,6 @@ from ase.io import write
 from ase_scatter import Model, cli
 
 
-@pytest.mark.parametrize("command", ["elastic", "eos", "vacancy", "surface"])
-def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([command, "--help"])
-    assert stop.value.code == 0
-    assert f"ase-scatter {command}" in capsys.readouterr().out.split("examples:")[1]
-
-
 def said(capsys, *arguments: object) -> str:
     assert cli.main([*map(str, arguments), "--quiet"]) == 0
     return capsys.readouterr().out

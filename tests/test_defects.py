@@ -116,7 +116,7 @@ def test_slabs_that_cannot_be(argon):
         surface_energy(argon, LennardJones(**LJ), (0, 0, 0))
 
 
-def test_bands_are_the_spread_of_the_members_own_defects():
+def test_half_widths_are_the_spread_of_the_members_own_defects():
     calculator = ScatteringCalculator("Si")
     crystal = relax_cell(bulk("Si", cubic=True), calculator).atoms
     supercell = crystal.repeat(2)
@@ -128,7 +128,7 @@ def test_bands_are_the_spread_of_the_members_own_defects():
     given = calculator.get_members(vacancy.atoms).energy - 63 / 64 * calculator.get_members(supercell).energy
     np.testing.assert_allclose(own, given[:4], atol=0.05)
     factor = calculator.model.committee.factors["energy"]
-    assert vacancy.energy_band == pytest.approx(factor * np.std(given, ddof=1), rel=1e-6)
-    assert slab.energy_band > 0
+    assert vacancy.energy_half_width == pytest.approx(factor * np.std(given, ddof=1), rel=1e-6)
+    assert slab.energy_half_width > 0
     plain = vacancy_formation(supercell, members[0], steps=0)
-    assert plain.energy_band is None
+    assert plain.energy_half_width is None

@@ -131,7 +131,7 @@ def _Quiet(atoms, **settings):
     return BFGS(atoms, logfile=None)
 
 
-def test_bands_are_the_spread_of_the_members_own_constants():
+def test_half_widths_are_the_spread_of_the_members_own_constants():
     calculator = ScatteringCalculator("Si")
     crystal = relax_cell(bulk("Si", cubic=True), calculator, fmax=1e-5).atoms
     found = elastic_constants(crystal, calculator, fmax=1e-5)
@@ -145,15 +145,15 @@ def test_bands_are_the_spread_of_the_members_own_constants():
         np.testing.assert_allclose(found.clamped_members[k], alone.clamped, atol=1e-6)
         np.testing.assert_allclose(found.tensor_members[k], alone.tensor, atol=1e-6)
         each.append(alone)
-        assert alone.tensor_band is None
-        assert alone.cubic_band() is None
-        assert alone.moduli_band() is None
+        assert alone.tensor_half_width is None
+        assert alone.cubic_half_width() is None
+        assert alone.moduli_half_width() is None
     factor = model.committee.factors["stress"]
-    np.testing.assert_allclose(found.tensor_band, factor * found.tensor_members.std(axis=0, ddof=1))
+    np.testing.assert_allclose(found.tensor_half_width, factor * found.tensor_members.std(axis=0, ddof=1))
     c44 = [cubic(t).c44 for t in found.tensor_members]
-    assert found.cubic_band().c44 == pytest.approx(factor * np.std(c44, ddof=1))
+    assert found.cubic_half_width().c44 == pytest.approx(factor * np.std(c44, ddof=1))
     bulks = [moduli(t).bulk for t in found.tensor_members]
-    assert found.moduli_band().bulk == pytest.approx(factor * np.std(bulks, ddof=1))
+    assert found.moduli_half_width().bulk == pytest.approx(factor * np.std(bulks, ddof=1))
     json.dumps(found.to_dict(), allow_nan=False)
 
 

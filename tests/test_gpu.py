@@ -104,7 +104,7 @@ def test_values_are_those_of_the_cpu(case, dtype, close):
 def test_kernels_agree_with_array_operations_on_the_gpu(case, dtype, close):
     system, transform, weights = case
     size = np.abs(transform.features(system) * weights).sum()
-    expected = transform._sample(system, Target("cuda", dtype)).evaluate(weights)
+    expected = transform.sample(system, Target("cuda", dtype)).evaluate(weights[None])[0]
     assert_close(
         transform.evaluate(system, weights, Target(device="cuda", dtype=dtype)), expected, close * size
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.fft
 from ase import Atoms
 from ase.build import bulk, diamond100
 from scipy.spatial.transform import Rotation
@@ -316,7 +317,7 @@ def test_open_directions_do_not_see_where_the_structure_is(case):
     system, transform, weights, _ = case
     if system.pbc.all():
         pytest.skip("periodic in all directions")
-    normals = transform._box(system).normals
+    normals = transform.grids.box(system).normals
     there = replace(system, positions=system.positions + np.array([1.23, -4.5, 0.7]) @ normals.T @ normals)
     expected = transform.evaluate(system, weights)
     values = transform.evaluate(there, weights)
@@ -371,7 +372,7 @@ def test_padding_keeps_images_away():
     """An open direction gives what a periodic one gives with far more vacuum."""
     system = System.from_atoms(Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.3]]))
     transform = make(system)
-    box = transform._box(system)
+    box = transform.grids.box(system)
     wide = replace(
         system, positions=box.place(system.positions), cell=2 * box.vectors, pbc=np.array([True] * 3)
     )
@@ -408,7 +409,7 @@ def test_fewer_columns_in_a_smaller_box():
         next(i for i, (p, q) in enumerate(transform.paths) if p.first.scale == 1 and q == 2),
     ):
         part = transform.subset([index])
-        assert part._padding < transform._padding
+        assert part.grids.padding < transform.grids.padding
         assert part.features(system)[0] == pytest.approx(values[index], rel=1e-4)
 
 
@@ -420,11 +421,11 @@ def test_a_box_that_grows_by_a_step():
 
     transform = make(pair(2.3))
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    padding, step = transform._padding, transform._step
+    padding, step = transform.grids.padding, transform.grids.step
     edge = np.ceil((2.3 + padding) / step) * step - padding
     before, after = pair(edge - 1e-9), pair(edge + 1e-9)
-    assert np.all(transform._box(after).steps >= transform._box(before).steps)
-    assert transform._box(after).volume > transform._box(before).volume
+    assert np.all(transform.grids.box(after).steps >= transform.grids.box(before).steps)
+    assert transform.grids.box(after).volume > transform.grids.box(before).volume
     one, two = (transform.evaluate(system, weights) for system in (before, after))
     size = np.abs(transform.features(before) * weights).sum()
     assert two.energy == pytest.approx(one.energy, abs=1e-7 * size)
@@ -436,7 +437,7 @@ def test_molecules_far_apart_add():
     both = atoms.copy()
     # A whole number of steps apart, so that both sit alike on the grid.
     transform = make(System.from_atoms(atoms))
-    step = transform._step
+    step = transform.grids.step
     both.positions += [16 * step, 0, 0]
     both += atoms
     one, two = (System.from_atoms(a) for a in (atoms, both))
@@ -528,3 +529,64 @@ def test_wrong_number_of_weights():
     system = System.from_atoms(bulk("Si"))
     with pytest.raises(InputError, match="weights"):
         make(system).evaluate(system, np.ones(3))
+
+
+# ---- several rows of weights ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def n_ffts(monkeypatch):
+    """Number of fields that were transformed, counted along the last axis."""
+    counted = {"rfft": 0, "irfft": 0}
+
+    def count(name):
+        function = getattr(scipy.fft, name)
+
+        def call(array, *arguments, **keywords):
+            counted[name] += len(array)
+            return function(array, *arguments, **keywords)
+
+        monkeypatch.setattr(scipy.fft, name, call)
+
+    count("rfft")
+    count("irfft")
+    return counted
+
+
+@pytest.mark.parametrize("n_rows", [2, 5])
+def test_rows_together_are_the_rows_one_by_one(case, n_rows):
+    """Fewer rows than exponents and more, with columns that no row or only some rows weigh."""
+    system, transform, weights, _ = case
+    rng = np.random.default_rng(5)
+    rows = weights * rng.normal(size=(n_rows, transform.n_columns))
+    rows[:, rng.random(transform.n_columns) < 0.2] = 0.0
+    rows[0, ::3] = 0.0
+    together = transform.sample(system).evaluate(rows)
+    assert len(together) == n_rows
+    for row, found in zip(rows, together, strict=True):
+        size = np.abs(row * transform.features(system)).sum()
+        (alone,) = transform.sample(system).evaluate(row[None])
+        assert found.energy == pytest.approx(alone.energy, abs=1e-12 * size)
+        np.testing.assert_allclose(found.forces, alone.forces, atol=1e-12 * size)
+        np.testing.assert_allclose(found.strain_gradient, alone.strain_gradient, atol=1e-11 * size)
+
+
+def test_rows_share_the_fields(n_ffts):
+    """Fields are made once; order 2 comes back once per column, and order 1 once per row."""
+    system = System.from_atoms(SYSTEMS["alloy"]())
+    settings = replace(SMALL, scales=(0.7,), exponents1=(1.0,), first=(1,), inner=(1,), outer=(1,))
+    transform = make(system, settings)
+    n_inner = len(transform.channels.names) * 2  # every modulus goes on
+    fields1 = len(transform.channels.names) * (1 + 3)
+    fields2 = n_inner * (1 + 3)
+
+    def count(n_rows):
+        n_ffts.update(rfft=0, irfft=0)
+        transform.sample(system).evaluate(np.ones((n_rows, transform.n_columns)))
+        return n_ffts["irfft"], n_ffts["rfft"]
+
+    assert transform.n_columns == n_inner * (1 + 2 * 2)
+    assert count(1) == (fields1 + fields2 + n_inner, n_inner + fields2 + fields1)
+    # Two exponents per path: with two rows either way is the same.
+    assert count(2) == (fields1 + fields2 + 2 * n_inner, n_inner + 2 * fields2 + 2 * fields1)
+    assert count(9) == (fields1 + fields2 + 9 * n_inner, n_inner + 2 * fields2 + 9 * fields1)

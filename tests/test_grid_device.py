@@ -19,7 +19,8 @@ from ase_scatter.model.model import Model
 from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.scattering.grid import cuda as grid_device
-from ase_scatter.scattering.grid.tables import FILE, macros
+from ase_scatter.scattering.grid import cuda_steps
+from ase_scatter.scattering.grid.tables import FILES, macros
 from ase_scatter.scattering.harmonics import degree
 from ase_scatter.scattering.wavelets import fourier_space, phase
 from ase_scatter.structures.batch import Batch
@@ -188,14 +189,14 @@ def test_tables_are_the_wavelets(alloy):
     """Every ψ̂ and ∂ψ̂/∂k of high l and p, put together as the kernels do it."""
     settings = GridSettings(scales=(0.6, 1.0), first=(6, 4, 2), exponents2=())
     transform = GridTransform.candidates(settings, Channels.by_species(["C", "Si"]))
-    tables = grid_device.on_device(transform, *transform._grids(alloy[0], None), DEVICE, "float64").tables
+    tables = grid_device.on_device(transform.tree, *transform.grids.of(alloy[0]), DEVICE, "float64").tables
     waves, harmonics, gradients = (
         DEVICE.to_host(array) for array in (tables.waves, tables.harmonics, tables.gradients)
     )
     for index, scale in tables.scales.items():
         which, radial, slopes = (DEVICE.to_host(array) for array in (scale.which, scale.radial, scale.slopes))
         k = waves[:3, which]
-        for (p, l), a, b in zip(sorted(transform._orders[index]), radial, slopes, strict=True):
+        for (p, l), a, b in zip(transform.tree.orders[index], radial, slopes, strict=True):
             h, dh = harmonics[degree(l)][:, which], gradients[degree(l)][:, :, which]
             value, slope = fourier_space(settings.scales[index], p, l, k.T, settings.band)
             size = np.abs(slope).max()
@@ -284,7 +285,7 @@ def test_blocks_of_any_size_give_the_same(alloy, monkeypatch, kept, fields):
         self.resolutions = tuple((i, r._replace(most_fields=fields)) for i, r in self.resolutions)
 
     monkeypatch.setattr(grid_device.Device, "__init__", small)
-    device = grid_device.Device(transform, *transform._grids(system, None), DEVICE, "float64")
+    device = grid_device.Device(transform.tree, *transform.grids.of(system), DEVICE, "float64")
     together, pieces = device._pieces(3)
     assert (pieces == [None]) == (kept > 1e6)
     assert together > 3 or pieces != [None]
@@ -345,7 +346,7 @@ def test_the_order_of_threads_does_not_matter(alloy, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_kernels_compile_for_a_gpu(dtype):
-    assert compile_source(kernel_source((FILE,), tuple(macros(dtype).items()))) > 1000
+    assert compile_source(kernel_source(FILES, tuple(macros(dtype).items()))) > 1000
 
 
 # ---- how much is done -------------------------------------------------------------------------------------
@@ -365,8 +366,8 @@ def test_few_launches_and_few_bytes(alloy, monkeypatch):
         return call
 
     grid_device.clear()
-    kernels = grid_device.load_kernels
-    monkeypatch.setattr(grid_device, "load_kernels", lambda *a: counted(kernels(*a), "kernel"))
+    kernels = cuda_steps.load_kernels
+    monkeypatch.setattr(cuda_steps, "load_kernels", lambda *a: counted(kernels(*a), "kernel"))
     for name in ("rfftn", "irfftn"):
         monkeypatch.setattr(strict.FFT, name, counted(getattr(strict.FFT, name), "fft"))
     backend = replace(

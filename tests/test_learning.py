@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter import InputError
-from ase_scatter.reporting.tables import HEADER, rows
+from ase_scatter.reporting.tables import TRIAL_COLUMNS, trial_rows
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
 from ase_scatter.training import baselines as peers
@@ -125,8 +125,8 @@ def test_a_search_gets_better_and_goes_on(frames, tmp_path):
     again = tune(frames, minutes=1e-9, settings=bad, record=record, workers=1, progress=False)
     assert [t.changes for t in again.trials] == [{}]
     assert again.trials[0] == found.trials[0]
-    assert [row[0] for row in rows(again)] == ["as given*"]
-    assert len(HEADER) == len(next(rows(again)))
+    assert [row[0] for row in trial_rows(again)] == ["as given*"]
+    assert len(TRIAL_COLUMNS) == len(trial_rows(again)[0])
     with pytest.raises(InputError, match="other data or settings"):
         tune(frames[:20], minutes=1, settings=bad, record=record, progress=False)
 

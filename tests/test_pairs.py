@@ -12,6 +12,7 @@ from cuda_compiler import compile_source
 
 from ase_scatter.compute.backend import kernel_source
 from ase_scatter.errors import DeviceError, InputError
+from ase_scatter.model import repulsion
 from ase_scatter.model.repulsion import ZBLCore
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch, batches
@@ -192,22 +193,23 @@ def test_atoms_at_one_place_are_named():
 def test_batches_fill_the_room(monkeypatch):
     monkeypatch.setattr(strict, "memory", 4.0e9 / 0.9)
     systems = [System.from_atoms(STRUCTURES["molecule"]()) for _ in range(5)]
-    sizes = [len(b) for b in batches(systems, [2e9, 2e9, 3e9, 1e9, 4e9], strict.STRICT)]
+    needs = dict(zip(map(id, systems), [2e9, 2e9, 3e9, 1e9, 4e9], strict=True))
+    sizes = [len(b) for b in batches(systems, lambda system: needs[id(system)], strict.STRICT)]
     assert sizes == [2, 2, 1]
 
 
 def test_what_does_not_fit_is_an_error_that_says_how_much_it_needs(monkeypatch):
     monkeypatch.setattr(strict, "memory", 1e9)
     with pytest.raises(DeviceError, match=r"3 atoms needs about 7.0 GB .* 0.9 GB"):
-        list(batches([System.from_atoms(STRUCTURES["molecule"]())], [7e9], strict.STRICT))
+        list(batches([System.from_atoms(STRUCTURES["molecule"]())], lambda system: 7e9, strict.STRICT))
 
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_kernels_compile_for_a_gpu(dtype):
-    compile_source(kernel_source(("structures/neighbors.cu",), (("REAL", dtype),)))
+    compile_source(kernel_source(pairs.FILES, (("REAL", dtype),)))
     compile_source(
         kernel_source(
-            ("model/repulsion.cu",),
+            repulsion.FILES,
             (("SCREENING_COEFFICIENTS", "1, 2, 3, 4"), ("SCREENING_DECAYS", "1, 2, 3, 4")),
         )
     )

@@ -22,10 +22,9 @@ from ase_scatter import cli
 from ase_scatter.errors import InputError
 from ase_scatter.model.committee import Members
 from ase_scatter.plotting import expansion_plot, phonon_plot, thermal_plot
-from ase_scatter.properties import phonons, quasi_harmonic, relax_cell
-from ase_scatter.properties.force_sets import repetitions
-from ase_scatter.properties.phonons import _softest, optical_modes
-from ase_scatter.properties.quasiharmonic import _minimum
+from ase_scatter.properties import phonons, quasi_harmonic, relax_cell, repetitions
+from ase_scatter.properties.quasiharmonic import lowest_free_energy
+from ase_scatter.properties.spectra import lowest_frequency, optical_modes
 from ase_scatter.units import GPA
 
 phonopy = pytest.importorskip("phonopy")
@@ -43,16 +42,14 @@ class Committee(LennardJones):
         super().__init__(epsilon=0.0104, **LJ)
         self.factors, self.batches = factors, []
 
-    def evaluate_many(self, structures):
+    def evaluate_with_members(self, structures):
         self.batches.append(len(structures))
-        return [
-            {name: self.get_property(name, atoms) for name in ("energy", "forces", "stress")}
-            for atoms in structures
-        ]
-
-    def get_members(self, atoms):
-        energy, forces = self.get_potential_energy(atoms), self.get_forces(atoms)
-        return Members(SCALES * energy, None, np.multiply.outer(SCALES, forces), None, self.factors)
+        pairs = []
+        for atoms in structures:
+            results = {name: self.get_property(name, atoms) for name in ("energy", "forces", "stress")}
+            energy, forces = (np.multiply.outer(SCALES, results[key]) for key in ("energy", "forces"))
+            pairs.append((results, Members(energy, None, forces, None, self.factors)))
+        return pairs
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +144,7 @@ def test_acoustic_modes_are_zero_at_gamma_and_no_imaginary_ones(copper):
     assert np.abs(found.gamma).max() < 1e-3
     assert found.optical.shape == (0,)
     assert found.labels[0] == ("G", 0.0)
-    assert found.frequencies_band is None
+    assert found.frequencies_half_width is None
     assert found.force_sets.forces.shape == (1, 64, 3)
     # Each frequency of the density of states is a mode: three in a primitive cell.
     assert np.trapezoid(found.dos, found.dos_frequencies) == pytest.approx(3, rel=0.02)
@@ -188,9 +185,9 @@ def test_unstable_crystals_are_told():
 def test_translations_at_gamma_are_no_instability_but_soft_optical_modes_are():
     assert optical_modes(np.array([-5.0, -1e-3, 0.0, 1e-3])).tolist() == [0]
     origin, elsewhere = np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.0, 0.0])
-    assert _softest(origin, np.array([-0.3, 0.0, 0.1, 4.0])) == 4.0
-    assert _softest(origin, np.array([-5.0, -1e-3, 0.0, 1e-3])) == -5.0
-    assert _softest(elsewhere, np.array([-0.3, 0.0, 0.1, 4.0])) == -0.3
+    assert lowest_frequency(origin, np.array([-0.3, 0.0, 0.1, 4.0])) == 4.0
+    assert lowest_frequency(origin, np.array([-5.0, -1e-3, 0.0, 1e-3])) == -5.0
+    assert lowest_frequency(elsewhere, np.array([-0.3, 0.0, 0.1, 4.0])) == -0.3
 
 
 # ---- thermal properties ----------------------------------------------------------------------------
@@ -230,12 +227,12 @@ def test_thermal_properties_are_per_atom():
 # ---- committees ------------------------------------------------------------------------------------
 
 
-def test_bands_are_the_spread_of_the_members(argon, committee):
+def test_half_widths_are_the_spread_of_the_members(argon, committee):
     spread = FACTORS["force"] * np.sqrt(SCALES).std(ddof=1)
     np.testing.assert_allclose(
-        committee.frequencies_band, spread * np.abs(committee.frequencies), rtol=1e-3, atol=1e-4
+        committee.frequencies_half_width, spread * np.abs(committee.frequencies), rtol=1e-3, atol=1e-4
     )
-    assert committee.gamma_band.shape == (3,)
+    assert committee.gamma_half_width.shape == (3,)
     assert committee.unstable_members == 0
     alone = [
         phonons(argon, LennardJones(epsilon=0.0104 * scale, **LJ), supercell=(3, 3, 3), **QUICK)
@@ -245,7 +242,7 @@ def test_bands_are_the_spread_of_the_members(argon, committee):
         values = np.array([getattr(member.thermal, field) for member in alone])
         expected = FACTORS["force"] * values.std(axis=0, ddof=1)
         assert expected.max() > 0
-        np.testing.assert_allclose(getattr(committee.thermal, f"{field}_band"), expected, rtol=1e-6)
+        np.testing.assert_allclose(getattr(committee.thermal, f"{field}_half_width"), expected, rtol=1e-6)
 
 
 def test_supercells_are_one_batch(argon):
@@ -254,9 +251,9 @@ def test_supercells_are_one_batch(argon):
     assert calculator.batches == [1 + len(found.force_sets.forces)]
 
 
-def test_without_labels_of_forces_the_bands_are_nan(argon):
+def test_without_labels_of_forces_the_half_widths_are_nan(argon):
     found = phonons(argon, Committee({"energy": 1.0}), supercell=(2, 2, 2), **QUICK)
-    assert np.isnan(found.frequencies_band).all()
+    assert np.isnan(found.frequencies_half_width).all()
     assert np.isfinite(found.frequencies).all()
 
 
@@ -278,7 +275,7 @@ def test_grueneisen_solid_expands_as_grueneisen_says():
     volumes, kelvin = np.linspace(9.7, 10.9, 9), np.array([0.0, 50.0, 200.0, 400.0])
     energies = birchmurnaghan(volumes, 0.0, 0.6, 4.5, 10.0)
     quanta = quantum * (volumes[:, None] / 10) ** -gamma
-    found = _minimum(volumes, energies, oscillators(quanta, kelvin).swapaxes(0, 1), kelvin)
+    found = lowest_free_energy(volumes, energies, oscillators(quanta, kelvin).swapaxes(0, 1), kelvin)
     _, _, capacity = oscillators(quantum * (found.volume / 10) ** -gamma, kelvin)
     expansion = gamma * capacity / found.volume / (found.bulk_modulus * GPA) / 3
     assert found.volume[0] > 10.01
@@ -288,14 +285,14 @@ def test_grueneisen_solid_expands_as_grueneisen_says():
     )
 
 
-def test_static_lattice_has_its_own_minimum():
+def test_static_lattice_has_its_ownlowest_free_energy():
     volumes = np.linspace(9.7, 10.9, 9)
     energies = birchmurnaghan(volumes, -2.0, 0.6, 4.5, 10.0)
-    found = _minimum(volumes, energies, np.zeros((9, 3, 1)), np.zeros(1))
+    found = lowest_free_energy(volumes, energies, np.zeros((9, 3, 1)), np.zeros(1))
     assert found.volume == pytest.approx(10.0, rel=1e-9)
     assert found.bulk_modulus * GPA == pytest.approx(0.6, rel=1e-6)
     assert found.gibbs == pytest.approx(-2.0, rel=1e-9)
-    outside = _minimum(volumes[3:], energies[3:], np.zeros((6, 3, 1)), np.zeros(1))
+    outside = lowest_free_energy(volumes[3:], energies[3:], np.zeros((6, 3, 1)), np.zeros(1))
     assert np.isnan(outside.volume).all()
 
 
@@ -312,7 +309,7 @@ def test_thermal_expansion_of_copper(copper):
     assert found.volume[0] > copper.get_volume()
     assert found.bulk_modulus[0] > found.bulk_modulus[-1]
     np.testing.assert_allclose(found.lengths[:, 0] ** 3 / np.sqrt(2), found.volume, rtol=1e-6)
-    assert found.volume_band is None
+    assert found.volume_half_width is None
     json.dumps(found.to_dict(), allow_nan=False)
     with pytest.raises(InputError, match=r"at 900 K the free energy has no minimum between"):
         quasi_harmonic(
@@ -326,7 +323,7 @@ def test_thermal_expansion_of_copper(copper):
         )
 
 
-def test_thermal_expansion_has_bands(argon):
+def test_thermal_expansion_has_half_widths(argon):
     settings = {"supercell": (2, 2, 2), "mesh": (4, 4, 4), "points": 5, "temperatures": [5.0, 25.0]}
     found = quasi_harmonic(argon, Committee(), strains=(-0.01, 0.05), **settings)
     alone = [
@@ -342,7 +339,7 @@ def test_thermal_expansion_has_bands(argon):
     ):
         values = np.array([getattr(member, field) for member in alone])
         expected = factor * values.std(axis=0, ddof=1)
-        np.testing.assert_allclose(getattr(found, f"{field}_band"), expected, rtol=1e-4)
+        np.testing.assert_allclose(getattr(found, f"{field}_half_width"), expected, rtol=1e-4)
 
 
 # ---- files, figures, refusals ----------------------------------------------------------------------
@@ -389,6 +386,11 @@ def test_supercells_reach_a_length():
     assert repetitions(atoms, 10.0).tolist() == [2, 2, 2]
     assert repetitions(atoms, 10.1).tolist() == [3, 3, 3]
     assert repetitions(bulk("Mg"), 10.0).tolist() == [4, 4, 2]
+    # A cell so skewed that an edge is much longer than the next image is far.
+    skewed = Atoms("Si", cell=[[5, 0, 0], [20, 5, 0], [0, 0, 5]], pbc=True)
+    supercell = skewed.repeat(repetitions(skewed, 10.0))
+    images = np.array([n for n in np.ndindex(9, 9, 9) if n != (4, 4, 4)]) - 4
+    assert np.linalg.norm(images @ supercell.cell[:], axis=1).min() >= 10.0
     for wrong in (0.0, (2, 2), (2, 2, 0), (2.5, 2, 2)):
         with pytest.raises(InputError, match="supercell"):
             repetitions(atoms, wrong)

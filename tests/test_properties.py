@@ -191,7 +191,7 @@ def test_energies_volumes_and_stresses_agree(copper):
     assert curve.bulk_modulus == pytest.approx(constants.bulk_modulus, rel=0.01)
 
 
-def test_bands_of_a_curve_are_the_spread_of_the_members_own():
+def test_half_widths_of_a_curve_are_the_spread_of_the_members_own():
     calculator = ScatteringCalculator("Si")
     crystal = bulk("Si", cubic=True)
     result = energy_volume(crystal, calculator)
@@ -202,9 +202,11 @@ def test_bands_of_a_curve_are_the_spread_of_the_members_own():
     ]
     factor = committee.factors["energy"]
     spread = np.std([curve.bulk_modulus for curve in each], ddof=1)
-    assert result.bulk_modulus_band == pytest.approx(factor * spread, rel=1e-6)
-    assert result.a_band == pytest.approx(factor * np.std([curve.a for curve in each], ddof=1), rel=0.01)
-    assert each[0].a_band is None
+    assert result.bulk_modulus_half_width == pytest.approx(factor * spread, rel=1e-6)
+    assert result.a_half_width == pytest.approx(
+        factor * np.std([curve.a for curve in each], ddof=1), rel=0.01
+    )
+    assert each[0].a_half_width is None
 
 
 def test_curve_without_a_minimum_is_refused():

@@ -13,7 +13,8 @@ from ase.io import write
 from matplotlib.figure import Figure
 
 from ase_scatter import Model, ScatteringCalculator, cli
-from ase_scatter.reporting import tour
+from ase_scatter.errors import InputError
+from ase_scatter.reporting import potential
 from ase_scatter.reporting.page import Section, page
 
 
@@ -102,9 +103,9 @@ def test_what_cannot_be_computed_is_said(tmp_path, monkeypatch):
     model.save(tmp_path / "bare.json")
 
     def fails(*arguments, **settings):
-        raise tour.InputError("the crystal does not relax")
+        raise InputError("the crystal does not relax")
 
-    monkeypatch.setattr(tour, "tour", fails)
+    monkeypatch.setattr(potential, "tour", fails)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["report", "bare.json", "--quiet"]) == 0
     text = checked((tmp_path / "bare.html").read_text(encoding="utf-8"))

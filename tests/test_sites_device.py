@@ -16,14 +16,13 @@ from ase_scatter.errors import DeviceError, InputError, UnknownElementError
 from ase_scatter.model.model import Model
 from ase_scatter.scattering import SitesTransform
 from ase_scatter.scattering.channels import Channels
-from ase_scatter.scattering.sites.cuda import Tables
+from ase_scatter.scattering.sites.cuda import FILES
+from ase_scatter.scattering.sites.cuda_plan import Tables
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch
 from ase_scatter.structures.system import System
 
 STRICT = Target("strict")
-
-FILE = ("scattering/sites/sites.cu",)
 
 
 def close(found, expected, size, tolerance=1e-10):
@@ -257,7 +256,7 @@ def test_predicted_memory_is_what_is_allocated(silicon, monkeypatch):
 def test_kernels_compile_for_a_gpu(name, dtype):
     transform = Model.load(name).transform
     tables = Tables.of(transform._layout)
-    compile_source(kernel_source(FILE, tuple(tables.macros(transform._layout, dtype).items())))
+    compile_source(kernel_source(FILES, tuple(tables.macros(transform._layout, dtype).items())))
     assert max(tables.shared(dtype).values()) <= 96 * 1024
 
 
@@ -265,7 +264,7 @@ def test_kernels_compile_without_order_2_and_triples():
     system = case_of("sheared")[0]
     transform = make(system, replace(SMALL, exponents2=(), triple=0), Channels.by_charges)
     tables = Tables.of(transform._layout)
-    compile_source(kernel_source(FILE, tuple(tables.macros(transform._layout, "float32").items())))
+    compile_source(kernel_source(FILES, tuple(tables.macros(transform._layout, "float32").items())))
     assert THREADS >= 32
 
 

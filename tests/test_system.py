@@ -4,7 +4,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ase_scatter.errors import InputError
-from ase_scatter.structures.system import Evaluation, System, completed_cell
+from ase_scatter.structures.pair_search import completed_cell
+from ase_scatter.structures.system import Evaluation, System
 from ase_scatter.units import from_voigt, to_voigt
 
 
@@ -33,6 +34,7 @@ def wrong(change):
         (lambda a: a.positions.__setitem__(5, a.positions[2] + a.cell[0] - 0.01), "atoms 2 and 5"),
         (lambda a: a.positions.__setitem__(5, a.positions[0] - [1e-9, 1e-9, 1e-9]), "atoms 0 and 5"),
         (lambda a: a.__delitem__(slice(None)), "no atoms"),
+        (lambda a: a.set_cell([5.0, 5.0, 1e-4]), "atoms 0 and 0 are at the same place"),
         (lambda a: a.set_cell([5.0, 5.0, 0.0]), "zero or parallel"),
         (lambda a: a.set_cell([[5, 0, 0], [10, 0, 0], [0, 0, 5]]), "zero or parallel"),
         (lambda a: a.cell.__setitem__((0, 0), np.nan), "cell holds values"),

@@ -24,7 +24,7 @@ from ase_scatter.scattering.sites.columns import (
     candidate_terms,
     required_degree,
 )
-from ase_scatter.scattering.sites.plan import LEBEDEV_DEGREES, _sphere, make_layout
+from ase_scatter.scattering.sites.plan import LEBEDEV_DEGREES, directions_of_rule, make_layout
 from ase_scatter.scattering.wavelets import Wavelet, profile
 
 TINY = SitesSettings(
@@ -295,7 +295,7 @@ def test_polynomials_of_higher_order():
 @pytest.mark.parametrize("exact", range(1, LEBEDEV_DEGREES[-1] + 1))
 def test_rules_over_directions_are_exact(exact):
     """All harmonics up to the degree that is asked for integrate to zero, the first one to √(4π)."""
-    harmonics, areas = _sphere(exact, exact)
+    harmonics, areas = directions_of_rule(exact, exact)
     assert harmonics.shape == ((exact + 1) ** 2, len(areas))
     assert len(areas) % 8 == 0
     integrals = harmonics @ areas
@@ -308,7 +308,7 @@ def test_products_of_three_are_exact():
     settings = replace(TINY, first=(4,), triple=4)
     exact = required_degree(candidate_terms(settings, 1))
     assert exact == 12
-    (y, areas), (finer, others) = _sphere(exact, 4), _sphere(29, 4)
+    (y, areas), (finer, others) = directions_of_rule(exact, 4), directions_of_rule(29, 4)
     np.testing.assert_allclose(np.einsum("in,jn,n->ij", y, y, areas), np.eye(25), atol=1e-12)
     products = [np.einsum("in,jn,kn,n->ijk", h, h, h, w) for h, w in ((y, areas), (finer, others))]
     np.testing.assert_allclose(*products, atol=1e-12)

@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .common import add_device, at_rest, claim, new_command, numbers, positive, structure_of, write_json
+from .arguments import (
+    add_common,
+    add_device,
+    add_model,
+    add_outputs,
+    add_rattle,
+    add_structure,
+    new_command,
+    numbers,
+    positive,
+)
+from .crystals import at_rest
+from .files import claim, write_json
 
 if TYPE_CHECKING:
     from ..calculator import ScatteringCalculator
@@ -17,78 +29,84 @@ ELASTIC_EXAMPLES = """examples:
   ase-scatter elastic Si Si
   ase-scatter elastic Mo Mo --plot mo.png --json mo.json
   ase-scatter elastic mine.json POSCAR --strain 0.002
+
+Elastic constants and moduli are in GPa, with the half-widths of their 90 % intervals.
 """
 EOS_EXAMPLES = """examples:
   ase-scatter eos Si Si --plot si-eos.png
   ase-scatter eos mine.json crystal.cif --strain 0.06 --points 13 --relax-ions
+
+Volumes are in Å³/atom, the bulk modulus in GPa, energies in eV/atom.
 """
 VACANCY_EXAMPLES = """examples:
   ase-scatter vacancy Mo Mo
   ase-scatter vacancy Si Si --repeat 3,3,3
   ase-scatter vacancy mine.json alloy.cif --index 4 --atom-energy -8.21
+
+The formation energy is in eV, with the half-width of its 90 % interval.
 """
 SURFACE_EXAMPLES = """examples:
   ase-scatter surface Mo Mo --miller 1,1,0
   ase-scatter surface Si Si --miller 1,0,0 --repeat 2,1 --rattle 0.05
+
+The surface energy is in J/m², with the half-width of its 90 % interval.
 """
-FIRST_CUBIC = 195
-"""Number of the first cubic space group."""
+
 SMALLEST = 10.0
-"""Å; supercells are repeated until each edge is at least so long."""
+"""Å: least width of the default supercell of a vacancy."""
+
+IONS_MOVE = "NOT CONVERGED: the ions did not come to rest"
 
 
-def run_elastic(options: argparse.Namespace) -> None:
+def run_elastic(options: argparse.Namespace) -> int:
+    """Run the command `elastic`.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_elastic` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    from ..plotting import tensor_plot
     from ..properties import elastic_constants
-    from ..reporting.tables import measured, text_table
+    from ..reporting.crystals import moduli_table, tensor_table
 
     calculator, relaxed = _start(options)
     found = elastic_constants(relaxed.atoms, calculator, strain=options.strain, progress=not options.quiet)
-    names = ("xx", "yy", "zz", "yz", "xz", "xy")
-    band = found.tensor_band
-    # What the symmetry makes zero is written without decimals.
-    cells = [
-        "0" if abs(value) < 1e-6 else measured(value, None if band is None else band.flat[k], ".1f")
-        for k, value in enumerate(found.tensor.ravel().tolist())
-    ]
-    rows = [[name, *cells[6 * i : 6 * i + 6]] for i, name in enumerate(names)]
     print(f"\nelastic tensor, relaxed ions (GPa), space group {found.symmetry.symbol}\n")
-    print(text_table(["", *names], rows))
-    singles = []
-    if found.symmetry.number >= FIRST_CUBIC:
-        for clamped in (False, True):
-            constants, widths = found.cubic(clamped=clamped), found.cubic_band(clamped=clamped)
-            for name in ("c11", "c12", "c44"):
-                label = f"{name.upper()} (GPa){', clamped ions' if clamped else ''}"
-                cell = measured(getattr(constants, name), getattr(widths, name, None), ".1f")
-                singles.append([label, cell])
-    averages, widths_of = found.moduli(), found.moduli_band()
-    for name, label, form in (
-        ("bulk", "bulk modulus, Hill (GPa)", ".1f"),
-        ("shear", "shear modulus, Hill (GPa)", ".1f"),
-        ("young", "Young's modulus, Hill (GPa)", ".1f"),
-        ("poisson", "Poisson's ratio", ".3f"),
-        ("anisotropy", "universal anisotropy", ".3f"),
-    ):
-        singles.append([label, measured(getattr(averages, name), getattr(widths_of, name, None), form)])
-    print()
-    print(text_table(["", "value ± 90 % band"], singles))
+    print(f"{tensor_table(found)}\n\n{moduli_table(found)}\n")
     state = "stable" if found.stable else "NOT STABLE"
     linear = "" if found.linear else ": NOT LINEAR, choose a smaller --strain"
     print(
-        f"\n{state} against small strains and displacements of the ions; doubling the strain changes an entry"
+        f"{state} against small strains and displacements of the ions; doubling the strain changes an entry"
     )
     print(f"by at most {found.nonlinearity:.2g} GPa{linear}")
     if options.plot:
-        from ..plotting import tensor_plot
-
         tensor_plot(found, options.plot, title=_title(options, relaxed))
-    _finish(options, relaxed, {**found.to_dict(), "moduli": averages.to_dict(), "stable": found.stable})
+    result = {**found.to_dict(), "moduli": found.moduli().to_dict(), "stable": found.stable}
+    return _finish(options, relaxed, result)
 
 
-def run_eos(options: argparse.Namespace) -> None:
+def run_eos(options: argparse.Namespace) -> int:
+    """Run the command `eos`.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_eos` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from ..plotting import eos_plot
     from ..properties import energy_volume
-    from ..reporting.tables import measured, text_table
+    from ..reporting.crystals import eos_table
 
     calculator, relaxed = _start(options)
     curve = energy_volume(
@@ -99,29 +117,32 @@ def run_eos(options: argparse.Namespace) -> None:
         relax_ions=options.relax_ions,
         progress=not options.quiet,
     )
-    per_atom = None if curve.v0_band is None else curve.v0_band / curve.n_atoms
-    rows = [
-        ["volume (Å³/atom)", measured(curve.v0 / curve.n_atoms, per_atom, ".4f")],
-        ["length of the first cell vector (Å)", measured(curve.a, curve.a_band, ".4f")],
-        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_band, ".1f")],
-        ["its derivative with pressure", f"{curve.bulk_derivative:.2f}"],
-        ["energy (eV/atom)", f"{curve.e0 / curve.n_atoms:.5f}"],
-        ["rms of the fit (meV/atom)", f"{curve.rmse:.3f}"],
-    ]
-    print()
-    print(text_table(["", "value ± 90 % band"], rows))
+    print(f"\n{eos_table(curve)}")
     if options.plot:
         eos_plot(curve, options.plot, title=_title(options, relaxed))
-    _finish(options, relaxed, curve.to_dict())
-    if not curve.converged:
-        print("NOT CONVERGED: the ions did not come to rest at every volume")
+    return _finish(
+        options, relaxed, curve.to_dict(), "" if curve.converged else f"{IONS_MOVE} at every volume"
+    )
 
 
-def run_vacancy(options: argparse.Namespace) -> None:
-    from ..properties import vacancy_formation
-    from ..properties.force_sets import repetitions
-    from ..reporting.tables import measured, text_table
+def run_vacancy(options: argparse.Namespace) -> int:
+    """Run the command `vacancy`.
 
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_vacancy` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    from ..properties import repetitions, vacancy_formation
+    from ..reporting.crystals import defect_table
+
+    if options.repeat and len(options.repeat) != 3:
+        raise InputError("--repeat takes three numbers")
     calculator, relaxed = _start(options)
     repeat = options.repeat or tuple(repetitions(relaxed.atoms, SMALLEST).tolist())
     found = vacancy_formation(
@@ -132,20 +153,26 @@ def run_vacancy(options: argparse.Namespace) -> None:
         rattle=options.rattle,
         progress=not options.quiet,
     )
-    rows = [
-        ["formation energy (eV)", measured(found.energy, found.energy_band, ".3f")],
-        ["with unrelaxed ions (eV)", f"{found.unrelaxed:.3f}"],
-    ]
     print(f"\na vacancy among {found.n_atoms} atoms ({'×'.join(map(str, repeat))} cells)\n")
-    print(text_table(["", "value ± 90 % band"], rows))
-    _finish(options, relaxed, found.to_dict())
-    if not found.converged:
-        print("NOT CONVERGED: the ions did not come to rest")
+    print(defect_table(found))
+    return _finish(options, relaxed, found.to_dict(), "" if found.converged else IONS_MOVE)
 
 
-def run_surface(options: argparse.Namespace) -> None:
+def run_surface(options: argparse.Namespace) -> int:
+    """Run the command `surface`.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_surface` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from ..properties import surface_energy
-    from ..reporting.tables import measured, text_table
+    from ..reporting.crystals import defect_table
 
     if len(options.miller) != 3 or len(options.repeat) != 2:
         raise InputError("--miller takes three numbers, --repeat two")
@@ -159,26 +186,17 @@ def run_surface(options: argparse.Namespace) -> None:
         rattle=options.rattle,
         progress=not options.quiet,
     )
-    rows = [
-        ["surface energy (J/m²)", measured(found.energy, found.energy_band, ".3f")],
-        ["with unrelaxed ions (J/m²)", f"{found.unrelaxed:.3f}"],
-    ]
     print(f"\n({' '.join(map(str, found.miller))}) face, slab of {len(found.atoms)} atoms\n")
-    print(text_table(["", "value ± 90 % band"], rows))
-    _finish(options, relaxed, found.to_dict())
-    if not found.converged:
-        print("NOT CONVERGED: the ions did not come to rest")
+    print(defect_table(found))
+    return _finish(options, relaxed, found.to_dict(), "" if found.converged else IONS_MOVE)
 
 
 def _start(options: argparse.Namespace) -> tuple[ScatteringCalculator, Relaxation]:
     """The calculator, and the crystal at rest; refuses first what could not be written afterwards."""
     from ..calculator import ScatteringCalculator
-    from ..plotting import require_format
+    from ..structures.named import structure_of
 
-    plot = getattr(options, "plot", None)
-    claim([Path(path) for path in (options.json, plot) if path], options.force)
-    if plot:
-        require_format(plot)
+    claim([options.json], options, plots=[getattr(options, "plot", None)])
     atoms = structure_of(options.structure)
     calculator = ScatteringCalculator(options.model, device=options.device, dtype=options.dtype)
     other = "Give a structure nearer to rest"
@@ -192,82 +210,118 @@ def _title(options: argparse.Namespace, relaxed: Relaxation) -> str:
     return f"{relaxed.atoms.get_chemical_formula(empirical=True)}, model {Path(options.model).stem}"
 
 
-def _finish(options: argparse.Namespace, relaxed: Relaxation, result: dict[str, Any]) -> None:
+def _finish(
+    options: argparse.Namespace, relaxed: Relaxation, result: dict[str, Any], warning: str = ""
+) -> int:
+    """Write the result, and say what is wrong with it; the exit code."""
     if options.json:
-        write_json(
-            Path(options.json), {"model": options.model, "relaxed": relaxed.to_dict(), "result": result}
-        )
-
-
-def _new(commands: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:
-    command = new_command(commands, name, run, text, examples)
-    command.add_argument("model", metavar="MODEL", help="a shipped name or a model file")
-    command.add_argument(
-        "structure", metavar="STRUCTURE", help="a file that ASE reads, or a name such as Si; relaxed first"
-    )
-    return command
-
-
-def _outputs(command: argparse.ArgumentParser, plot: str = "") -> None:
-    command.add_argument("--json", metavar="OUT.json", help="write everything as data")
-    if plot:
-        command.add_argument("--plot", metavar="PNG", help=plot)
-    add_device(command)
-    command.add_argument("--force", action="store_true", help="overwrite existing files")
-    command.add_argument("--quiet", action="store_true", help="no progress bars")
+        write_json(options.json, {"model": options.model, "relaxed": relaxed.to_dict(), "result": result})
+    if warning:
+        print(warning)
+    return 0
 
 
 def add_elastic(commands: Any) -> None:
+    """Add the command `elastic`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
     text = "elastic constants of a crystal, moduli and stability"
     command = _new(commands, "elastic", run_elastic, text, ELASTIC_EXAMPLES)
-    command.add_argument("--strain", type=float, default=0.005, help="(default: %(default)s)")
-    _outputs(command, "draw the tensor")
+    command.add_argument(
+        "--strain", type=float, default=0.005, help="size of the strains (default: %(default)s)"
+    )
+    _add_rest(command, "draw the tensor")
 
 
 def add_eos(commands: Any) -> None:
+    """Add the command `eos`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
     text = "energy against volume: lattice, bulk modulus"
     command = _new(commands, "eos", run_eos, text, EOS_EXAMPLES)
     command.add_argument(
-        "--strain", type=float, default=0.04, help="largest change of lengths (default: %(default)s)"
+        "--strain",
+        type=float,
+        default=0.04,
+        help="largest change of lengths, relative (default: %(default)s)",
     )
-    command.add_argument("--points", type=positive, default=9, help="(default: %(default)s)")
+    command.add_argument(
+        "--points", type=positive, default=9, help="number of volumes (default: %(default)s)"
+    )
     command.add_argument("--relax-ions", action="store_true", help="relax the ions at each volume")
-    _outputs(command, "draw the curve")
+    _add_rest(command, "draw the curve")
 
 
 def add_vacancy(commands: Any) -> None:
+    """Add the command `vacancy`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
     text = "formation energy of a vacancy"
     command = _new(commands, "vacancy", run_vacancy, text, VACANCY_EXAMPLES)
     command.add_argument(
         "--repeat",
         type=numbers(int),
-        help=f"cells along each edge (default: edges of {SMALLEST:g} Å at least)",
+        metavar="A,B,C",
+        help=f"cells along each edge (default: the fewest that make it {SMALLEST:g} Å wide)",
     )
-    command.add_argument("--index", type=int, default=0, help="of the atom taken out (default: %(default)s)")
+    command.add_argument("--index", type=int, default=0, help="atom that is taken out (default: %(default)s)")
     command.add_argument(
-        "--atom-energy", type=float, metavar="EV", help="of that atom in its reservoir (needed in compounds)"
+        "--atom-energy",
+        type=float,
+        metavar="EV",
+        help="energy of that atom in its reservoir, eV (needed in compounds)",
     )
-    _rattle(command)
-    _outputs(command)
+    add_rattle(command)
+    _add_rest(command)
 
 
 def add_surface(commands: Any) -> None:
+    """Add the command `surface`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
     text = "energy of a crystal's face"
     command = _new(commands, "surface", run_surface, text, SURFACE_EXAMPLES)
     command.add_argument("--miller", type=numbers(int), required=True, metavar="H,K,L", help="the face")
-    command.add_argument("--layers", type=positive, default=8, help="of the slab (default: %(default)s)")
     command.add_argument(
-        "--repeat", type=numbers(int), default=(1, 1), help="cells in the plane (default: 1,1)"
+        "--layers", type=positive, default=8, help="layers of the slab (default: %(default)s)"
     )
-    _rattle(command)
-    _outputs(command)
+    command.add_argument(
+        "--repeat",
+        type=numbers(int),
+        default=(1, 1),
+        metavar="A,B",
+        help="cells along the two edges of the face (default: 1,1)",
+    )
+    add_rattle(command)
+    _add_rest(command)
 
 
-def _rattle(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--rattle",
-        type=float,
-        default=0.0,
-        metavar="Å",
-        help="displace ions at random first (default: 0)",
-    )
+def _new(commands: Any, name: str, run: Any, text: str, examples: str) -> argparse.ArgumentParser:
+    """A command on a crystal that is relaxed first."""
+    command = new_command(commands, name, run, text, examples)
+    add_model(command)
+    add_structure(command, "; relaxed first")
+    return command
+
+
+def _add_rest(command: argparse.ArgumentParser, plot: str = "") -> None:
+    """What the commands have after their own arguments."""
+    add_outputs(command, json="write everything as data", plot=plot)
+    add_device(command)
+    add_common(command)

@@ -6,18 +6,37 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import add_common, add_device, claim, new_command, positive, write_json
+from .arguments import add_common, add_device, new_command, positive
+from .files import claim, write_json
 
 DEFAULT_MODEL = "Si"
 
-TOUR_EXAMPLES = """examples:
+FILES = ("tour.json", "energy-volume.png", "elastic.png", "barrier.png")
+"""What is written into the folder."""
+
+EXAMPLES = """examples:
   ase-scatter tour                               the shipped silicon model, into tour-Si/
   ase-scatter tour --model Mo --out mo           another shipped model
   ase-scatter tour --model mine.json --element W --images 5
+
+Lengths are in Å, elastic constants in GPa and energies in eV, each with the half-width of its 90 % interval
+where the model has a committee.
 """
 
 
-def run_tour(options: argparse.Namespace) -> None:
+def run_tour(options: argparse.Namespace) -> int:
+    """Run the command `tour`.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_tour` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from ..model.model import Model
     from ..plotting import tour_figures
     from ..plotting.base import DPI
@@ -25,11 +44,9 @@ def run_tour(options: argparse.Namespace) -> None:
 
     model = Model.load(options.model)
     element_of(model, options.element)
-    out = Path(options.out or f"tour-{model.name}")
-    names = ("tour.json", "energy-volume.png", "elastic.png", "barrier.png")
-    data = out / names[0]
+    out = options.out or Path(f"tour-{model.name}")
     out.mkdir(parents=True, exist_ok=True)
-    claim([out / name for name in names], options.force)
+    claim([out / name for name in FILES], options)
 
     result = tour(
         model,
@@ -41,22 +58,35 @@ def run_tour(options: argparse.Namespace) -> None:
     )
     for name, figure in tour_figures(result).items():
         figure.savefig(out / f"{name}.png", dpi=DPI)
-    write_json(data, result.to_dict())
+    write_json(out / FILES[0], result.to_dict())
     print(f"{result.element} ({result.structure}) with model {model.name} {model.hash}\n")
     print(result.table())
-    print(f"\n{result.seconds:.0f} s; {', '.join(names)} are in {out}")
+    print(f"\n{result.seconds:.0f} s; {', '.join(FILES)} are in {out}")
+    return 0
 
 
 def add_tour(commands: Any) -> None:
-    text = "relax, strain and break a crystal with a model, beside published values"
-    command = new_command(commands, "tour", run_tour, text, TOUR_EXAMPLES)
+    """Add the command `tour`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
+    text = "relax, strain and break a crystal with a model, and compare with published values"
+    command = new_command(commands, "tour", run_tour, text, EXAMPLES)
     command.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a shipped name or a file (default: %(default)s)"
+        "--model", default=DEFAULT_MODEL, help="a shipped name or a model file (default: %(default)s)"
     )
-    command.add_argument("--out", metavar="DIR", help="folder for plots and data (default: tour-MODEL)")
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for plots and data (default: tour-MODEL)"
+    )
     command.add_argument("--element", help="which of the model's elements (default: its only one)")
     command.add_argument(
-        "--images", type=positive, default=5, help="moving images of the band (default: %(default)s)"
+        "--images",
+        type=positive,
+        default=5,
+        help="moving images of the vacancy's hop (default: %(default)s)",
     )
     add_device(command)
     add_common(command)

@@ -57,7 +57,7 @@ def blocks(n: int) -> int:
 
 
 class Kernels(Protocol):
-    """Compiled kernels of one source."""
+    """Compiled kernels of one source; called with a name, a number of blocks and arguments."""
 
     def __call__(self, name: str, blocks: int, *arguments: Any, shared: int = 0) -> None:
         """Run a kernel.

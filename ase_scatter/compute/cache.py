@@ -11,7 +11,18 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """The latest of what is made, found again; safe to use from several threads. built: how many so far."""
+    """The latest of what is made, found again; safe to use from several threads.
+
+    Parameters
+    ----------
+    most : int
+        Number of entries that are kept.
+
+    Attributes
+    ----------
+    built : int
+        Number of entries so far.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -20,7 +31,18 @@ class Latest(Generic[T]):
         self.built = 0
 
     def find(self, serves: Callable[[T], bool]) -> T | None:
-        """The latest that serves."""
+        """The latest entry that serves.
+
+        Parameters
+        ----------
+        serves : callable
+            Whether an entry does.
+
+        Returns
+        -------
+        object or None
+            None if no entry does.
+        """
         with self._lock:
             entries = list(self._entries.items())
         for key, entry in reversed(entries):
@@ -32,7 +54,18 @@ class Latest(Generic[T]):
         return None
 
     def keep(self, entry: T) -> T:
-        """Keep it, and let the one go that was not asked for the longest."""
+        """Keep an entry, and let the one go that was not asked for the longest.
+
+        Parameters
+        ----------
+        entry : object
+            What is kept.
+
+        Returns
+        -------
+        object
+            The entry.
+        """
         with self._lock:
             self.built += 1
             self._entries[self.built] = entry
@@ -41,5 +74,6 @@ class Latest(Generic[T]):
         return entry
 
     def clear(self) -> None:
+        """Let all entries go."""
         with self._lock:
             self._entries.clear()

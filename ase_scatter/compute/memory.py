@@ -13,12 +13,38 @@ RESERVED = 0.1
 
 
 def room(backend: Backend) -> float:
-    """Bytes that may be planned with on a device."""
+    """Memory of a device that may be planned with.
+
+    Parameters
+    ----------
+    backend : Backend
+        The device.
+
+    Returns
+    -------
+    float
+        Bytes; infinity on the host.
+    """
     return float("inf") if backend.memory is None else (1.0 - RESERVED) * backend.memory()
 
 
 def require_room(backend: Backend, needed: float, what: str) -> None:
-    """Raise DeviceError if something needs more bytes than there are."""
+    """Refuse what needs more memory than there is.
+
+    Parameters
+    ----------
+    backend : Backend
+        The device.
+    needed : float
+        Bytes.
+    what : str
+        What needs them.
+
+    Raises
+    ------
+    DeviceError
+        If they are not there.
+    """
     free = room(backend)
     if needed > free:
         raise DeviceError(
@@ -29,7 +55,22 @@ def require_room(backend: Backend, needed: float, what: str) -> None:
 
 @contextmanager
 def clear_when_full(backend: Backend) -> Iterator[None]:
-    """Turns a device's running out of memory into a DeviceError that says what to do."""
+    """Turn a device's running out of memory into an error that says what to do.
+
+    Parameters
+    ----------
+    backend : Backend
+        The device.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    DeviceError
+        If the device runs out of memory inside.
+    """
     try:
         yield
     except backend.out_of_memory as error:

@@ -74,6 +74,10 @@ class Target:
         ----------
         grids : array_like of int, shape (n_grids, 3), optional
             Grid points per direction of each grid; None lets the grids follow the cell.
+
+        Returns
+        -------
+        Target
         """
         return replace(self, grids=grids)
 

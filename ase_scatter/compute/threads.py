@@ -23,7 +23,13 @@ _limit: ContextVar[int | None] = ContextVar("ase_scatter_threads", default=None)
 
 
 def count() -> int:
-    """Threads that one evaluation may use here."""
+    """Count the threads that one evaluation may use here.
+
+    Returns
+    -------
+    int
+        The innermost limit, or the default.
+    """
     limit = _limit.get()
     return _default() if limit is None else limit
 
@@ -38,7 +44,22 @@ def _default() -> int:
 
 @contextmanager
 def limited(n_threads: int) -> Iterator[None]:
-    """No more than so many threads for evaluations inside, in this thread of Python."""
+    """Limit the threads of evaluations inside a ``with`` block, in this thread of Python.
+
+    Parameters
+    ----------
+    n_threads : int
+        Number of threads, at least 1.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    InputError
+        If the number is not positive.
+    """
     if n_threads < 1:
         raise InputError(f"at least one thread is needed, not {n_threads}")
     token = _limit.set(n_threads)
@@ -55,10 +76,21 @@ def _pool(n_threads: int, process: int) -> ThreadPoolExecutor:
 
 
 def over_ranges(n: int, least: int, work: Callable[..., Any], *arguments: Any) -> None:
-    """work(start, stop, *arguments) over 0…n in ranges of at least `least`, on all threads.
+    """Deal out 0…n in ranges to all threads.
 
-    There are more ranges than threads, and who is done takes the next one: a core that is busy with
-    something else holds nobody up.
+    There are more ranges than threads, and a thread that is done takes the next one: a core that is busy
+    with something else holds nobody up.
+
+    Parameters
+    ----------
+    n : int
+        Number of items.
+    least : int
+        Least number of items in a range.
+    work : callable
+        Called as ``work(start, stop, *arguments)`` for each range. An exception of its own is raised here.
+    *arguments : object
+        Passed on to `work`.
     """
     n_threads = count()
     n_ranges = max(1, min(RANGES_PER_THREAD * n_threads, n // least)) if n_threads > 1 else 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from ..compute import threads
 from ..compute.memory import clear_when_full
-from ..compute.parallel import Progress, in_order, reporting
+from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import HOST, Target
 from ..errors import InputError, ModelFileError, UnknownElementError
-from ..reporting.description import _flattened
 from ..scattering import transform_from_dict
 from ..scattering.transform import Transform
 from ..structures.batch import Batch, batches
@@ -26,21 +25,7 @@ from ..structures.system import Evaluation, System
 from . import model_file
 from .committee import Committee, Members, Uncertainty
 from .repulsion import ZBLCore
-
-
-class Rows(NamedTuple):
-    """Potentials that have their columns and repulsion in common.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_rows, n_columns)
-        Weights in eV.
-    e0 : ndarray, shape (n_rows, n_numbers)
-        Free-atom energies in eV by atomic number, nan for unknown elements.
-    """
-
-    weights: NDArray[np.float64]
-    e0: NDArray[np.float64]
+from .rows import Rows, by_number, with_free_atoms
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +106,7 @@ class Model:
     @cached_property
     def rows(self) -> Rows:
         """The potential itself."""
-        return Rows(self.weights[None], _by_number(self.e0)[None])
+        return Rows(self.weights[None], by_number(self.e0)[None])
 
     @cached_property
     def rows_of_members(self) -> Rows:
@@ -134,7 +119,7 @@ class Model:
         """
         committee = self._require_committee()
         e0 = [
-            _by_number({symbol: values[k] for symbol, values in committee.e0.items()})
+            by_number({symbol: values[k] for symbol, values in committee.e0.items()})
             for k in range(len(committee))
         ]
         return Rows(committee.weights, np.array(e0))
@@ -232,27 +217,19 @@ class Model:
                 return found
             return [[values + core for values in each] for each, core in zip(found, repelled, strict=True)]
 
-        backend, parts = target.backend, self._parts(systems, target)
+        backend = target.backend
+        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
+        parts = batches(systems, lambda system: self.transform.memory(system, target), backend, cutoff)
         several = 1
         if target.on_host:
             several = min(workers or threads.count(), len(systems)) or 1
-        with clear_when_full(backend), reporting(progress, name, len(systems)) as tick:
-            found = []
-            for values in chain.from_iterable(in_order(one, parts, several)):
-                found.append(values)
-                tick()
+        with clear_when_full(backend):
+            results = chain.from_iterable(in_order(one, parts, several))
+            found = list(bar(results, progress, name, len(systems)))
         return [
-            [_with_atoms(values, free) for values, free in zip(each, mine, strict=True)]
+            [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)
         ]
-
-    def _parts(self, systems: Sequence[System], target: Target) -> Iterable[Batch]:
-        """Structures that are computed together: one by one on the host, as many as fit on a device."""
-        if target.on_host:
-            return [Batch([system], target.backend) for system in systems]
-        needs = [self.transform.memory(system, target) for system in systems]
-        cutoff = max(self.transform.cutoff, 0.0 if self.core is None else self.core.cutoff)
-        return batches(systems, needs, target.backend, cutoff)
 
     def evaluate_one(self, system: System, target: Target = HOST) -> Evaluation:
         """`evaluate` for one structure and the potential itself.
@@ -400,32 +377,6 @@ class Model:
             return np.full(len(system), np.nan)
         return domain.grade(self.transform, system, target)
 
-    # ---- for people ------------------------------------------------------------------------------
-
-    def describe(self) -> str:
-        """What the model is, as a text."""
-        core = "none"
-        if self.core is not None:
-            low, high = self.core.r_outer.min(), self.core.r_outer.max()
-            core = f"ZBL, off beyond {low:.2f}" + (f" to {high:.2f} Å" if high > low else " Å")
-        rows: list[tuple[str, Any]] = [
-            ("model", self.name),
-            ("hash", self.hash),
-            ("elements", ", ".join(self.elements)),
-            ("columns", self.transform.n_columns),
-            ("transform", self.transform.kind),
-        ]
-        rows += _flattened(self.transform.to_dict().get("settings", {}), "transform ")
-        rows.append(("core", core))
-        rows += [(f"E0 {symbol} (eV)", f"{energy:.6f}") for symbol, energy in self.e0.items()]
-        rows += _flattened({k: v for k, v in self.metadata.items() if k != "golden"})
-        if self.committee is not None:
-            rows.append(("committee", f"{len(self.committee)} members"))
-            rows += [(f"committee factor {k}", f"{v:.3g}") for k, v in self.committee.factors.items()]
-        rows.append(("golden values", "yes" if "golden" in self.metadata else "no"))
-        width = max(len(label) for label, _ in rows)
-        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
-
     # ---- files -----------------------------------------------------------------------------------
 
     def _content(self) -> dict[str, Any]:
@@ -494,16 +445,3 @@ class Model:
             raise ModelFileError(
                 f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
             ) from error
-
-
-def _by_number(e0: Mapping[str, float]) -> NDArray[np.float64]:
-    """By atomic number; nan for elements without."""
-    table = np.full(len(chemical_symbols), np.nan)
-    table[[atomic_numbers[symbol] for symbol in e0]] = list(e0.values())
-    return table
-
-
-def _with_atoms(values: Evaluation, atomic: NDArray[np.float64]) -> Evaluation:
-    """With the energies of the free atoms (N,) added."""
-    energies = None if values.energies is None else values.energies + atomic
-    return Evaluation(float(values.energy + atomic.sum()), values.forces, values.strain_gradient, energies)

@@ -91,7 +91,18 @@ def _write_atomically(path: Path, text: str) -> None:
 
 
 def checksum(content: Any) -> str:
-    """SHA-256 of the content as JSON in one fixed spelling."""
+    """SHA-256 of the content as JSON in one fixed spelling.
+
+    Parameters
+    ----------
+    content : object
+        What JSON can hold.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+    """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
 

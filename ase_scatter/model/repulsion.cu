@@ -1,11 +1,4 @@
-// Screened repulsion between nuclei (see core.py): one thread per atom, over the pairs near to it.
-
-__device__ static double switched(double r, double inner, double outer, double* slope) {
-    const double width = outer - inner;
-    const double t = min(1.0, max(0.0, (r - inner) / width)), rest = 1 - t;
-    *slope = -30 * t * t * rest * rest / width;
-    return rest * rest * rest * (1 + 3 * t + 6 * t * t);
-}
+// Screened repulsion between nuclei (see repulsion.py): one thread per atom, over the pairs near to it.
 
 // ranges: (n_kinds, n_kinds, 4) inner, outer, k Z Z' and 1/a of each pair of elements. closest: the least
 // distance of each atom's neighbours.
@@ -21,7 +14,8 @@ extern "C" __global__ void repel(
         const double *d = vectors + 3 * p, *pair = ranges + 4 * (kind[i] * n_kinds + kind[second[p]]);
         const double r = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
         least = min(least, r);
-        double fading, fade = switched(r, pair[0], pair[1], &fading), screen = 0, falling = 0;
+        const double width = pair[1] - pair[0];
+        double fading, fade = switched((r - pair[0]) / width, &fading), screen = 0, falling = 0;
         for (int k = 0; k < 4; ++k) {
             const double term = strength[k] * exp(-decay[k] * pair[3] * r);
             screen += term;
@@ -29,7 +23,7 @@ extern "C" __global__ void repel(
         }
         const double bare = pair[2] / r, value = bare * screen, slope = bare * (falling - screen / r);
         energy += 0.5 * fade * value;
-        const double pull = (fade * slope + fading * value) / r;
+        const double pull = (fade * slope + fading / width * value) / r;
         for (int k = 0; k < 3; ++k) force[k] += pull * d[k];
         virial[0] += 0.5 * pull * d[0] * d[0];
         virial[1] += 0.5 * pull * d[1] * d[1];

@@ -15,15 +15,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import vesin
 from ase import units
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from ..compute.backend import blocks, load_kernels
+from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
 from ..structures.neighbors_cuda import Sums, near_pairs
+from ..structures.pair_search import half_list
 from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
 
 COULOMB = float(units.Hartree * units.Bohr)
@@ -32,6 +33,9 @@ COULOMB = float(units.Hartree * units.Bohr)
 SCREENING_LENGTH = 0.46850
 SCREENING_COEFFICIENTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
 SCREENING_DECAYS = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+
+FILES = ("compute/math.cuh", "model/repulsion.cu")
+"""Sources of the kernel."""
 
 DEFAULT_OUTER = 0.8
 """Default r_outer over the sum of ASE's covalent radii: inside every bond, metals included (nearest
@@ -45,10 +49,24 @@ DEFAULT_INNER = 0.5
 class ZBLCore:
     """ZBL repulsion between all pairs of some elements.
 
-    elements: chemical symbols. r_inner, r_outer: (n, n) in Å, symmetric: where the switch begins
-    and ends for each pair of elements; a number serves for all pairs; None stands for the defaults,
-    from covalent radii. Raises InputError for ranges that are not 0 ≤ r_inner < r_outer.
-    Formula and source: see this module's docstring.
+    Parameters
+    ----------
+    elements : iterable of str
+        Distinct chemical symbols.
+    r_inner : array_like, shape (n, n) or scalar, optional
+        Where the switch begins for each pair of elements, in Å; symmetric. By default `DEFAULT_INNER` times
+        `r_outer`.
+    r_outer : array_like, shape (n, n) or scalar, optional
+        Where it ends, in Å; symmetric. By default `DEFAULT_OUTER` times the sum of the covalent radii.
+
+    Raises
+    ------
+    InputError
+        If a symbol is unknown or given twice, or the ranges do not fulfil 0 ≤ r_inner < r_outer.
+
+    Notes
+    -----
+    The formula and its source stand in the docstring of this module.
     """
 
     elements: tuple[str, ...]
@@ -79,26 +97,34 @@ class ZBLCore:
         object.__setattr__(self, "r_outer", outer)
 
     def evaluate(self, system: System) -> Evaluation:
-        """Energy (eV), forces (eV/Å) and strain gradient (eV) of the repulsion; half of each pair's energy
-        is each atom's."""
+        """Evaluate the repulsion of one structure.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Evaluation
+            Energy (eV), forces (eV/Å) and strain gradient (eV). Half of each pair's energy is each atom's.
+
+        Raises
+        ------
+        InputError
+            If an atom is of another element, or two atoms coincide.
+        """
         kinds_i = self._kinds(system.numbers)
-        # One thread: the order of the pairs, and with it every rounding, is then always the same.
-        neighbors = vesin.NeighborList(cutoff=self.cutoff, full_list=False, n_threads=1)
-        i, j, r_p, vectors_pc = neighbors.compute(
-            points=system.positions,
-            box=system.cell,
-            periodic=system.pbc,
-            quantities="ijdD",
-        )
+        i, j, r_p, vectors_pc = half_list(system.positions, system.cell, system.pbc, self.cutoff)
         if len(r_p) and r_p.min() < SHORTEST_DISTANCE:
             nearest = int(r_p.argmin())
             raise coincidence(int(i[nearest]), int(j[nearest]))
-        i, j = i.astype(np.int64), j.astype(np.int64)  # older NumPy does not count unsigned ones
         inner_p = self.r_inner[kinds_i[i], kinds_i[j]]
         outer_p = self.r_outer[kinds_i[i], kinds_i[j]]
         energy_p, slope_p = _zbl(r_p, system.numbers[i], system.numbers[j])
-        switch_p, switch_slope_p = _switch(r_p, inner_p, outer_p)
-        slope_p = slope_p * switch_p + energy_p * switch_slope_p
+        width_p = outer_p - inner_p
+        switch_p, fading_p = switched((r_p - inner_p) / width_p)
+        slope_p = slope_p * switch_p + energy_p * (fading_p / width_p)
         gradient_pc = (slope_p / r_p)[:, None] * vectors_pc
         forces = np.empty((len(system), 3))
         for axis in range(3):
@@ -137,7 +163,7 @@ class ZBLCore:
         sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")
         kernels = load_kernels(
             backend,
-            ("model/repulsion.cu",),
+            FILES,
             {
                 "SCREENING_COEFFICIENTS": ", ".join(map(repr, SCREENING_COEFFICIENTS.tolist())),
                 "SCREENING_DECAYS": ", ".join(map(repr, SCREENING_DECAYS.tolist())),
@@ -169,7 +195,13 @@ class ZBLCore:
         return np.stack([self.r_inner, self.r_outer, COULOMB * z[:, None] * z, screening], axis=-1)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Describe the repulsion as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            Kind, elements and ranges.
+        """
         return {
             "kind": "zbl",
             "elements": list(self.elements),
@@ -179,7 +211,23 @@ class ZBLCore:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ZBLCore:
-        """The core that `to_dict` described."""
+        """Read a repulsion that `to_dict` described.
+
+        Parameters
+        ----------
+        data : dict
+            What `to_dict` gave.
+
+        Returns
+        -------
+        ZBLCore
+            The same repulsion.
+
+        Raises
+        ------
+        InputError
+            If the data describe another kind.
+        """
         if data.get("kind") != "zbl":
             raise InputError(f"unknown kind of core {data.get('kind')!r}: only 'zbl' is known")
         return cls(data["elements"], r_inner=data["r_inner"], r_outer=data["r_outer"])
@@ -207,14 +255,3 @@ def _zbl(
     screening = terms.sum(axis=1)
     slope = -coulomb * (screening / r + (decays * terms).sum(axis=1))
     return coulomb * screening, slope
-
-
-def _switch(
-    r: NDArray[np.float64], inner: NDArray[np.float64], outer: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """1 − 10t³ + 15t⁴ − 6t⁵, t = (r − inner)/(outer − inner) kept in [0, 1]; and its slope."""
-    width = outer - inner
-    t = np.clip((r - inner) / width, 0.0, 1.0)
-    # The polynomial's root at 1 is factored out, so that nothing cancels where the switch ends.
-    rest = 1.0 - t
-    return rest**3 * (1.0 + 3.0 * t + 6.0 * t**2), -30.0 * (t * rest) ** 2 / width

@@ -24,9 +24,25 @@ def eos_plot(
     reference: str = "DFT",
     title: str = "",
 ) -> Figure:
-    """Energies against volume, both per atom, with the fitted curve.
+    """Plot energies against volume, both per atom, with the fitted curve.
 
-    reference_volume: Å³ per atom, marked and named as `reference`.
+    Parameters
+    ----------
+    curve : EnergyVolume
+        The energies and the curve.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    reference_volume : float, optional
+        A volume to be marked, Å³ per atom.
+    reference : str, default "DFT"
+        Where that volume is from.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = Figure(figsize=(5.4, 4.0), layout="constrained")
     ax = figure.subplots()
@@ -40,10 +56,11 @@ def eos_plot(
     if reference_volume is not None:
         ax.axvline(reference_volume, color=COLOURS[1], lw=0.9, ls="--", label=f"{reference} minimum")
         ax.legend(frameon=False, loc="upper right")
+    half_width = None if curve.v0_half_width is None else curve.v0_half_width / n
+    modulus = measured(curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f")
     text = (
-        f"$V_0$ = {measured(curve.v0 / n, None if curve.v0_band is None else curve.v0_band / n, '.3f')}"
-        f" Å³/atom\n$B$ = {measured(curve.bulk_modulus, curve.bulk_modulus_band, '.1f')} GPa\n"
-        f"$B'$ = {curve.bulk_derivative:.2f}"
+        f"$V_0$ = {measured(curve.v0 / n, half_width, '.3f')} Å³/atom\n"
+        f"$B$ = {modulus} GPa\n$B'$ = {curve.bulk_derivative:.2f}"
     )
     # Below the legend.
     note(ax, 0.5, text, ha="center", y=0.96 if reference_volume is None else 0.84)
@@ -56,13 +73,31 @@ def elastic_plot(
     constants: Mapping[str, Mapping[str, float | None]],
     path: str | Path | None = None,
     *,
-    bands: Mapping[str, Mapping[str, float | None]] | None = None,
+    half_widths: Mapping[str, Mapping[str, float | None]] | None = None,
     title: str = "",
 ) -> Figure:
-    """Elastic constants side by side: source → name of a constant → GPa (None where unknown).
+    """Plot elastic constants of several sources side by side.
 
-    bands: the same for half-widths of error bars, of sources that have any. Sources and constants keep the
-    order in which they come. Raises InputError if all are unknown.
+    Parameters
+    ----------
+    constants : mapping
+        Source → name of a constant → GPa, or None where unknown. Sources and constants keep their order.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    half_widths : mapping, optional
+        The same for half-widths of error bars, of sources that have any.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Raises
+    ------
+    InputError
+        If all constants are unknown.
     """
     names = list(dict.fromkeys(name for values in constants.values() for name in values))
     if not any(value is not None for values in constants.values() for value in values.values()):
@@ -74,7 +109,7 @@ def elastic_plot(
         found = [(i, values.get(name)) for i, name in enumerate(names)]
         known = [(i, value) for i, value in found if value is not None]
         offset = (index - (len(constants) - 1) / 2) * width
-        widths = (bands or {}).get(source, {})
+        widths = (half_widths or {}).get(source, {})
         bars = ax.bar(
             [i + offset for i, _ in known],
             [value for _, value in known],
@@ -98,16 +133,31 @@ def elastic_plot(
 
 
 def tensor_plot(constants: ElasticConstants, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """The elastic tensor as a coloured table (GPa), with the bands where there are any."""
+    """Plot the elastic tensor as a coloured table, with half-widths where there are any.
+
+    Parameters
+    ----------
+    constants : ElasticConstants
+        The tensor, GPa.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(6.0, 5.2), layout="constrained")
     ax = figure.subplots()
-    tensor, band = constants.tensor, constants.tensor_band
+    tensor, half_width = constants.tensor, constants.tensor_half_width
     largest = float(np.abs(tensor).max())
     image = ax.imshow(tensor, cmap="RdBu", vmin=-largest, vmax=largest)
     for i, j in np.ndindex(6, 6):
         # Entries that are zero by symmetry stay empty.
         if abs(tensor[i, j]) > 1e-6 * largest:
-            text = f"{tensor[i, j]:.1f}" + ("" if band is None else f"\n± {band[i, j]:.1f}")
+            text = f"{tensor[i, j]:.1f}" + ("" if half_width is None else f"\n± {half_width[i, j]:.1f}")
             dark = abs(tensor[i, j]) > 0.6 * largest
             ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
     names = ["xx", "yy", "zz", "yz", "xz", "xy"]
@@ -129,9 +179,23 @@ def barrier_plot(
     references: Mapping[str, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Energy along a minimum-energy path, through images and their slopes, with 90 % bands where known.
+    """Plot the energy along a minimum-energy path, with 90 % intervals where there are any.
 
-    references: name → forward barrier in eV of other methods, drawn as lines.
+    Parameters
+    ----------
+    barrier : Barrier
+        The path.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    references : mapping, optional
+        Name → forward barrier of another method, eV; drawn as lines.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
     """
     figure = Figure(figsize=(5.8, 4.2), layout="constrained")
     ax = figure.subplots()
@@ -139,21 +203,21 @@ def barrier_plot(
     heights = barrier.energies - zero
     along = np.linspace(barrier.path[0], barrier.path[-1], 300)
     ax.plot(along, barrier.curve(along) - zero, "-", color=COLOURS[0])
-    if barrier.energies_band is not None:
-        # Monotone between images, so that the band does not overshoot to less than nothing.
-        width = PchipInterpolator(barrier.path, barrier.energies_band)(along)
+    if barrier.energies_half_width is not None:
+        # Monotone between images, so that no half-width becomes negative.
+        width = PchipInterpolator(barrier.path, barrier.energies_half_width)(along)
         lower, upper = (barrier.curve(along) - zero + sign * width for sign in (-1, 1))
-        ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % band")
+        ax.fill_between(along, lower, upper, color=COLOURS[0], alpha=0.15, lw=0, label="90 % interval")
     ax.plot(barrier.path, heights, "o", ms=6, color=COLOURS[0], mec="white", label="this model")
     for index, (name, value) in enumerate((references or {}).items(), start=1):
         ax.axhline(value, color=colour(index), lw=1.0, ls="--", label=name, zorder=0)
-    if references or barrier.energies_band is not None:
+    if references or barrier.energies_half_width is not None:
         figure.legend(frameon=False, loc="outside lower center", ncols=2 + len(references or ()))
     said = [
-        f"{name} {value:.3f}" + (" eV" if band is None else f" ± {band:.3f} eV")
-        for name, value, band in (
-            ("forward", barrier.forward, barrier.forward_band),
-            ("backward", barrier.backward, barrier.backward_band),
+        f"{name} {value:.3f}" + (" eV" if half_width is None else f" ± {half_width:.3f} eV")
+        for name, value, half_width in (
+            ("forward", barrier.forward, barrier.forward_half_width),
+            ("backward", barrier.backward, barrier.backward_half_width),
         )
     ]
     said += [] if barrier.intermediate is None else ["(passes a more stable state)"]
@@ -168,7 +232,18 @@ def barrier_plot(
 
 
 def tour_figures(result: Tour) -> dict[str, Figure]:
-    """Name → figure: energy-volume, elastic and barrier, beside the references that the model came with."""
+    """Plot the results of a tour beside the references that the model came with.
+
+    Parameters
+    ----------
+    result : Tour
+        The results.
+
+    Returns
+    -------
+    dict
+        "energy-volume", "elastic" and "barrier" → figure.
+    """
     title = f"{result.element}, model {result.model}"
     length = result.references.get("DFT", {}).get("a")
     volume = None if length is None else length**3 / result.curve.n_atoms
@@ -182,7 +257,9 @@ def tour_figures(result: Tour) -> dict[str, Figure]:
     heights = {source: values.get("vacancy_migration") for source, values in result.references.items()}
     return {
         "energy-volume": eos_plot(result.curve, reference_volume=volume, title=title),
-        "elastic": elastic_plot(sources, bands={result.model: constants(result.bands())}, title=title),
+        "elastic": elastic_plot(
+            sources, half_widths={result.model: constants(result.half_widths())}, title=title
+        ),
         "barrier": barrier_plot(
             result.barrier,
             references={source: height for source, height in heights.items() if height is not None},

@@ -16,8 +16,8 @@ from ..structures.dataset import Frame
 from ..training.metrics import LABEL_UNITS, Prediction, energy_pairs, force_pairs, stress_pairs
 from .base import COLOURS, INK, colour, note, tidy, written
 
-SMALLEST_BAND = 1e-3
-"""Of the largest band in a figure; smaller ones lie outside."""
+SMALLEST = 1e-3
+"""Share of the largest half-width in a figure; smaller ones lie outside."""
 
 
 def parity_plot(
@@ -27,10 +27,30 @@ def parity_plot(
     *,
     title: str = "",
 ) -> Figure:
-    """Predicted against reference energies per atom, force and stress components, by group.
+    """Plot predictions against reference energies per atom, forces and stresses, by group.
 
-    Panels without labels are left out. path: file to write, by its suffix; None for none. Raises
-    InputError if there is nothing to compare.
+    Panels without labels are left out.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        The predictions.
+    frames : sequence of Frame
+        The labelled structures, in the same order.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Raises
+    ------
+    InputError
+        If there are no labels.
     """
     groups = sorted({frame.group for frame in frames})
     members = [[i for i, frame in enumerate(frames) if frame.group == group] for group in groups]
@@ -67,6 +87,7 @@ def parity_plot(
 
 
 def _parity_panel(ax: Axes, parts: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> None:
+    """Reference and predicted values of each group, around the diagonal."""
     for index, (reference, predicted) in enumerate(parts):
         # Many points are drawn small and faint, so that their density shows.
         few = len(reference) < 300
@@ -95,20 +116,36 @@ def _parity_panel(ax: Axes, parts: Sequence[tuple[NDArray[np.float64], NDArray[n
 def calibration_plot(
     bins: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path | None = None, *, title: str = ""
 ) -> Figure:
-    """Stated against true bands on data kept out, by kind of label (a model's `calibration` bins)."""
+    """Plot stated against true half-widths on data that was kept out.
+
+    Parameters
+    ----------
+    bins : mapping
+        Kind of label → bins of a model's calibration, each with the stated ("band") and the true half-width
+        ("true") of nine errors of ten.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(4.1 * len(bins), 4.3), layout="constrained")
     axes = figure.subplots(1, len(bins), squeeze=False)[0]
     for ax, (kind, rows) in zip(axes, bins.items(), strict=True):
         name, unit = kind.capitalize(), LABEL_UNITS[kind]
         stated, true = ([row[key] for row in rows] for key in ("band", "true"))
         positive = [v for v in (*stated, *true) if v > 0]
-        # Forces that are zero by symmetry have bands of rounding errors, which nobody asks about.
-        limits = (0.7 * max(min(positive), SMALLEST_BAND * max(positive)), 1.4 * max(positive))
+        # Forces that are zero by symmetry have half-widths of rounding errors, which are left out.
+        limits = (0.7 * max(min(positive), SMALLEST * max(positive)), 1.4 * max(positive))
         ax.plot(limits, limits, "-", lw=0.8, color=INK)
         ax.plot(stated, true, "o-", ms=5, color=COLOURS[0])
         ax.set(
             xscale="log", yscale="log", xlim=limits, ylim=limits, aspect="equal",
-            xlabel=f"stated 90 % band ({unit})", ylabel=f"true 90 % of errors ({unit})",
+            xlabel=f"stated 90 % half-width ({unit})", ylabel=f"true 90 % of errors ({unit})",
         )  # fmt: skip
         few = limits[1] / limits[0] > 50
         for axis in (ax.xaxis, ax.yaxis):
@@ -128,7 +165,29 @@ def columns_plot(
     label: str = "validation loss",
     title: str = "",
 ) -> Figure:
-    """An error against the number of columns (on a logarithmic axis); the lowest is marked."""
+    """Plot an error against the number of columns; the lowest is marked.
+
+    Parameters
+    ----------
+    scores : mapping
+        Number of columns → error.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    label : str, default "validation loss"
+        What the error is called.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Raises
+    ------
+    InputError
+        If there are no scores.
+    """
     if not scores:
         raise InputError("there are no scores to draw")
     figure = Figure(figsize=(5.4, 4.0), layout="constrained")

@@ -10,12 +10,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from ..reporting.benchmark import Benchmark, Timing
+from ..reporting.benchmark import Benchmark
+from ..reporting.timing import Timing
 from .base import INK, colour, tidy, written
 
 
 def benchmark_plot(found: Benchmark, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """`timing_plot` with a line for each device and dtype."""
+    """Plot a benchmark, with a line for each device and dtype.
+
+    Parameters
+    ----------
+    found : Benchmark
+        The timings.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     lines: dict[str, list[Timing]] = {}
     for row in found.rows:
         line = lines.setdefault(f"{row.device} {row.dtype}", [])
@@ -27,7 +43,22 @@ def benchmark_plot(found: Benchmark, path: str | Path | None = None, *, title: s
 def timing_plot(
     lines: Mapping[str, Sequence[Timing]], path: str | Path | None = None, *, title: str = ""
 ) -> Figure:
-    """Time per step, fastest to slowest, and atom-steps per second over the number of atoms."""
+    """Plot the time per step, fastest to slowest, and atom-steps per second against the number of atoms.
+
+    Parameters
+    ----------
+    lines : mapping
+        Label → timings.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(9.2, 4.0), layout="constrained")
     axes = figure.subplots(1, 2)
     for index, (label, timings) in enumerate(lines.items()):

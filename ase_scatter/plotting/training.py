@@ -1,4 +1,4 @@
-"""Figures of choices made in training: hyperparameters, amount of data, structures."""
+"""Figures of choices in training: hyperparameters, amount of data, structures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,22 @@ from .base import COLOURS, INK, colour, tidy, written
 
 
 def tuning_plot(tuning: Tuning, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """Score against cost of each trial, the best marked."""
+    """Plot score against cost of each trial, the best one marked.
+
+    Parameters
+    ----------
+    tuning : Tuning
+        The trials.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(6.0, 4.3), layout="constrained")
     ax = figure.subplots()
     ax.plot([t.microseconds for t in tuning.trials], [t.score for t in tuning.trials], "o", color=COLOURS[0])
@@ -27,7 +42,22 @@ def tuning_plot(tuning: Tuning, path: str | Path | None = None, *, title: str = 
 
 
 def learning_plot(points: Sequence[Point], path: str | Path | None = None, *, title: str = "") -> Figure:
-    """Energy and force errors against the number of training structures, a line for each potential."""
+    """Plot energy and force errors against the number of training structures.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        Errors; each name is a line.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     keys = [
         (key, label)
         for key, label in (("energy_mae", "energy MAE (meV/atom)"), ("force_mae", "force MAE (eV/Å)"))
@@ -55,7 +85,22 @@ def learning_plot(points: Sequence[Point], path: str | Path | None = None, *, ti
 
 
 def choice_plot(choice: Choice, path: str | Path | None = None, *, title: str = "") -> Figure:
-    """What each chosen structure adds, and the largest doubt that is left after it."""
+    """Plot the doubt about each chosen structure, and the largest doubt that is left after it.
+
+    Parameters
+    ----------
+    choice : Choice
+        The chosen structures.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+    title : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
     figure = Figure(figsize=(6.0, 4.3), layout="constrained")
     ax = figure.subplots()
     number = range(1, 1 + len(choice.chosen))

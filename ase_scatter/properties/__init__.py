@@ -1,15 +1,9 @@
 """Workflows that take any ASE calculator and return data: no printing, no plotting."""
 
+from ..compute.parallel import Progress
 from .barriers import Barrier, interstitial_hop, migration_barrier, vacancy_hop
-from .common import Progress, Result, frozen_calculator
-from .defects import (
-    DefectFormation,
-    SurfaceEnergy,
-    defect_formation,
-    interstitial_formation,
-    surface_energy,
-    vacancy_formation,
-)
+from .common import frozen_calculator
+from .defects import DefectFormation, defect_formation, interstitial_formation, vacancy_formation
 from .elastic import ElasticConstants, elastic_constants
 from .end_states import AtomMap, hop_end_points, insert_end_points, map_atoms
 from .eos import EnergyVolume, energy_volume
@@ -17,6 +11,10 @@ from .force_sets import ForceSets
 from .phonons import Phonons, Thermal, phonons
 from .quasiharmonic import QuasiHarmonic, quasi_harmonic
 from .relax import Relaxation, relax_cell, relax_positions
+from .responses import Responses, evaluate
+from .result import Result
+from .supercells import repetitions
+from .surfaces import SurfaceEnergy, surface_energy
 from .tensors import CubicConstants, Moduli, Symmetry, symmetry_of
 
 __all__ = [
@@ -32,6 +30,7 @@ __all__ = [
     "Progress",
     "QuasiHarmonic",
     "Relaxation",
+    "Responses",
     "Result",
     "SurfaceEnergy",
     "Symmetry",
@@ -39,6 +38,7 @@ __all__ = [
     "defect_formation",
     "elastic_constants",
     "energy_volume",
+    "evaluate",
     "frozen_calculator",
     "hop_end_points",
     "insert_end_points",
@@ -50,6 +50,7 @@ __all__ = [
     "quasi_harmonic",
     "relax_cell",
     "relax_positions",
+    "repetitions",
     "surface_energy",
     "symmetry_of",
     "vacancy_formation",

@@ -1,4 +1,4 @@
-"""Bands in a trajectory file, one after the other, from which a calculation goes on."""
+"""Elastic bands in a trajectory file, one after the other, from which a calculation goes on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,24 @@ SAME = 1e-3
 
 
 class BandFile:
-    """All bands that a calculation went through, as an ASE trajectory with energies and forces.
+    """A trajectory with energies and forces of all elastic bands that a calculation goes through.
 
-    initial and final: the end points of the calculation before they are relaxed. images: in a band, ends
-    included. A file that exists must hold such bands between the same end points, or InputError is raised;
-    it is added to. What is left of a band that was not written to its end is taken off first.
+    A file that exists is added to. A band that was not written to its end is taken off first.
+
+    Parameters
+    ----------
+    path : str or Path
+        The trajectory file of ASE.
+    initial, final : Atoms
+        The end points of the calculation before they are relaxed.
+    images : int
+        Images in an elastic band, ends included.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist, and for a file that does not hold such bands between the same end
+        points.
     """
 
     def __init__(self, path: str | Path, initial: Atoms, final: Atoms, images: int) -> None:
@@ -42,7 +55,13 @@ class BandFile:
             self.last = self._resumed()
 
     def write(self, band: Sequence[Atoms]) -> None:
-        """Add a band whose images have been evaluated, unless it is the one that was added last."""
+        """Add an elastic band, unless it is the one that was added last.
+
+        Parameters
+        ----------
+        band : sequence of Atoms
+            The images, with energies and forces.
+        """
         state = (
             np.array([image.positions for image in band]),
             np.array([image.get_potential_energy() for image in band]),

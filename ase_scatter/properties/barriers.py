@@ -1,8 +1,7 @@
-"""Migration barriers: the highest point of a minimum-energy path, and how sure a committee is of it."""
+"""Migration barriers: the highest point of a minimum-energy path, with its half-width."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from ase.optimize.optimize import Optimizer
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from ..compute.parallel import Progress, reporting
 from ..errors import InputError
 from .band_file import BandFile
-from .common import Progress, Result, members_of, reporting
-from .common import band as half_width
 from .elastic_band import BatchedNEB, arc, first_guess, optimise
 from .end_states import AtomMap, fitting_map, hop_end_points, insert_end_points, map_atoms, require_path
 from .relax import relax_positions
+from .responses import Responses, evaluate
+from .result import Result
 
 METHODS = ("improvedtangent", "aseneb")
 
@@ -33,21 +33,40 @@ DIP = 0.005
 class Barrier(Result):
     """A minimum-energy path.
 
-    energies: (n,) eV, of the images, ends included. path: (n,) distance along the path in Å, summed
-    over the minimum-image displacements of all atoms. slopes: (n,) dE/d(path), eV/Å. forward and
-    backward: energy of the highest image above the first and above the last, eV. images: the
-    structures, without calculators. max_force: largest force on the band that is left, eV/Å.
-    steps: optimizer steps. converged: whether both ends and the band reached their tolerances.
+    Parameters
+    ----------
+    energies : ndarray, shape (n,)
+        Energies of the images, ends included, eV.
+    path : ndarray, shape (n,)
+        Distance along the path, Å, summed over the minimum-image displacements of all atoms.
+    slopes : ndarray, shape (n,)
+        dE/d(path), eV/Å.
+    forward, backward : float
+        Energy of the highest image above the first and above the last, eV.
+    images : tuple of Atoms
+        The structures, without calculators.
+    max_force : float
+        Largest force on the elastic band that is left, eV/Å.
+    steps : int
+        Steps of the optimizer.
+    converged : bool
+        Whether both ends and the elastic band reached their tolerances.
+    energies_half_width : ndarray, shape (n,), or None
+        Half-widths of the 90 % intervals of the energies above that of the first image, eV; None without a
+        committee.
+    forward_half_width, backward_half_width : float or None
+        Half-widths of the 90 % intervals of the two barriers, eV; None without a committee.
+    mapping : AtomMap or None
+        How atoms were reordered; None if they stayed in the order given.
 
-    With a committee, else None: forward_band, backward_band and energies_band (n,), half-widths in eV of
-    the 90 % bands of the two barriers, and of each image's energy above the first. They are spreads of
-    what the members say at the images of the mean potential. Ends and saddle are stationary points, where
-    a small change of the positions leaves the energy as it is: to first order in how far a member is from
-    the mean, that is the spread of the barriers that the members would find on paths of their own. Where
-    the band has no saddle between its ends, or a stable state (`intermediate`), the saddle of a member may be
-    anywhere: both barriers get the widest of the bands of the images.
-
-    mapping: how atoms were reordered; None if they stayed in the order given.
+    Notes
+    -----
+    Half-widths are spreads of the members' energies at the images of the potential itself. Ends and saddle
+    are stationary points, where a small change of the positions leaves the energy as it is: to first order
+    in the difference between a member and the potential, that is the spread of the barriers that the members
+    would find on paths of their own. Where the path has no saddle between its ends, or passes a stable state
+    (`intermediate`), a member's saddle may be anywhere: both barriers get the largest half-width of all
+    images.
     """
 
     energies: NDArray[np.float64]
@@ -59,18 +78,30 @@ class Barrier(Result):
     max_force: float
     steps: int
     converged: bool
-    energies_band: NDArray[np.float64] | None = None
-    forward_band: float | None = None
-    backward_band: float | None = None
+    energies_half_width: NDArray[np.float64] | None = None
+    forward_half_width: float | None = None
+    backward_half_width: float | None = None
     mapping: AtomMap | None = None
 
     def curve(self, path: ArrayLike) -> NDArray[np.float64]:
-        """Energies (eV) at distances along the path (Å): cubics through all energies with their slopes."""
+        """Interpolate the energy along the path by cubics through all energies with their slopes.
+
+        Parameters
+        ----------
+        path : array_like
+            Distances along the path, Å.
+
+        Returns
+        -------
+        ndarray
+            Energies, eV.
+        """
         return np.asarray(self._spline()(np.asarray(path)))
 
     @property
     def intermediate(self) -> int | None:
-        """The lowest image, where it lies below both ends: the path passes a more stable state."""
+        """Index of the lowest image where it lies below both ends, as the path passes a more stable state;
+        None elsewhere."""
         return _lowest_between(self.energies)
 
     @property
@@ -84,7 +115,13 @@ class Barrier(Result):
         return self._top() - float(self.energies[-1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, the fitted barriers and the intermediate, as what JSON can hold."""
+        """Convert the fields, the fitted barriers and the intermediate to plain data.
+
+        Returns
+        -------
+        dict
+            As in `Result.to_dict`, with `fitted_forward`, `fitted_backward` and `intermediate` besides.
+        """
         more = ("fitted_forward", "fitted_backward", "intermediate")
         return {**super().to_dict(), **{name: getattr(self, name) for name in more}}
 
@@ -116,20 +153,61 @@ def migration_barrier(
     progress: Progress = False,
     name: str = "barrier",
 ) -> Barrier:
-    """Minimum-energy path between two structures by a (climbing-image) nudged elastic band.
+    """Minimum-energy path between two structures by a climbing-image nudged elastic band.
 
-    initial and final: same composition and cell; both are relaxed first, to end_fmax (eV/Å). images: the
-    number of moving ones, between the ends; all are evaluated in one call where the calculator has
-    `evaluate_many`. method: "improvedtangent" (J. Chem. Phys. 113, 9978, 2000) or "aseneb" of ASE. climb:
-    let the highest image climb to the saddle (J. Chem. Phys. 113, 9901, 2000). spring: eV/Å². fmax:
-    tolerance on the band, eV/Å, within that many steps of the optimizer. The first guess is IDPP
-    (J. Chem. Phys. 140, 214106, 2014).
+    The first guess is an IDPP path [1]_.
 
-    reorder: whether to match the atoms (`map_atoms`); by default where the order given does not fit
-    (`fitting_map`); see the result's `mapping`. trajectory: a file to which the band is written after each
-    step; if it exists, it must be of the same path, and the calculation goes on from its last whole band.
-    Check `converged`: an unfinished band gives too high a barrier. Raises InputError for ends that do not
-    belong together, and for a file that is of something else.
+    Parameters
+    ----------
+    initial, final : Atoms
+        The two ends, of the same composition and cell; both are relaxed first.
+    calculator : BaseCalculator
+        Any calculator of ASE. All images are evaluated in one call where it has `evaluate_many`; a
+        calculator with a committee gives half-widths.
+    images : int, default 5
+        Moving images, between the ends.
+    method : {"improvedtangent", "aseneb"}, default "improvedtangent"
+        Tangents and springs, as in `ase.mep.NEB` [2]_.
+    climb : bool, default True
+        Whether the highest image climbs to the saddle [3]_.
+    spring : float, default 0.1
+        Spring constant, eV/Å².
+    fmax : float, default 0.05
+        Tolerance on the forces on the elastic band, eV/Å.
+    steps : int, default 300
+        Most steps of the optimizer; check `converged`, as an unfinished path gives too high a barrier.
+    end_fmax : float, default 0.01
+        Tolerance on the forces at the two ends, eV/Å.
+    optimizer : type of Optimizer, default LBFGS
+        A class of `ase.optimize`.
+    reorder : bool, optional
+        Whether to match the atoms (`map_atoms`); by default where the order given does not fit
+        (`fitting_map`). The result's `mapping` tells what was done.
+    trajectory : str or Path, optional
+        A file to which all images are written after each step. If it exists, it must be of the same path;
+        the calculation goes on from its last complete set of images.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "barrier"
+        What the progress is called.
+
+    Returns
+    -------
+    Barrier
+        The path, its barriers and half-widths.
+
+    Raises
+    ------
+    InputError
+        For settings that do not exist, for ends that do not belong together, and for a trajectory of
+        another path.
+
+    References
+    ----------
+    .. [1] Smidstrup et al., J. Chem. Phys. 140, 214106 (2014), https://doi.org/10.1063/1.4878664
+    .. [2] Henkelman and Jónsson, J. Chem. Phys. 113, 9978 (2000), https://doi.org/10.1063/1.1323224
+    .. [3] Henkelman, Uberuaga and Jónsson, J. Chem. Phys. 113, 9901 (2000),
+       https://doi.org/10.1063/1.1329672
     """
     if method not in METHODS:
         raise InputError(f"the method is {method!r}, but must be {' or '.join(METHODS)}")
@@ -163,7 +241,8 @@ def migration_barrier(
             tick()
 
         converged, taken = optimise(neb, climb, fmax, steps, after_step, optimizer)
-    energies = np.array([image.get_potential_energy() for image in band])
+    found = evaluate(band, calculator)
+    energies = found.energy[0]
     path, slopes = arc(band)
     return Barrier(
         energies=energies,
@@ -176,7 +255,7 @@ def migration_barrier(
         steps=taken,
         converged=converged and all(end.converged for end in ends),
         mapping=mapping,
-        **_bands(band, calculator, energies),
+        **_half_widths(found),
     )
 
 
@@ -190,7 +269,28 @@ def vacancy_hop(
 ) -> Barrier:
     """Barrier of an atom's hop into a neighbouring vacancy.
 
-    supercell, index, neighbour: as in `hop_end_points`. settings: as in `migration_barrier`.
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal.
+    calculator : BaseCalculator
+        Any calculator of ASE.
+    index : int, default 0
+        The atom that is taken out.
+    neighbour : int, optional
+        The atom that hops, in the perfect crystal's count; by default the nearest, the first among equals.
+    **settings
+        As in `migration_barrier`.
+
+    Returns
+    -------
+    Barrier
+        The path and its barriers.
+
+    Raises
+    ------
+    InputError
+        As in `hop_end_points` and `migration_barrier`.
     """
     initial, final = hop_end_points(supercell, index=index, neighbour=neighbour)
     return migration_barrier(initial, final, calculator, **settings)
@@ -206,7 +306,28 @@ def interstitial_hop(
 ) -> Barrier:
     """Barrier of an added atom's way from one place in a crystal to another.
 
-    supercell: the perfect crystal. start and end: (3,) Å, Cartesian. settings: as in `migration_barrier`.
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal.
+    calculator : BaseCalculator
+        Any calculator of ASE.
+    element : str
+        Chemical symbol of the added atom.
+    start, end : array_like, shape (3,)
+        The two places, Cartesian, Å.
+    **settings
+        As in `migration_barrier`.
+
+    Returns
+    -------
+    Barrier
+        The path and its barriers.
+
+    Raises
+    ------
+    InputError
+        As in `insert_end_points` and `migration_barrier`.
     """
     initial, final = insert_end_points(supercell, element, start, end)
     return migration_barrier(initial, final, calculator, **settings)
@@ -217,23 +338,18 @@ def _lowest_between(energies: NDArray[np.float64]) -> int | None:
     return lowest if energies[lowest] < min(energies[0], energies[-1]) - DIP else None
 
 
-def _bands(
-    band: Sequence[Atoms], calculator: BaseCalculator, energies: NDArray[np.float64]
-) -> dict[str, Any]:
+def _half_widths(found: Responses) -> dict[str, Any]:
     """The fields of `Barrier` that a committee fills."""
-    found = [members_of(calculator, image) for image in band]
-    members = [each for each in found if each is not None]
-    if len(members) < len(band):
+    energies = found.energy
+    forward, backward = (found.half_width(energies - energies[:, [end]], "energy") for end in (0, -1))
+    if forward is None or backward is None:
         return {}
-    factor = members[0].factors.get("energy", np.nan)
-    each = np.stack([image.energy for image in members], axis=1)
-    forward, backward = (half_width(each - each[:, [end]], factor) for end in (0, -1))
-    top = int(energies.argmax())
-    is_saddle = 0 < top < len(band) - 1 and _lowest_between(energies) is None
+    top = int(energies[0].argmax())
+    is_saddle = 0 < top < len(forward) - 1 and _lowest_between(energies[0]) is None
     return {
-        "energies_band": forward,
-        "forward_band": float(forward[top] if is_saddle else forward.max()),
-        "backward_band": float(backward[top] if is_saddle else backward.max()),
+        "energies_half_width": forward,
+        "forward_half_width": float(forward[top] if is_saddle else forward.max()),
+        "backward_half_width": float(backward[top] if is_saddle else backward.max()),
     }
 
 

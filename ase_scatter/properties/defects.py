@@ -1,64 +1,54 @@
-"""Formation energies: vacancies and other point defects, and surfaces."""
+"""Formation energies of point defects: vacancies, interstitials, antisites and others."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.build import surface
 from ase.calculators.calculator import BaseCalculator
-from ase.units import J, m
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..compute.parallel import Progress
 from ..errors import InputError
-from .common import Progress, Result, band, members_of, require_crystal, with_calculator
-from .relax import relax_positions
-
-Formation = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-"""Energies of what is broken and of what is sound → what breaking it costs."""
+from .common import require_crystal
+from .formation import formation
+from .result import Result
 
 NEAREST = 0.5
-"""An interstitial nearer (Å) to another atom than this is a mistake."""
+"""Å. An interstitial nearer to another atom than this is a mistake."""
 
 
 @dataclass(frozen=True)
 class DefectFormation(Result):
     """A point defect in a supercell.
 
-    energy: formation energy with relaxed ions, eV. unrelaxed: the same with the atoms where they were put,
-    eV. energy_band: half-width of the 90 % band of `energy`, None without a committee: from the members'
-    energies of the relaxed structures, which to first order is the spread of each member's own relaxed
-    defect. n_atoms: atoms of the perfect supercell. atoms: the relaxed structure, without a calculator.
-    max_force: what is left of the forces, eV/Å. converged: whether they are below the tolerance.
+    Parameters
+    ----------
+    energy : float
+        Formation energy with relaxed ions, eV.
+    unrelaxed : float
+        Formation energy with the atoms where they were put, eV.
+    energy_half_width : float or None
+        Half-width of the 90 % interval of `energy`, eV; None without a committee. It follows from the
+        members' energies of the relaxed structures, which to first order is the spread of each member's
+        own relaxed defect.
+    n_atoms : int
+        Atoms of the perfect supercell.
+    atoms : Atoms
+        The relaxed structure, without a calculator.
+    max_force : float
+        Largest force that is left, eV/Å.
+    converged : bool
+        Whether the forces are below the tolerance.
     """
 
     energy: float
     unrelaxed: float
-    energy_band: float | None
+    energy_half_width: float | None
     n_atoms: int
-    atoms: Atoms
-    max_force: float
-    converged: bool
-
-
-@dataclass(frozen=True)
-class SurfaceEnergy(Result):
-    """A crystal cut in two.
-
-    energy: of one face of a slab with relaxed ions, J/m²; unrelaxed: as it was cut; energy_band: as in
-    `DefectFormation`. area: of the cell's face, Å². layers: as asked for. atoms, max_force, converged: of
-    the slab.
-    """
-
-    energy: float
-    unrelaxed: float
-    energy_band: float | None
-    area: float
-    miller: tuple[int, int, int]
-    layers: int
     atoms: Atoms
     max_force: float
     converged: bool
@@ -76,13 +66,41 @@ def vacancy_formation(
     progress: Progress = False,
     name: str = "vacancy",
 ) -> DefectFormation:
-    """E_f = E(supercell without one atom) + μ − E(supercell), at the supercell's volume.
+    """Formation energy of a vacancy, E(supercell without one atom) + μ − E(supercell).
 
-    supercell: the perfect crystal, relaxed, large enough that a vacancy does not see its images.
-    index: the atom to be taken out. atom_energy: μ, the energy of that atom in its reservoir, eV;
-    by default the crystal's energy per atom, which only an elemental crystal has. rattle: width
-    (Å) of random displacements (the same each time) before relaxing, for vacancies that lower
-    their symmetry. Check `converged`. Raises InputError for a compound without atom_energy.
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal, relaxed, large enough that a vacancy does not see its periodic images. The
+        vacancy has the same cell.
+    calculator : BaseCalculator
+        Any calculator of ASE; one with a committee gives a half-width.
+    index : int, default 0
+        The atom to be taken out.
+    atom_energy : float, optional
+        μ, the energy of that atom in its reservoir, eV. By default the crystal's energy per atom, which
+        only an elemental crystal has.
+    rattle : float, default 0
+        Width (Å) of random displacements before the relaxation, the same each time; for vacancies that
+        lower their symmetry.
+    fmax : float, default 0.01
+        Tolerance on the forces, eV/Å.
+    steps : int, default 300
+        Most steps of the relaxation; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "vacancy"
+        What the progress is called.
+
+    Returns
+    -------
+    DefectFormation
+        The formation energy and the relaxed structure.
+
+    Raises
+    ------
+    InputError
+        If the supercell is no crystal or has no such atom, and for a compound without `atom_energy`.
     """
     require_crystal(supercell)
     if not -len(supercell) <= index < len(supercell) or len(supercell) < 2:
@@ -101,7 +119,7 @@ def interstitial_formation(
     calculator: BaseCalculator,
     *,
     element: str,
-    position: NDArray[np.float64],
+    position: ArrayLike,
     atom_energy: float | None = None,
     rattle: float = 0.0,
     fmax: float = 0.01,
@@ -109,7 +127,43 @@ def interstitial_formation(
     progress: Progress = False,
     name: str = "interstitial",
 ) -> DefectFormation:
-    """E_f of one atom more, put at a position (3,) in Å; the rest as in `vacancy_formation`."""
+    """Formation energy of an interstitial, E(supercell with one atom more) − μ − E(supercell).
+
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal, relaxed, large enough that an interstitial does not see its periodic images.
+    calculator : BaseCalculator
+        Any calculator of ASE; one with a committee gives a half-width.
+    element : str
+        Chemical symbol of the atom that is put in.
+    position : array_like, shape (3,)
+        Where it is put, Cartesian, Å.
+    atom_energy : float, optional
+        μ, the energy of that atom in its reservoir, eV; by default the crystal's energy per atom, if it is
+        an elemental crystal of this element.
+    rattle : float, default 0
+        Width (Å) of random displacements before the relaxation, the same each time.
+    fmax : float, default 0.01
+        Tolerance on the forces, eV/Å.
+    steps : int, default 300
+        Most steps of the relaxation; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "interstitial"
+        What the progress is called.
+
+    Returns
+    -------
+    DefectFormation
+        The formation energy and the relaxed structure.
+
+    Raises
+    ------
+    InputError
+        If the supercell is no crystal, if an atom is at this position already, and without a reservoir for
+        the element.
+    """
     require_crystal(supercell)
     defect = supercell.copy() + Atoms(element, positions=[np.asarray(position, dtype=np.float64)])
     distances = defect.get_distances(-1, range(len(supercell)), mic=True)
@@ -136,11 +190,44 @@ def defect_formation(
     progress: Progress = False,
     name: str = "defect",
 ) -> DefectFormation:
-    """E_f = E(defect) − E(perfect) − Σ Δn μ, at the same cell: vacancies, interstitials, antisites, …
+    """Formation energy of any point defect, E(defect) − E(perfect) − Σ Δn μ, at the same cell.
 
-    perfect: the crystal's supercell, relaxed. defect: the same with atoms taken out, put in or exchanged;
-    its ions are relaxed. reservoirs: element → μ in eV, of the elements whose number Δn changes; in an
-    elemental crystal by default its energy per atom. rattle, fmax, steps: as in `vacancy_formation`.
+    Parameters
+    ----------
+    perfect : Atoms
+        The crystal's supercell, relaxed.
+    defect : Atoms
+        The same with atoms taken out, put in or exchanged; its ions are relaxed.
+    calculator : BaseCalculator
+        Any calculator of ASE; one with a committee gives a half-width.
+    reservoirs : mapping, optional
+        Element → μ in eV, of the elements whose number Δn changes. In an elemental crystal the default is
+        its energy per atom.
+    rattle : float, default 0
+        Width (Å) of random displacements before the relaxation, the same each time.
+    fmax : float, default 0.01
+        Tolerance on the forces, eV/Å.
+    steps : int, default 300
+        Most steps of the relaxation; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "defect"
+        What the progress is called.
+
+    Returns
+    -------
+    DefectFormation
+        The formation energy and the relaxed structure.
+
+    Raises
+    ------
+    InputError
+        If `perfect` is no crystal, if the cells or compositions do not make a point defect, and if a
+        reservoir is missing.
+
+    References
+    ----------
+    Freysoldt et al., Rev. Mod. Phys. 86, 253 (2014), https://doi.org/10.1103/RevModPhys.86.253
     """
     require_crystal(perfect)
     if not np.allclose(perfect.cell, defect.cell, atol=1e-8):
@@ -150,8 +237,6 @@ def defect_formation(
     changed = {symbol: n for symbol, n in change.items() if n}
     if not changed:
         raise InputError("nothing was taken out, put in or exchanged: this is no point defect")
-    whole = with_calculator(perfect, calculator)
-    energy = float(whole.get_potential_energy())
     known = dict(reservoirs or {})
     own = set(perfect.get_chemical_symbols())
     # The crystal itself is a reservoir of its only element.
@@ -164,88 +249,11 @@ def defect_formation(
     fixed = sum(n * known[symbol] for symbol, n in changed.items() if symbol != itself)
     taken = changed.get(itself, 0) / len(perfect) if itself else 0.0
 
-    def formation(with_defect: NDArray[np.float64], without: NDArray[np.float64]) -> NDArray[np.float64]:
-        return with_defect - without - fixed - taken * without
+    def cost(broken: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+        return broken - whole - fixed - taken * whole
 
-    unrelaxed = float(with_calculator(defect, calculator).get_potential_energy())
-    moved = _rattled(defect, rattle)
-    relaxed = relax_positions(moved, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
-    reference = np.array(energy)
-    return DefectFormation(
-        energy=float(formation(np.array(relaxed.energy), reference)),
-        unrelaxed=float(formation(np.array(unrelaxed), reference)),
-        energy_band=_band(calculator, relaxed.atoms, whole, formation),
-        n_atoms=len(perfect),
-        atoms=relaxed.atoms,
-        max_force=relaxed.max_force,
-        converged=relaxed.converged,
-    )
-
-
-def surface_energy(
-    crystal: Atoms,
-    calculator: BaseCalculator,
-    miller: tuple[int, int, int],
-    *,
-    layers: int = 8,
-    repeat: tuple[int, int] = (1, 1),
-    rattle: float = 0.0,
-    fmax: float = 0.01,
-    steps: int = 300,
-    progress: Progress = False,
-    name: str = "surface",
-) -> SurfaceEnergy:
-    """γ = (E(slab) − N E(crystal)/N_crystal) / 2A of a slab with two faces.
-
-    crystal: relaxed, conventional cell (whose axes miller refers to), of one element or such that both
-    faces of the slab have the crystal's composition. layers: of the slab, as `ase.build.surface` counts
-    them. repeat: cells in the plane, for reconstructions. The slab is open in its third direction: vacuum
-    does not come in. rattle: as in `vacancy_formation`.
-    """
-    require_crystal(crystal)
-    if layers < 2 or not any(miller):
-        raise InputError("a slab needs Miller indices that are not all zero, and at least two layers")
-    slab = surface(crystal, tuple(miller), layers, vacuum=5.0).repeat((*repeat, 1))
-    slab.pbc = (True, True, False)
-    units = len(slab) / len(crystal)
-    if Counter(slab.get_chemical_symbols()) != Counter(
-        {symbol: n * units for symbol, n in Counter(crystal.get_chemical_symbols()).items()}
-    ):
-        raise InputError("the slab has not the composition of the crystal; choose another number of layers")
-    area = float(np.linalg.norm(np.cross(slab.cell[0], slab.cell[1])))
-    whole = with_calculator(crystal, calculator)
-    energy = float(whole.get_potential_energy())
-    unrelaxed = float(with_calculator(slab, calculator).get_potential_energy())
-    moved = _rattled(slab, rattle)
-    relaxed = relax_positions(moved, calculator, fmax=fmax, steps=steps, progress=progress, name=name)
-
-    def gamma(cut: NDArray[np.float64], sound: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (cut - units * sound) / (2 * area) / (J / m**2)
-
-    return SurfaceEnergy(
-        energy=float(gamma(np.array(relaxed.energy), np.array(energy))),
-        unrelaxed=float(gamma(np.array(unrelaxed), np.array(energy))),
-        energy_band=_band(calculator, relaxed.atoms, whole, gamma),
-        area=area,
-        miller=miller,
-        layers=layers,
-        atoms=relaxed.atoms,
-        max_force=relaxed.max_force,
-        converged=relaxed.converged,
-    )
-
-
-def _rattled(atoms: Atoms, width: float) -> Atoms:
-    """A copy with random displacements of that width (Å), the same each time."""
-    moved: Atoms = atoms.copy()
-    if width > 0:
-        moved.positions += np.random.default_rng(0).normal(scale=width, size=(len(moved), 3))
-    return moved
-
-
-def _band(calculator: BaseCalculator, broken: Atoms, sound: Atoms, formation: Formation) -> float | None:
-    """Half-width of the 90 % band of a formation energy, of the members' energies of both structures."""
-    defect, perfect = members_of(calculator, broken), members_of(calculator, sound)
-    if defect is None or perfect is None:
-        return None
-    return float(band(formation(defect.energy, perfect.energy), defect.factors.get("energy", np.nan)))
+    found = formation(
+        defect, perfect, cost, calculator,
+        rattle=rattle, fmax=fmax, steps=steps, progress=progress, name=name,
+    )  # fmt: skip
+    return DefectFormation(**found._asdict(), n_atoms=len(perfect))

@@ -4,9 +4,9 @@ Stresses and forces answer linearly to a small strain ε and to small displaceme
 
     V dσ = V C⁰ dε − Λᵀ du,    dF = Λ dε − H du,
 
-so that ions at rest follow with du = H⁻¹ Λ dε, and C = C⁰ − Λᵀ H⁻¹ Λ / V (Born & Huang, Dynamical Theory of
-Crystal Lattices, 1954; H without the rigid translations). Nothing has to be relaxed at the strains, all
-structures are known beforehand, and the same holds for every member of a committee.
+so that ions at rest follow with du = H⁻¹ Λ dε, and C = C⁰ − Λᵀ H⁻¹ Λ / V (Born and Huang, Dynamical Theory
+of Crystal Lattices, Oxford, 1954; H without the rigid translations). Nothing is relaxed at the strains: all
+structures are known beforehand, and the same ones serve every member of a committee.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
+from ..compute.parallel import Progress
 from ..errors import InputError
 from ..units import GPA, from_voigt
-from .common import Progress, Result, frozen_calculator, minimise, require_crystal, responses, with_calculator
+from .common import LARGEST_STRESS, frozen_calculator, minimise, require_crystal, with_calculator
+from .responses import evaluate, half_width
+from .result import Result
 from .tensors import CubicConstants, Moduli, Symmetry, cubic, moduli, stiffnesses, symmetrised, symmetry_of
 
-LARGEST_STRESS = 0.5
-"""Above this residual stress (GPa) dσ/dε is not the tensor that the elastic constants are."""
 LINEAR = 0.02
 """Nonlinearity, over the largest entry, up to which the strains count as small."""
 NO_FORCES = 1e-4
@@ -39,15 +40,31 @@ T = TypeVar("T", CubicConstants, Moduli)
 class ElasticConstants(Result):
     """The elastic tensor.
 
-    tensor: (6, 6) GPa with relaxed ions, Voigt order xx, yy, zz, yz, xz, xy, for engineering shear
-    strains, with the symmetry of the crystal. clamped: the same with ions that only follow the cell.
-    tensor_band and clamped_band: (6, 6) half-widths of 90 % bands, from the members' tensors
-    (tensor_members and clamped_members, (m, 6, 6)) and `factor`; None without a committee. asymmetry:
-    how far the symmetry moved an entry, GPa: an estimate of the numerical error. nonlinearity: the
-    largest change of an entry (GPa) when strains are doubled; `linear` says whether it is small. stress:
-    (6,) residual stress of the unstrained crystal, GPa. strain: size of the strains. softest: smallest
-    eigenvalue of H, eV/Å²: the ions are at rest in a minimum if it is positive (inf where they need not
-    move). symmetry: the space group.
+    Tensors are in Voigt order xx, yy, zz, yz, xz, xy, for engineering shear strains.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (6, 6)
+        Elastic constants with relaxed ions, GPa, with the symmetry of the crystal.
+    clamped : ndarray, shape (6, 6)
+        The same with ions that only follow the cell, GPa.
+    tensor_members, clamped_members : ndarray, shape (m, 6, 6), or None
+        Both tensors for each member of the committee, GPa; None without a committee.
+    factor : float
+        Factor that turns the standard deviation over the members into the half-width of a 90 % interval.
+    asymmetry : float
+        Largest change of an entry by the symmetry, GPa: an estimate of the numerical error.
+    nonlinearity : float
+        Largest change of an entry when the strains are doubled, GPa; `linear` says whether it is small.
+    stress : ndarray, shape (6,)
+        Residual stress of the unstrained crystal, GPa.
+    strain : float
+        Size of the strains.
+    softest : float
+        Smallest eigenvalue of H, eV/Å². The ions are at rest in a minimum if it is positive; inf where they
+        need not move.
+    symmetry : Symmetry
+        The space group.
     """
 
     tensor: NDArray[np.float64]
@@ -63,12 +80,14 @@ class ElasticConstants(Result):
     symmetry: Symmetry
 
     @property
-    def tensor_band(self) -> NDArray[np.float64] | None:
-        return self._band(self.tensor_members)
+    def tensor_half_width(self) -> NDArray[np.float64] | None:
+        """(6, 6) half-widths of the 90 % intervals of `tensor`, GPa; None without a committee."""
+        return self._width(self.tensor_members)
 
     @property
-    def clamped_band(self) -> NDArray[np.float64] | None:
-        return self._band(self.clamped_members)
+    def clamped_half_width(self) -> NDArray[np.float64] | None:
+        """(6, 6) half-widths of the 90 % intervals of `clamped`, GPa; None without a committee."""
+        return self._width(self.clamped_members)
 
     @property
     def linear(self) -> bool:
@@ -81,32 +100,66 @@ class ElasticConstants(Result):
         return bool(stiffnesses(self.tensor)[0] > 0 and self.softest > 0)
 
     def cubic(self, *, clamped: bool = False) -> CubicConstants:
-        """C11, C12 and C44 of a cubic crystal whose axes are x, y, z."""
+        """Elastic constants of a cubic crystal whose axes are x, y, z.
+
+        Parameters
+        ----------
+        clamped : bool, default False
+            Whether the ions only follow the cell.
+
+        Returns
+        -------
+        CubicConstants
+            C11, C12 and C44, GPa.
+        """
         return cubic(self.clamped if clamped else self.tensor)
 
-    def cubic_band(self, *, clamped: bool = False) -> CubicConstants | None:
-        """Half-widths of the 90 % bands of `cubic`."""
-        return self._bands(cubic, self.clamped_members if clamped else self.tensor_members)
+    def cubic_half_width(self, *, clamped: bool = False) -> CubicConstants | None:
+        """Half-widths of the 90 % intervals of `cubic`.
+
+        Parameters
+        ----------
+        clamped : bool, default False
+            Whether the ions only follow the cell.
+
+        Returns
+        -------
+        CubicConstants or None
+            Half-widths, GPa; None without a committee.
+        """
+        return self._each(cubic, self.clamped_members if clamped else self.tensor_members)
 
     def moduli(self) -> Moduli:
-        """Bulk, shear and Young's modulus, Poisson's ratio, anisotropy; with relaxed ions."""
+        """Moduli of a polycrystal, with relaxed ions.
+
+        Returns
+        -------
+        Moduli
+            Bulk, shear and Young's modulus, Poisson's ratio and anisotropy.
+        """
         return moduli(self.tensor)
 
-    def moduli_band(self) -> Moduli | None:
-        """Half-widths of the 90 % bands of `moduli`."""
-        return self._bands(moduli, self.tensor_members)
+    def moduli_half_width(self) -> Moduli | None:
+        """Half-widths of the 90 % intervals of `moduli`.
 
-    def _band(self, members: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-        return None if members is None else np.asarray(self.factor * members.std(axis=0, ddof=1))
+        Returns
+        -------
+        Moduli or None
+            Half-widths, in the units of `moduli`; None without a committee.
+        """
+        return self._each(moduli, self.tensor_members)
 
-    def _bands(self, function: Callable[..., T], members: NDArray[np.float64] | None) -> T | None:
+    def _width(self, members: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        return None if members is None else half_width(members, self.factor)
+
+    def _each(self, function: Callable[..., T], members: NDArray[np.float64] | None) -> T | None:
+        """Half-widths of all that a function gives for a tensor."""
         if members is None:
             return None
         each = [function(tensor) for tensor in members]
         names = each[0].to_dict()
-        return type(each[0])(
-            **{name: self.factor * float(np.std([getattr(e, name) for e in each], ddof=1)) for name in names}
-        )
+        values = np.array([[getattr(found, name) for name in names] for found in each])
+        return type(each[0])(*half_width(values, self.factor).tolist())
 
 
 def elastic_constants(
@@ -121,14 +174,47 @@ def elastic_constants(
     progress: Progress = False,
     name: str = "elastic constants",
 ) -> ElasticConstants:
-    """Elastic tensor by central differences of the stress, C_ij = dσ_i/dε_j, with clamped and relaxed ions.
+    """Elastic tensor from central differences of the stress, with clamped and with relaxed ions.
 
-    atoms: a crystal whose cell is relaxed; its ions are relaxed first, to forces below fmax (eV/Å).
-    strain: size of the strains; they are doubled too, to extrapolate to none and to see whether it is small
-    enough. displacement: of the ions, Å. tolerance: of the symmetry, Å. Takes 24 evaluations, and 6 N
-    where ions do not stay in place by symmetry; all in one batch, with a committee also by each member
-    (bands are at the geometry of the whole: members' own lattices play no role). Raises InputError if the
-    crystal is under stress or its ions do not come to rest.
+    All 24 strained crystals are evaluated in one batch, with 6 N crystals with displaced ions besides where
+    ions do not stay in place by symmetry; a committee evaluates the same structures.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        A crystal whose cell is relaxed; its ions are relaxed first.
+    calculator : BaseCalculator
+        Any calculator of ASE that has stresses; one with a committee gives half-widths.
+    strain : float, default 0.005
+        Size of the strains. They are doubled too, to extrapolate to zero strain and to see whether the
+        strains are small enough.
+    displacement : float, default 0.01
+        Displacement of the ions, Å.
+    tolerance : float, default 1e-3
+        Tolerance of the symmetry, Å.
+    fmax : float, default 5e-4
+        Tolerance on the forces at rest, eV/Å.
+    steps : int, default 200
+        Most steps of the relaxation.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "elastic constants"
+        What the progress is called.
+
+    Returns
+    -------
+    ElasticConstants
+        Both tensors. Half-widths are at the potential's own crystal: the lattices of members play no role.
+
+    Raises
+    ------
+    InputError
+        If the atoms are no crystal, the crystal is under stress, its ions do not come to rest, the strain is
+        not between 0 and 0.05, or stresses or forces are not finite.
+
+    References
+    ----------
+    Born and Huang, Dynamical Theory of Crystal Lattices (Oxford, 1954).
     """
     require_crystal(atoms)
     if not 0 < strain < 0.05:
@@ -149,14 +235,14 @@ def elastic_constants(
         _strained(crystal, sign * size * strain * direction)
         for size in (1, 2) for direction in np.eye(6) for sign in (1, -1)
     ]  # fmt: skip
-    found = responses(strained, crystal.calc, progress=progress, name=f"{name}, strains")
-    d_stress, d_forces = (_slopes(values, strain) for values in (found.stress, found.forces))
+    found = evaluate(strained, crystal.calc, progress=progress, name=f"{name}, strains")
+    d_stress, d_forces = (_slopes(values, strain) for values in (found.stress, _flat(found.forces)))
     clamped, coupling = _extrapolated(d_stress), _extrapolated(d_forces)
-    # From here on: (models, …), the whole first and the members behind it.
+    # From here on: (models, …), the potential itself first.
     volume, tensor, softest = crystal.get_volume(), clamped, np.inf
     if np.abs(coupling).max() > NO_FORCES and len(atoms) > 1:
         displaced = [_displaced(crystal, k, s * displacement) for k in range(3 * len(atoms)) for s in (1, -1)]
-        moved = responses(displaced, crystal.calc, progress=progress, name=f"{name}, ions").forces
+        moved = _flat(evaluate(displaced, crystal.calc, progress=progress, name=f"{name}, ions").forces)
         hessian = (moved[:, 1::2] - moved[:, ::2]) / (2 * displacement)
         following, softest = _following(hessian, coupling)
         tensor = clamped - following / volume
@@ -170,7 +256,7 @@ def elastic_constants(
         clamped=exact_clamped[0],
         tensor_members=exact[1:] if committee else None,
         clamped_members=exact_clamped[1:] if committee else None,
-        factor=found.factors.get("stress", np.nan),
+        factor=found.factor("stress"),
         asymmetry=float(np.abs(tensor[0] / GPA - exact[0]).max()),
         nonlinearity=float(np.abs(d_stress[1, 0] - d_stress[0, 0]).max() / GPA),
         stress=residual,
@@ -190,9 +276,15 @@ def _strained(crystal: Atoms, strain: NDArray[np.float64]) -> Atoms:
 
 
 def _displaced(crystal: Atoms, coordinate: int, by: float) -> Atoms:
+    """The crystal with one of its 3N coordinates changed by so many Å."""
     atoms: Atoms = crystal.copy()
     atoms.positions.reshape(-1)[coordinate] += by
     return atoms
+
+
+def _flat(forces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(models, structures, 3N) of forces (models, structures, N, 3)."""
+    return forces.reshape(*forces.shape[:2], -1)
 
 
 def _slopes(values: NDArray[np.float64], strain: float) -> NDArray[np.float64]:

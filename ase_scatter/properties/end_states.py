@@ -1,4 +1,4 @@
-"""The two ends of a migration path: building them, and telling which atom goes where."""
+"""The two ends of a migration path: building them, and matching their atoms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ..errors import InputError
-from .common import Result, require_crystal
+from .common import require_crystal
+from .result import Result
 
 LEAST_MOTION = 0.5
 """Å. Where no atom moves farther, two structures are one state, up to how well they are relaxed."""
@@ -26,10 +27,16 @@ LEAST_GAP = 0.5
 class AtomMap(Result):
     """Which atom of the last structure is which of the first.
 
-    order: (N,) for each atom of the first structure, its number in the last one as it was given.
-    shift: (3,) Å, the rigid shift that was taken off the last structure. displacements: (N, 3) Å,
-    minimum-image, from the first to the last in the new order. atoms: the last structure in that order,
-    each atom in the periodic image next to its place in the first.
+    Parameters
+    ----------
+    order : ndarray of int, shape (N,)
+        For each atom of the first structure, its index in the last one as it was given.
+    shift : ndarray, shape (3,)
+        The rigid shift that was taken off the last structure, Å.
+    displacements : ndarray, shape (N, 3)
+        Minimum-image displacements from the first to the last structure in the new order, Å.
+    atoms : Atoms
+        The last structure in that order, each atom in the periodic image next to its place in the first.
     """
 
     order: NDArray[np.int64]
@@ -39,11 +46,26 @@ class AtomMap(Result):
 
 
 def hop_end_points(supercell: Atoms, *, index: int = 0, neighbour: int | None = None) -> tuple[Atoms, Atoms]:
-    """A vacancy before and after a neighbour has hopped into it, all atoms on their sites.
+    """Build a vacancy before and after a neighbour has hopped into it, all atoms on their sites.
 
-    supercell: the perfect crystal. index: the atom that is taken out. neighbour: the atom that hops
-    (in the perfect crystal's count); by default the nearest, the first among equals. Raises InputError
-    for atoms that are not there.
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal.
+    index : int, default 0
+        The atom that is taken out.
+    neighbour : int, optional
+        The atom that hops, in the perfect crystal's count; by default the nearest, the first among equals.
+
+    Returns
+    -------
+    initial, final : Atoms
+        The two ends, not relaxed.
+
+    Raises
+    ------
+    InputError
+        If the supercell is no crystal of at least three atoms, and for atoms that are not there.
     """
     require_crystal(supercell)
     if len(supercell) < 3:
@@ -67,9 +89,26 @@ def hop_end_points(supercell: Atoms, *, index: int = 0, neighbour: int | None = 
 def insert_end_points(
     supercell: Atoms, element: str, start: ArrayLike, end: ArrayLike
 ) -> tuple[Atoms, Atoms]:
-    """An atom put into a crystal at two places, as its last atom; all others on their sites.
+    """Build a crystal with an atom put in at two places; it is the last atom.
 
-    start and end: (3,) Å, Cartesian. Raises InputError for a place that an atom has already.
+    Parameters
+    ----------
+    supercell : Atoms
+        The perfect crystal.
+    element : str
+        Chemical symbol of the atom.
+    start, end : array_like, shape (3,)
+        The two places, Cartesian, Å.
+
+    Returns
+    -------
+    initial, final : Atoms
+        The two ends, not relaxed: all other atoms are on their sites.
+
+    Raises
+    ------
+    InputError
+        If the supercell is no crystal, for an unknown element, and for a place that an atom has already.
     """
     require_crystal(supercell)
     ends = []
@@ -94,11 +133,31 @@ def insert_end_points(
 
 
 def map_atoms(initial: Atoms, final: Atoms) -> AtomMap:
-    """Match the atoms of two structures such that the sum of squared minimum-image displacements between
-    atoms of the same element is least (a linear assignment problem: SciPy's linear_sum_assignment).
+    """Match the atoms of two structures.
 
-    A rigid shift that most atoms share is taken off, unless atoms are fixed. Raises InputError for
-    structures that differ in composition or cell, and for a match that another one equals.
+    The match has the least sum of squared minimum-image displacements between atoms of the same element: a
+    linear assignment problem, solved by `scipy.optimize.linear_sum_assignment` [1]_. A rigid shift that most
+    atoms share is taken off, unless atoms are fixed.
+
+    Parameters
+    ----------
+    initial, final : Atoms
+        Two structures of the same composition and cell.
+
+    Returns
+    -------
+    AtomMap
+        The order, the shift and the matched structure.
+
+    Raises
+    ------
+    InputError
+        For structures that differ in composition or cell, and if another match is as good.
+
+    References
+    ----------
+    .. [1] Crouse, IEEE Trans. Aerosp. Electron. Syst. 52, 1679 (2016),
+       https://doi.org/10.1109/TAES.2016.140952
     """
     require_same_cell(initial, final)
     if sorted(initial.numbers) != sorted(final.numbers):
@@ -123,10 +182,25 @@ def map_atoms(initial: Atoms, final: Atoms) -> AtomMap:
 
 
 def fitting_map(initial: Atoms, final: Atoms) -> AtomMap | None:
-    """The map of `map_atoms` where the order as given does not fit; None where it does.
+    """Match the atoms of two structures where their order as given does not fit.
 
-    It does not fit if elements differ, or if the atoms have another way that takes less than half of the
-    squared displacements and still leads elsewhere (so that an exchange of two atoms remains what it is).
+    It does not fit if elements differ, or if another order takes less than half of the squared displacements
+    and still leads to another place. An exchange of two atoms stays an exchange.
+
+    Parameters
+    ----------
+    initial, final : Atoms
+        Two structures of the same composition and cell.
+
+    Returns
+    -------
+    AtomMap or None
+        As in `map_atoms`; None where the order fits.
+
+    Raises
+    ------
+    InputError
+        As in `map_atoms`.
     """
     if len(initial) == len(final) and (initial.numbers == final.numbers).all():
         require_same_cell(initial, final)
@@ -144,19 +218,53 @@ def fitting_map(initial: Atoms, final: Atoms) -> AtomMap | None:
 
 
 def displacement(start: Atoms, end: Atoms) -> NDArray[np.float64]:
-    """Minimum-image displacements (N, 3) in Å."""
+    """Minimum-image displacements from one structure to another.
+
+    Parameters
+    ----------
+    start, end : Atoms
+        Two structures with the same atoms, in the same order.
+
+    Returns
+    -------
+    ndarray, shape (N, 3)
+        Å.
+    """
     vectors, _ = find_mic(end.positions - start.positions, start.cell, start.pbc)
     return np.asarray(vectors)
 
 
 def require_same_cell(initial: Atoms, final: Atoms) -> None:
-    """Raise InputError unless both have one cell."""
+    """Check that two structures have the same cell.
+
+    Parameters
+    ----------
+    initial, final : Atoms
+        Two structures.
+
+    Raises
+    ------
+    InputError
+        If cell or periodicity differ.
+    """
     if (initial.pbc != final.pbc).any() or not np.allclose(initial.cell, final.cell, atol=1e-8):
         raise InputError("the two ends must have the same cell and periodicity")
 
 
 def require_path(initial: Atoms, final: Atoms) -> None:
-    """Raise InputError unless there is one shortest way from here to there, for the same atoms."""
+    """Check that a single shortest path leads from one structure to another.
+
+    Parameters
+    ----------
+    initial, final : Atoms
+        The two ends.
+
+    Raises
+    ------
+    InputError
+        If atoms, cell or periodicity differ, if the two are the same structure, and if an atom moves by half
+        the cell.
+    """
     if len(initial) != len(final) or (initial.numbers != final.numbers).any():
         raise InputError("the two ends must hold the same atoms, in the same order")
     require_same_cell(initial, final)

@@ -1,4 +1,4 @@
-"""Energy against volume, and what follows from it: lattice parameter and bulk modulus."""
+"""Energy against volume, and the lattice parameter and bulk modulus that follow from it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from ase.eos import EquationOfState, birchmurnaghan
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning
 
+from ..compute.parallel import Progress, reporting
 from ..errors import InputError
 from ..units import GPA
-from .common import Progress, Result, frozen_calculator, reporting, require_crystal, responses
+from .common import frozen_calculator, require_crystal
 from .relax import relax_positions
+from .responses import evaluate
+from .result import Result
 
 FEWEST_POINTS = 5
 """The curve has four parameters: a fit through fewer points could not be wrong."""
@@ -25,12 +28,31 @@ FEWEST_POINTS = 5
 class EnergyVolume(Result):
     """Energies at scaled cells, and the Birch–Murnaghan curve through them.
 
-    volumes: (n,) Å³ and energies: (n,) eV, of the whole cell. v0: volume of the minimum, Å³. e0:
-    its energy, eV. lengths: (3,) cell lengths there, Å. bulk_modulus: GPa; bulk_derivative: its
-    derivative with respect to pressure. v0_band, bulk_modulus_band: half-widths of their 90 % bands, from
-    curves through the members' energies of the same structures; None without a committee. n_atoms: atoms in
-    the cell. rmse: of the fit, meV per atom. converged: whether the ions were relaxed at all volumes, where
-    that was asked for.
+    Parameters
+    ----------
+    volumes : ndarray, shape (n,)
+        Volumes of the whole cell, Å³.
+    energies : ndarray, shape (n,)
+        Energies of the whole cell, eV.
+    v0 : float
+        Volume of the minimum, Å³.
+    e0 : float
+        Energy of the minimum, eV.
+    lengths : ndarray, shape (3,)
+        Lengths of the cell vectors at the minimum, Å.
+    bulk_modulus : float
+        GPa.
+    bulk_derivative : float
+        Derivative of the bulk modulus with respect to pressure.
+    v0_half_width, bulk_modulus_half_width : float or None
+        Half-widths of the 90 % intervals of `v0` (Å³) and `bulk_modulus` (GPa), from curves through the
+        members' energies of the same structures; None without a committee.
+    n_atoms : int
+        Atoms in the cell.
+    rmse : float
+        Root-mean-square deviation of the fit, meV per atom.
+    converged : bool
+        Whether the ions were relaxed at all volumes; True where that was not asked for.
     """
 
     volumes: NDArray[np.float64]
@@ -40,8 +62,8 @@ class EnergyVolume(Result):
     lengths: NDArray[np.float64]
     bulk_modulus: float
     bulk_derivative: float
-    v0_band: float | None
-    bulk_modulus_band: float | None
+    v0_half_width: float | None
+    bulk_modulus_half_width: float | None
     n_atoms: int
     rmse: float
     converged: bool
@@ -52,12 +74,23 @@ class EnergyVolume(Result):
         return float(self.lengths[0])
 
     @property
-    def a_band(self) -> float | None:
-        """Half-width of the 90 % band of `a`, Å."""
-        return None if self.v0_band is None else self.a * self.v0_band / (3 * self.v0)
+    def a_half_width(self) -> float | None:
+        """Half-width of the 90 % interval of `a`, Å; None without a committee."""
+        return None if self.v0_half_width is None else self.a * self.v0_half_width / (3 * self.v0)
 
     def curve(self, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The fitted energies (eV, of the cell) at these volumes (Å³)."""
+        """Evaluate the fitted curve.
+
+        Parameters
+        ----------
+        volumes : ndarray
+            Volumes of the whole cell, Å³.
+
+        Returns
+        -------
+        ndarray
+            Energies of the whole cell, eV.
+        """
         modulus = self.bulk_modulus * GPA
         return np.asarray(birchmurnaghan(volumes, self.e0, modulus, self.bulk_derivative, self.v0))
 
@@ -74,12 +107,43 @@ def energy_volume(
     progress: Progress = False,
     name: str = "energy-volume",
 ) -> EnergyVolume:
-    """Scale the cell by 1 − strain … 1 + strain in length and fit the third-order Birch–Murnaghan
-    equation (Phys. Rev. 71, 809, 1947).
+    """Scale the cell and fit the third-order Birch–Murnaghan equation to the energies.
 
-    atoms: a crystal near its minimum. relax_ions: relax the positions at each volume to fmax
-    (eV/Å). Raises InputError if the minimum is not within the volumes or no curve goes through the
-    energies: there would be no bulk modulus to speak of.
+    Parameters
+    ----------
+    atoms : Atoms
+        A crystal near its minimum.
+    calculator : BaseCalculator
+        Any calculator of ASE; one with a committee gives half-widths.
+    strain : float, default 0.04
+        Lengths are scaled by 1 − strain to 1 + strain.
+    points : int, default 9
+        Number of volumes.
+    relax_ions : bool, default False
+        Whether the positions are relaxed at each volume.
+    fmax : float, default 0.005
+        Tolerance on the forces of that relaxation, eV/Å.
+    steps : int, default 200
+        Most steps of that relaxation at each volume; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "energy-volume"
+        What the progress is called.
+
+    Returns
+    -------
+    EnergyVolume
+        The energies and the curve.
+
+    Raises
+    ------
+    InputError
+        If the atoms are no crystal, the strain or the number of points is out of range, the minimum is not
+        within the volumes, or no curve goes through the energies.
+
+    References
+    ----------
+    Birch, Phys. Rev. 71, 809 (1947), https://doi.org/10.1103/PhysRev.71.809
     """
     require_crystal(atoms)
     if not 0 < strain < 0.3 or points < FEWEST_POINTS:
@@ -96,22 +160,23 @@ def energy_volume(
                 relaxed = relax_positions(scaled, frozen, fmax=fmax, steps=steps)
                 strained[k], converged = relaxed.atoms, converged and relaxed.converged
                 tick()
-    found = responses(strained, frozen, derivatives=False, progress=progress, name=name)
+    found = evaluate(strained, frozen, progress=progress, name=name)
     volumes = np.array([scaled.get_volume() for scaled in strained])
-    curves = np.array([_birch_murnaghan(volumes, energies) for energies in found.energy])
+    energies = found.energy
+    curves = np.array([_birch_murnaghan(volumes, each) for each in energies])
     e0, modulus, derivative, v0 = curves[0].tolist()
-    bands = found.band(curves, "energy")
-    residual = found.energy[0] - birchmurnaghan(volumes, *curves[0])
+    widths = found.half_width(curves, "energy")
+    residual = energies[0] - birchmurnaghan(volumes, *curves[0])
     return EnergyVolume(
         volumes=volumes,
-        energies=found.energy[0],
+        energies=energies[0],
         v0=v0,
         e0=e0,
         lengths=np.asarray(atoms.cell.lengths()) * (v0 / atoms.get_volume()) ** (1 / 3),
         bulk_modulus=modulus / GPA,
         bulk_derivative=derivative,
-        v0_band=None if bands is None else float(bands[3]),
-        bulk_modulus_band=None if bands is None else float(bands[1]) / GPA,
+        v0_half_width=None if widths is None else float(widths[3]),
+        bulk_modulus_half_width=None if widths is None else float(widths[1]) / GPA,
         n_atoms=len(atoms),
         rmse=float(1000 * np.sqrt(np.mean(residual**2)) / len(atoms)),
         converged=converged,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,41 +11,39 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
+from ..compute.parallel import Progress
 from ..errors import InputError
 from ..units import GPA
-from .common import (
-    Progress,
-    Result,
-    evaluate_together,
-    frozen_calculator,
-    largest_force,
-    members_of,
-    reporting,
-    require_crystal,
-    with_calculator,
-)
-from .elastic import LARGEST_STRESS
+from .common import LARGEST_STRESS, frozen_calculator, largest_force, require_crystal, with_calculator
+from .responses import Responses, evaluate
+from .result import Result
+from .supercells import LENGTH, Supercell, repetitions
 
 LARGEST_FORCE = 0.05
-"""eV/Å: a crystal with larger forces is at no minimum, and has no phonons to speak of."""
+"""eV/Å. A crystal with larger forces is at no minimum, and has no phonons to speak of."""
 
 SYMPREC = 1e-3
-"""Å: what a relaxation leaves of disorder, and far less than a displacement."""
-
-LENGTH = 15.0
-"""Å: supercells are at least as long as this along each edge, unless told otherwise."""
-
-Supercell = Sequence[int] | float
+"""Å. A relaxation leaves less disorder than this, and displacements are far larger."""
 
 
 @dataclass(frozen=True)
 class ForceSets(Result):
-    """Forces on supercells with one displaced atom each: what phonopy's FORCE_SETS holds.
+    """Forces on supercells with one displaced atom each: the content of phonopy's FORCE_SETS.
 
-    atoms: the crystal, N atoms, its symmetry made exact, without a calculator. supercell: (3,) its
-    repetitions, to S·N atoms. primitive_matrix: (3, 3), whose columns are the vectors of the primitive
-    cell in units of the crystal's. displaced: (n,) the displaced atom of each supercell, in phonopy's
-    count. displacements: (n, 3) Å. forces: (n, S·N, 3) eV/Å, less those of the perfect supercell.
+    Parameters
+    ----------
+    atoms : Atoms
+        The crystal, N atoms, its symmetry made exact, without a calculator.
+    supercell : ndarray of int, shape (3,)
+        Its repetitions, to S·N atoms.
+    primitive_matrix : ndarray, shape (3, 3)
+        Its columns are the vectors of the primitive cell in units of the crystal's.
+    displaced : ndarray of int, shape (n,)
+        The displaced atom of each supercell, in phonopy's count.
+    displacements : ndarray, shape (n, 3)
+        Å.
+    forces : ndarray, shape (n, S * N, 3)
+        Forces less those of the perfect supercell, eV/Å.
     """
 
     atoms: Atoms
@@ -57,9 +54,17 @@ class ForceSets(Result):
     forces: NDArray[np.float64]
 
     def to_phonopy(self) -> Any:
-        """A `phonopy.Phonopy` with these forces and their force constants, drift removed.
+        """Hand the forces to phonopy.
 
-        Raises InputError without phonopy.
+        Returns
+        -------
+        phonopy.Phonopy
+            With these forces and their force constants, drift removed.
+
+        Raises
+        ------
+        InputError
+            If phonopy is not installed.
         """
         model = _phonopy(self.atoms, self.supercell, self.primitive_matrix)
         rows = zip(self.displaced, self.displacements, strict=True)
@@ -71,9 +76,22 @@ class ForceSets(Result):
         return model
 
     def write(self, directory: str | Path) -> list[Path]:
-        """Write phonopy_params.yaml and FORCE_SETS, with which phonopy's own commands go on.
+        """Write phonopy_params.yaml and FORCE_SETS, which phonopy's own commands read.
 
-        directory: made if need be; files of these names are overwritten. Raises InputError without phonopy.
+        Parameters
+        ----------
+        directory : str or Path
+            Made if need be; files of these names are overwritten.
+
+        Returns
+        -------
+        list of Path
+            The two files.
+
+        Raises
+        ------
+        InputError
+            If phonopy is not installed.
         """
         model = self.to_phonopy()
         from phonopy.file_IO import write_FORCE_SETS
@@ -87,21 +105,37 @@ class ForceSets(Result):
 
 
 class Displaced(NamedTuple):
-    """What comes of displaced supercells.
+    """Displaced supercells and the forces on them.
 
-    force_sets: the forces. model: a `phonopy.Phonopy` with their force constants. members: (members, n,
-    S·N, 3) eV/Å, forces of the members of the committee like those of the force sets, None without one.
-    factor: what turns the members' standard deviation into a half-width, nan without.
+    Parameters
+    ----------
+    force_sets : ForceSets
+        The forces that the potential gives.
+    model : phonopy.Phonopy
+        With the displacements, without forces.
+    forces : ndarray, shape (models, n, S * N, 3)
+        Forces less those of the perfect supercell, eV/Å, of the potential and of the members of its
+        committee.
+    responses : Responses
+        From which half-widths follow.
     """
 
     force_sets: ForceSets
     model: Any
-    members: NDArray[np.float64] | None
-    factor: float
+    forces: NDArray[np.float64]
+    responses: Responses
 
 
 def set_forces(model: Any, forces: NDArray[np.float64]) -> None:
-    """Give a `phonopy.Phonopy` other forces (n, S·N, 3) in eV/Å at its displacements."""
+    """Give forces to a `phonopy.Phonopy`, and let it find the force constants.
+
+    Parameters
+    ----------
+    model : phonopy.Phonopy
+        With displacements; changed in place.
+    forces : ndarray, shape (n, S * N, 3)
+        Forces at these displacements, eV/Å.
+    """
     model.forces = forces
     # Only what belongs to the primitive cell is kept: the rest follows by translation.
     model.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
@@ -109,29 +143,36 @@ def set_forces(model: Any, forces: NDArray[np.float64]) -> None:
 
 
 def require_phonopy() -> None:
-    """Raise InputError unless phonopy can be imported."""
+    """Check that phonopy can be imported.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
     try:
         import phonopy  # noqa: F401
     except ImportError as error:
         raise InputError("phonons need phonopy: pip install 'ase-scatter[phonons]'") from error
 
 
-def repetitions(atoms: Atoms, supercell: Supercell) -> NDArray[np.int64]:
-    """(3,) repetitions of the cell: those given, or the fewest whose edges have at least this length (Å)."""
-    if np.ndim(supercell) == 0:
-        length = float(supercell)  # type: ignore[arg-type]
-        if not 0 < length < np.inf:
-            raise InputError(f"the supercell's length must be positive, not {length} Å")
-        # An edge that is too short by a rounding error is long enough.
-        return np.asarray(np.ceil(length / atoms.cell.lengths() - 1e-6), dtype=np.int64)
-    found = np.array(supercell)
-    if found.shape != (3,) or not np.issubdtype(found.dtype, np.integer) or (found < 1).any():
-        raise InputError(f"the supercell must be three whole numbers above 0, or a length in Å: {supercell}")
-    return found.astype(np.int64)
-
-
 def require_relaxed(atoms: Atoms, calculator: BaseCalculator, *, stressed: bool = False) -> None:
-    """Raise InputError if there are large forces, or (unless stressed is allowed) a large stress."""
+    """Check that a crystal is at rest.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The crystal; its constraints do not count.
+    calculator : BaseCalculator
+        Any calculator of ASE; without stresses only the forces are checked.
+    stressed : bool, default False
+        Whether the cell may be under stress.
+
+    Raises
+    ------
+    InputError
+        If there are forces above 0.05 eV/Å, or a stress above 0.5 GPa where none is allowed.
+    """
     crystal = with_calculator(atoms, calculator)
     crystal.set_constraint()
     force = largest_force(crystal)
@@ -162,10 +203,33 @@ def force_sets(
 ) -> Displaced:
     """Forces on the supercells that phonopy displaces, evaluated as one batch.
 
-    atoms: a crystal at rest. supercell: three repetitions, or a length in Å that every edge is to reach.
-    displacement: Å. symprec: Å, by which atoms may be off the places that symmetry has for them; they
-    are put there. The members take as long as a committee takes for n + 1 supercells. Raises InputError
-    for what is no crystal, or forces that are not finite.
+    Parameters
+    ----------
+    atoms : Atoms
+        A crystal at rest.
+    calculator : BaseCalculator
+        Any calculator of ASE; the members of its committee, if it has one, evaluate the same supercells.
+    supercell : three int or float, default 15.0
+        As in `repetitions`.
+    displacement : float, default 0.01
+        Å.
+    symprec : float, default 1e-3
+        Distance by which atoms may be off their symmetric places, Å; they are put there.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "displacements"
+        What the progress is called.
+
+    Returns
+    -------
+    Displaced
+        The forces of the potential and of all members.
+
+    Raises
+    ------
+    InputError
+        If phonopy is not installed, the atoms are no crystal, the displacement is not between 0 and 0.5 Å,
+        or forces are not finite.
     """
     require_phonopy()
     require_crystal(atoms)
@@ -176,18 +240,16 @@ def force_sets(
     primitive = _primitive_matrix(crystal)
     model = _phonopy(crystal, repeat, primitive)
     model.generate_displacements(distance=displacement)
-    structures = [_atoms(cell) for cell in (model.supercell, *model.supercells_with_displacements)]
+    structures = [bare_atoms(cell) for cell in (model.supercell, *model.supercells_with_displacements)]
     calculator = frozen_calculator(calculator, structures[0])
-    with reporting(progress, name, len(structures)) as tick:
-        evaluate_together(structures, calculator)
-        for _ in structures:
-            tick()
-    # What forces there are on the perfect crystal are no answer to a displacement.
-    forces = np.array([structure.get_forces() for structure in structures])
+    found = evaluate(structures, calculator, progress=progress, name=name)
+    forces = found.forces
     if not np.isfinite(forces).all():
         raise InputError(
             "the calculator gave forces that are not finite; check that the crystal is one it is meant for"
         )
+    # The forces on the perfect crystal are no answer to a displacement.
+    forces = forces[:, 1:] - forces[:, :1]
     rows = model.dataset["first_atoms"]
     sets = ForceSets(
         atoms=crystal,
@@ -195,27 +257,9 @@ def force_sets(
         primitive_matrix=primitive,
         displaced=np.array([row["number"] for row in rows]),
         displacements=np.array([row["displacement"] for row in rows]),
-        forces=forces[1:] - forces[0],
+        forces=forces[0],
     )
-    set_forces(model, sets.forces)
-    return Displaced(sets, model, *_member_forces(structures, calculator, progress, f"{name}, members"))
-
-
-def _member_forces(
-    structures: Sequence[Atoms], calculator: BaseCalculator, progress: Progress, name: str
-) -> tuple[NDArray[np.float64] | None, float]:
-    """Forces of each member on the displaced supercells, less those on the first, and their factor."""
-    first = members_of(calculator, structures[0])
-    if first is None:
-        return None, np.nan
-    forces = np.empty((len(first), len(structures) - 1, len(structures[0]), 3))
-    with reporting(progress, name, len(structures) - 1) as tick:
-        for index, structure in enumerate(structures[1:]):
-            members = members_of(calculator, structure)
-            assert members is not None
-            forces[:, index] = members.forces - first.forces
-            tick()
-    return forces, first.factors.get("force", np.nan)
+    return Displaced(sets, model, forces, found)
 
 
 def _phonopy(atoms: Atoms, supercell: NDArray[np.int64], primitive_matrix: NDArray[np.float64]) -> Any:
@@ -259,6 +303,7 @@ def _primitive_matrix(atoms: Atoms) -> NDArray[np.float64]:
 
 
 def _cell(atoms: Atoms) -> Any:
+    """As phonopy's atoms."""
     from phonopy.structure.atoms import PhonopyAtoms
 
     return PhonopyAtoms(
@@ -269,5 +314,17 @@ def _cell(atoms: Atoms) -> Any:
     )
 
 
-def _atoms(cell: Any) -> Atoms:
+def bare_atoms(cell: Any) -> Atoms:
+    """Convert phonopy's atoms to ASE's.
+
+    Parameters
+    ----------
+    cell : phonopy.structure.atoms.PhonopyAtoms
+        A crystal.
+
+    Returns
+    -------
+    Atoms
+        Without a calculator.
+    """
     return Atoms(cell.symbols, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)

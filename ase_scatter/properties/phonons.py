@@ -4,70 +4,100 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.cell import Cell
 from numpy.typing import ArrayLike, NDArray
 
+from ..compute.parallel import Progress
 from ..errors import InputError
-from .common import Progress, Result, band, require_crystal
+from .common import require_crystal
 from .force_sets import (
-    LENGTH,
     SYMPREC,
     ForceSets,
-    Supercell,
+    bare_atoms,
     force_sets,
     require_phonopy,
     require_relaxed,
-    set_forces,
 )
-
-SOFTEST = 0.01
-"""An imaginary frequency below this share of the highest one is noise of the interpolation between
-wave vectors (it comes near Γ), not a mode."""
-
-MESH = 70.0
-"""Wave vectors lie as densely as those of a supercell of this length (Å) along each axis."""
-
-Mesh = Sequence[int] | float
+from .responses import Responses
+from .result import Result
+from .spectra import MESH, Mesh, Spectrum, checked_mesh, checked_temperatures, optical_modes, spectra
+from .supercells import LENGTH, Supercell
 
 
 @dataclass(frozen=True)
 class Thermal(Result):
     """Thermal properties of harmonic phonons at constant volume, all per atom.
 
-    temperatures: (T,) K. free_energy: (T,) eV, of the vibrations, zero-point energy included. entropy and
-    heat_capacity: (T,) eV/K. Each …_band: (T,) half-widths of bands that hold nine errors of ten, in the
-    same units; None without a committee.
+    Parameters
+    ----------
+    temperatures : ndarray, shape (T,)
+        K.
+    free_energy : ndarray, shape (T,)
+        Helmholtz energy of the vibrations, zero-point energy included, eV.
+    entropy, heat_capacity : ndarray, shape (T,)
+        eV/K.
+    free_energy_half_width, entropy_half_width, heat_capacity_half_width : ndarray, shape (T,), or None
+        Half-widths of the 90 % intervals, in the same units; None without a committee.
     """
 
     temperatures: NDArray[np.float64]
     free_energy: NDArray[np.float64]
     entropy: NDArray[np.float64]
     heat_capacity: NDArray[np.float64]
-    free_energy_band: NDArray[np.float64] | None = None
-    entropy_band: NDArray[np.float64] | None = None
-    heat_capacity_band: NDArray[np.float64] | None = None
+    free_energy_half_width: NDArray[np.float64] | None = None
+    entropy_half_width: NDArray[np.float64] | None = None
+    heat_capacity_half_width: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
 class Phonons(Result):
-    """Phonons of a crystal with n atoms in its primitive cell; imaginary frequencies are negative.
+    """Phonons of a crystal with n atoms in its primitive cell.
 
-    primitive: the primitive cell, which wave vectors refer to. path: (k, 3) wave vectors along the
-    standard path, in units of its reciprocal vectors; distances: (k,) along it, 1/Å (without 2π);
-    labels: name and distance of each special point. frequencies: (k, 3n) THz, in rising order. gamma:
-    (3n,) THz, at Γ, the three acoustic ones (zero but for rounding) included. dos_frequencies: (d,) THz;
-    dos: (d,) states per THz and primitive cell. mesh: (3,) wave vectors of the density of states and the
-    thermal properties. imaginary: THz, the largest imaginary frequency on path and mesh but for acoustic
-    modes at Γ, 0 if there is none; imaginary_at: (3,) its wave vector. stable: whether it is so small
-    that it is noise (`SOFTEST`). thermal: None if the crystal is not stable. frequencies_band and
-    gamma_band: half-widths of bands that hold nine errors of ten, THz; None without a committee.
-    unstable_members: how many of its members find the crystal unstable; if any does, the thermal
-    properties have no bands. force_sets: the forces behind all this.
+    Imaginary frequencies are given as negative numbers.
+
+    Parameters
+    ----------
+    primitive : Atoms
+        The primitive cell, which wave vectors refer to.
+    path : ndarray, shape (k, 3)
+        Wave vectors along the path, in units of the reciprocal vectors of `primitive`.
+    distances : ndarray, shape (k,)
+        Distance along the path, 1/Å (without 2π).
+    labels : tuple of (str, float)
+        Name and distance of each special point.
+    frequencies : ndarray, shape (k, 3n)
+        THz, in rising order.
+    gamma : ndarray, shape (3n,)
+        Frequencies at Γ, THz; the three acoustic ones (zero but for rounding) included.
+    dos_frequencies : ndarray, shape (d,)
+        THz.
+    dos : ndarray, shape (d,)
+        Density of states, per THz and primitive cell.
+    mesh : ndarray of int, shape (3,)
+        Wave vectors of the density of states and of the thermal properties.
+    imaginary : float
+        The largest imaginary frequency on path and mesh but for acoustic modes at Γ, THz; 0 if there is
+        none.
+    imaginary_at : ndarray, shape (3,)
+        Its wave vector.
+    stable : bool
+        Whether the imaginary frequency is so small that it is noise (`SOFTEST`).
+    thermal : Thermal or None
+        None if the crystal is not stable.
+    force_sets : ForceSets
+        The forces behind all this.
+    frequencies_half_width : ndarray, shape (k, 3n), or None
+        Half-widths of the 90 % intervals of `frequencies`, THz; None without a committee.
+    gamma_half_width : ndarray, shape (3n,), or None
+        Half-widths of the 90 % intervals of `gamma`, THz; None without a committee.
+    unstable_members : int
+        Members of the committee that find the crystal unstable. If any does, the thermal properties have
+        no half-widths.
     """
 
     primitive: Atoms
@@ -84,8 +114,8 @@ class Phonons(Result):
     stable: bool
     thermal: Thermal | None
     force_sets: ForceSets
-    frequencies_band: NDArray[np.float64] | None = None
-    gamma_band: NDArray[np.float64] | None = None
+    frequencies_half_width: NDArray[np.float64] | None = None
+    gamma_half_width: NDArray[np.float64] | None = None
     unstable_members: int = 0
 
     @property
@@ -94,9 +124,9 @@ class Phonons(Result):
         return self.gamma[optical_modes(self.gamma)]
 
     @property
-    def optical_band(self) -> NDArray[np.float64] | None:
-        """(3n − 3,) THz: half-widths of the bands of `optical`; None without a committee."""
-        return None if self.gamma_band is None else self.gamma_band[optical_modes(self.gamma)]
+    def optical_half_width(self) -> NDArray[np.float64] | None:
+        """(3n − 3,) THz: half-widths of the 90 % intervals of `optical`; None without a committee."""
+        return None if self.gamma_half_width is None else self.gamma_half_width[optical_modes(self.gamma)]
 
 
 def phonons(
@@ -114,19 +144,57 @@ def phonons(
     progress: Progress = False,
     name: str = "phonons",
 ) -> Phonons:
-    """Phonons by finite displacements, with phonopy (J. Phys. Condens. Matter 35, 353001, 2023).
+    """Phonons from finite displacements, with phonopy.
 
-    atoms: a relaxed crystal in any cell. supercell: three repetitions of that cell, or a length in Å
-    that every edge is to reach. displacement: Å. path: special points such as "GXKGL" (by default those
-    of Comput. Mater. Sci. 49, 299, 2010), with so many points. mesh: three numbers of wave vectors, or
-    a length in Å that they resolve. temperatures: K, by default 0 to 1000. symprec: Å, by which
-    atoms may be off the places that symmetry has for them. stressed: the cell is meant to be under stress.
+    Parameters
+    ----------
+    atoms : Atoms
+        A relaxed crystal in any cell.
+    calculator : BaseCalculator
+        Any calculator of ASE; one with a committee gives half-widths.
+    supercell : three int or float, default 15.0
+        As in `repetitions`.
+    displacement : float, default 0.01
+        Å.
+    path : str, optional
+        Special points such as "GXKGL"; by default those of [1]_.
+    points : int, default 150
+        Wave vectors along the path.
+    mesh : three int or float, default 70.0
+        Three numbers of wave vectors, or a length in Å that they resolve.
+    temperatures : array_like, optional
+        K; by default 0 to 1000 in steps of 10.
+    symprec : float, default 1e-3
+        Distance by which atoms may be off their symmetric places, Å.
+    stressed : bool, default False
+        Whether the cell is meant to be under stress.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "phonons"
+        What the progress is called.
 
-    A calculator with a committee gives error bars: force constants are linear in its members' forces,
-    which are evaluated at the same displacements, so that frequencies of each member are exact; the
-    members take as long as a committee takes for all supercells. The long-range fields of polar
-    crystals (LO-TO splitting) are not included. Raises InputError without phonopy, and for what is no
-    crystal at rest.
+    Returns
+    -------
+    Phonons
+        Frequencies, density of states, thermal properties and half-widths.
+
+    Raises
+    ------
+    InputError
+        If phonopy is not installed, the atoms are no crystal at rest, or a setting cannot be used.
+
+    Notes
+    -----
+    Displacements and force constants are those of phonopy [2]_. Force constants are linear in the forces:
+    the members of a committee evaluate the same displacements, so that the frequencies of each member are
+    exact. The long-range fields of polar crystals (LO-TO splitting) are not included.
+
+    References
+    ----------
+    .. [1] Setyawan and Curtarolo, Comput. Mater. Sci. 49, 299 (2010),
+       https://doi.org/10.1016/j.commatsci.2010.05.010
+    .. [2] Togo et al., J. Phys.: Condens. Matter 35, 353001 (2023),
+       https://doi.org/10.1088/1361-648X/acd831
     """
     require_phonopy()
     require_crystal(atoms)
@@ -135,7 +203,7 @@ def phonons(
     if points < 2:
         raise InputError(f"the path needs at least two points, not {points}")
     require_relaxed(atoms, calculator, stressed=stressed)
-    sets, model, member_forces, factor = force_sets(
+    displaced = force_sets(
         atoms,
         calculator,
         supercell=supercell,
@@ -144,17 +212,13 @@ def phonons(
         progress=progress,
         name=name,
     )
-    primitive = Atoms(
-        model.primitive.symbols,
-        cell=model.primitive.cell,
-        scaled_positions=model.primitive.scaled_positions,
-        pbc=True,
-    )
+    model, responses = displaced.model, displaced.responses
+    primitive = bare_atoms(model.primitive)
     track = _path(primitive, path, points)
-    found = spectrum(model, grid, kelvin, track.kpts)
+    models = spectra(displaced, grid, kelvin, track.kpts)
+    found = models[0]
     distances, places, names = track.get_linear_kpoint_axis()
     dos = model.run_total_dos()
-    members = member_spectra(model, member_forces, grid, kelvin, track.kpts)
     return Phonons(
         primitive=primitive,
         path=np.asarray(track.kpts),
@@ -168,88 +232,12 @@ def phonons(
         imaginary=found.imaginary,
         imaginary_at=found.imaginary_at,
         stable=found.stable,
-        thermal=_thermal(kelvin, found, members, factor),
-        force_sets=sets,
-        frequencies_band=_band([member.frequencies for member in members], factor),
-        gamma_band=_band([member.gamma for member in members], factor),
-        unstable_members=sum(not member.stable for member in members),
+        thermal=_thermal(kelvin, models, responses),
+        force_sets=displaced.force_sets,
+        frequencies_half_width=responses.half_width(np.array([each.frequencies for each in models]), "force"),
+        gamma_half_width=responses.half_width(np.array([each.gamma for each in models]), "force"),
+        unstable_members=sum(not member.stable for member in models[1:]),
     )
-
-
-class Spectrum(NamedTuple):
-    """Frequencies (THz) of one set of force constants; thermal: (3, T) free energy (eV), entropy and
-    heat capacity (eV/K) per atom, without meaning if it is not stable."""
-
-    frequencies: NDArray[np.float64]
-    gamma: NDArray[np.float64]
-    imaginary: float
-    imaginary_at: NDArray[np.float64]
-    stable: bool
-    thermal: NDArray[np.float64]
-
-
-def spectrum(
-    model: Any, mesh: Mesh, temperatures: NDArray[np.float64], path: NDArray[np.float64] | None = None
-) -> Spectrum:
-    """What the force constants of a `phonopy.Phonopy` give, on a mesh and on a path (k, 3) besides."""
-    along = np.zeros((1, 3)) if path is None else np.concatenate([np.zeros((1, 3)), path])
-    frequencies = np.array(model.run_qpoints(along).frequencies)
-    # With Γ and, for even numbers, the zone boundary, where crystals are prone to be unstable.
-    grid = model.run_mesh(mesh, is_gamma_center=True)
-    vectors = np.concatenate([along, grid.qpoints])
-    values = np.concatenate([frequencies, grid.frequencies])
-    lowest = np.array([_softest(q, row) for q, row in zip(vectors, values, strict=True)])
-    worst = int(np.argmin(lowest))
-    imaginary = max(0.0, -float(lowest[worst]))
-    # phonopy takes moles of primitive cells.
-    scale = units.kJ / units.mol / len(model.primitive)
-    thermal = model.run_thermal_properties(temperatures=temperatures, exclude_gamma_acoustic=True)
-    return Spectrum(
-        frequencies=frequencies[1:],
-        gamma=frequencies[0],
-        imaginary=imaginary,
-        imaginary_at=vectors[worst] if imaginary > 0 else np.zeros(3),
-        stable=imaginary < SOFTEST * float(values.max()),
-        thermal=scale * np.array([thermal.free_energy, thermal.entropy / 1000, thermal.heat_capacity / 1000]),
-    )
-
-
-def member_spectra(
-    model: Any,
-    members: NDArray[np.float64] | None,
-    mesh: Mesh,
-    temperatures: NDArray[np.float64],
-    path: NDArray[np.float64] | None = None,
-) -> list[Spectrum]:
-    """The same for the forces of each member (members, n, S·N, 3); the last ones stay in the model."""
-    found = []
-    for forces in () if members is None else members:
-        set_forces(model, forces)
-        found.append(spectrum(model, mesh, temperatures, path))
-    return found
-
-
-def optical_modes(gamma: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of the frequencies at Γ, in rising order, are not those of the three acoustic modes."""
-    return np.sort(np.argsort(np.abs(gamma), kind="stable")[3:])
-
-
-def checked_temperatures(temperatures: ArrayLike | None) -> NDArray[np.float64]:
-    """Temperatures (T,) in K, by default 0 to 1000 in steps of 10. Raises InputError for others than such."""
-    kelvin = (
-        np.arange(0.0, 1001.0, 10.0) if temperatures is None else np.array(temperatures, dtype=np.float64)
-    )
-    kelvin = np.atleast_1d(kelvin)
-    if kelvin.ndim != 1 or not kelvin.size or not (np.isfinite(kelvin).all() and (kelvin >= 0).all()):
-        raise InputError("temperatures must be a list of numbers in K, none below 0")
-    return kelvin
-
-
-def checked_mesh(mesh: Mesh) -> Mesh:
-    """The mesh, as in `phonons`. Raises InputError if it is neither three numbers nor a length."""
-    if not (np.ndim(mesh) == 0 or np.shape(mesh) == (3,)) or not (np.array(mesh) > 0).all():
-        raise InputError(f"the mesh must be three whole numbers above 0, or a length in Å: {mesh}")
-    return mesh
 
 
 def _path(primitive: Atoms, path: str | None, points: int) -> Any:
@@ -261,23 +249,13 @@ def _path(primitive: Atoms, path: str | None, points: int) -> Any:
         raise InputError(f"the path {path!r} has a point that is none of {known}") from error
 
 
-def _softest(vector: NDArray[np.float64], frequencies: NDArray[np.float64]) -> float:
-    """The lowest frequency, but for acoustic modes at Γ: those are zero, to either side."""
-    at_gamma = np.abs(vector - np.round(vector)).max() < 1e-8
-    values = frequencies[optical_modes(frequencies)] if at_gamma else frequencies
-    return float(values.min(initial=np.inf))
-
-
 def _thermal(
-    temperatures: NDArray[np.float64], found: Spectrum, members: Sequence[Spectrum], factor: float
+    temperatures: NDArray[np.float64], models: Sequence[Spectrum], responses: Responses
 ) -> Thermal | None:
-    if not found.stable:
+    """Thermal properties, with half-widths where all models find the crystal stable."""
+    if not models[0].stable:
         return None
-    bands = None
-    if all(member.stable for member in members):
-        bands = _band([member.thermal for member in members], factor)
-    return Thermal(temperatures, *found.thermal, *(bands if bands is not None else ()))
-
-
-def _band(values: Sequence[NDArray[np.float64]], factor: float) -> NDArray[np.float64] | None:
-    return band(np.array(values), factor) if values else None
+    widths = None
+    if all(each.stable for each in models):
+        widths = responses.half_width(np.array([each.thermal for each in models]), "force")
+    return Thermal(temperatures, *models[0].thermal, *(() if widths is None else widths))

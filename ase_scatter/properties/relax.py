@@ -13,18 +13,11 @@ from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
 from numpy.typing import NDArray
 
+from ..compute.parallel import Progress, reporting
 from ..errors import InputError
 from ..units import GPA
-from .common import (
-    Progress,
-    Result,
-    frozen_calculator,
-    largest_force,
-    minimise,
-    reporting,
-    require_crystal,
-    with_calculator,
-)
+from .common import frozen_calculator, largest_force, minimise, require_crystal, with_calculator
+from .result import Result
 from .tensors import spglib_quiet
 
 CELL_ROUNDS = 5
@@ -35,9 +28,21 @@ CELL_ROUNDS = 5
 class Relaxation(Result):
     """A relaxed structure.
 
-    atoms: the relaxed copy, without a calculator. energy: eV. max_force: largest force that is
-    left, eV/Å. stress: (6,) Voigt in GPa, positive in tension; None if only positions were relaxed.
-    steps: optimizer steps. converged: whether the tolerance was reached.
+    Parameters
+    ----------
+    atoms : Atoms
+        The relaxed copy, without a calculator.
+    energy : float
+        eV, of the whole cell.
+    max_force : float
+        Largest force that is left, eV/Å.
+    stress : ndarray, shape (6,), or None
+        GPa, in Voigt order xx, yy, zz, yz, xz, xy, positive in tension; None if only positions were
+        relaxed.
+    steps : int
+        Steps of the optimizer.
+    converged : bool
+        Whether the tolerance was reached.
     """
 
     atoms: Atoms
@@ -49,7 +54,7 @@ class Relaxation(Result):
 
     @property
     def lengths(self) -> NDArray[np.float64]:
-        """Lengths of the three cell vectors, Å."""
+        """(3,) lengths of the cell vectors, Å."""
         return np.asarray(self.atoms.cell.lengths())
 
 
@@ -62,9 +67,32 @@ def relax_positions(
     progress: Progress = False,
     name: str = "positions",
 ) -> Relaxation:
-    """Relax the positions in a fixed cell, to forces below fmax (eV/Å).
+    """Relax the positions in a fixed cell.
 
-    Check `converged`: after so many steps it ends, relaxed or not.
+    Parameters
+    ----------
+    atoms : Atoms
+        Any structure; it stays as it is.
+    calculator : BaseCalculator
+        Any calculator of ASE.
+    fmax : float, default 0.01
+        Tolerance on the forces, eV/Å.
+    steps : int, default 300
+        Most steps of the optimizer; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "positions"
+        What the progress is called.
+
+    Returns
+    -------
+    Relaxation
+        The relaxed copy; `stress` is None.
+
+    Raises
+    ------
+    InputError
+        If an energy is not finite.
     """
     atoms = with_calculator(atoms, calculator)
     with reporting(progress, name) as tick:
@@ -86,12 +114,38 @@ def relax_cell(
 ) -> Relaxation:
     """Relax the cell and the positions in it.
 
-    keep: "symmetry" keeps the space group that the atoms have within 0.01 Å, "shape" only scales the
-    cell, to zero pressure, "nothing" leaves all six strains free. fmax: tolerance on the forces (eV/Å) and
-    on the derivatives of the energy with respect to the strains, per atom (eV). The grid of a grid
-    calculator is frozen while the cell moves, then fitted to where it went, until it stays. Check
-    `converged`, and `stress` for what a kept shape leaves. Raises InputError if the atoms are not
-    periodic in three dimensions.
+    The grid of a calculator on a grid is frozen while the cell moves, then chosen anew for the relaxed cell,
+    until the cell stays.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        A crystal; it stays as it is.
+    calculator : BaseCalculator
+        Any calculator of ASE that has stresses.
+    keep : {"symmetry", "shape", "nothing"}, default "symmetry"
+        "symmetry" keeps the space group that the atoms have within 0.01 Å, "shape" only scales the cell, to
+        zero pressure, "nothing" leaves all six strains free.
+    fmax : float, default 0.001
+        Tolerance on the forces (eV/Å) and on the derivatives of the energy with respect to the strains, per
+        atom (eV).
+    steps : int, default 300
+        Most steps of the optimizer for each grid; check `converged`.
+    progress : bool or callable, default False
+        As in `compute.parallel.Progress`.
+    name : str, default "cell"
+        What the progress is called.
+
+    Returns
+    -------
+    Relaxation
+        The relaxed copy; `stress` is what a kept symmetry or shape leaves.
+
+    Raises
+    ------
+    InputError
+        If the atoms are not periodic in three dimensions, if `keep` is none of the three words, and if an
+        energy is not finite.
     """
     require_crystal(atoms)
     if keep not in ("symmetry", "shape", "nothing"):

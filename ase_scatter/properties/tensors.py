@@ -1,4 +1,4 @@
-"""Elastic tensors in Voigt order: rotation, the crystal's symmetry, stability, moduli of a polycrystal."""
+"""Elastic tensors in Voigt order: rotation, symmetry of the crystal, stability, moduli of a polycrystal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..units import VOIGT, VOIGT_COLS, VOIGT_ROWS
-from .common import Result
+from .result import Result
 
 
 @dataclass(frozen=True)
 class CubicConstants(Result):
-    """Averages over the entries that are equal in a cubic crystal, GPa.
+    """Averages over the entries that are equal in a cubic crystal.
 
-    deviation: how far an entry of the tensor is from the average it belongs to, at most; large if
-    the crystal is not cubic or its axes are not x, y, z.
+    Parameters
+    ----------
+    c11, c12, c44 : float
+        GPa.
+    deviation : float
+        Largest difference between an entry of the tensor and the average it belongs to, GPa; large if the
+        crystal is not cubic or its axes are not x, y, z.
     """
 
     c11: float
@@ -38,9 +43,26 @@ class CubicConstants(Result):
 
 @dataclass(frozen=True)
 class Moduli(Result):
-    """Moduli of a polycrystal without texture, GPa: Voigt's and Reuss's bounds, Hill's mean of the two
-    (Proc. Phys. Soc. A 65, 349, 1952). young and poisson (a number) are of Hill's. anisotropy: the
-    universal index, 0 for an isotropic crystal (Phys. Rev. Lett. 101, 055504, 2008).
+    """Moduli of a polycrystal without texture.
+
+    Parameters
+    ----------
+    bulk, shear : float
+        Hill's mean of Voigt's and Reuss's bounds [1]_, GPa.
+    young : float
+        Young's modulus of Hill's mean, GPa.
+    poisson : float
+        Poisson's ratio of Hill's mean.
+    anisotropy : float
+        The universal index [2]_, 0 for an isotropic crystal.
+    bulk_voigt, bulk_reuss, shear_voigt, shear_reuss : float
+        The bounds, GPa.
+
+    References
+    ----------
+    .. [1] Hill, Proc. Phys. Soc. A 65, 349 (1952), https://doi.org/10.1088/0370-1298/65/5/307
+    .. [2] Ranganathan and Ostoja-Starzewski, Phys. Rev. Lett. 101, 055504 (2008),
+       https://doi.org/10.1103/PhysRevLett.101.055504
     """
 
     bulk: float
@@ -56,7 +78,17 @@ class Moduli(Result):
 
 @dataclass(frozen=True)
 class Symmetry(Result):
-    """A crystal's space group. rotations: (n, 3, 3), its rotations as Cartesian matrices."""
+    """The space group of a crystal.
+
+    Parameters
+    ----------
+    symbol : str
+        International symbol.
+    number : int
+        Number in the International Tables.
+    rotations : ndarray, shape (n, 3, 3)
+        Its rotations, proper and improper, as Cartesian matrices.
+    """
 
     symbol: str
     number: int
@@ -65,14 +97,43 @@ class Symmetry(Result):
 
 @contextmanager
 def spglib_quiet() -> Iterator[None]:
-    """No warnings of the way in which spglib is going to report errors; here and in ASE the old is meant."""
+    """Silence spglib's warning that its way to report errors will change.
+
+    Yields
+    ------
+    None
+        This project and ASE rely on the present way, which returns None.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
         yield
 
 
 def symmetry_of(atoms: Atoms, tolerance: float = 1e-3) -> Symmetry:
-    """The space group that the atoms have within a tolerance (Å), by spglib."""
+    """Find the space group of a crystal with spglib.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The crystal.
+    tolerance : float, default 1e-3
+        Distance by which atoms may be off their symmetric places, Å.
+
+    Returns
+    -------
+    Symmetry
+        Symbol, number and rotations.
+
+    Raises
+    ------
+    InputError
+        If there is none, as when atoms lie on top of each other.
+
+    References
+    ----------
+    Togo, Shinohara and Tanaka, Sci. Technol. Adv. Mater. Meth. 4, 2384822 (2024),
+    https://doi.org/10.1080/27660400.2024.2384822
+    """
     import spglib
 
     cell: Any = (np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
@@ -86,7 +147,20 @@ def symmetry_of(atoms: Atoms, tolerance: float = 1e-3) -> Symmetry:
 
 
 def symmetrised(tensor: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.float64]:
-    """Mean of the tensors (..., 6, 6) over the rotations and over the order of the two strains."""
+    """Average tensors over the rotations of a crystal and over the order of the two strains.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (..., 6, 6)
+        Elastic tensors in Voigt order.
+    symmetry : Symmetry
+        The space group.
+
+    Returns
+    -------
+    ndarray, shape (..., 6, 6)
+        The averages, in the units of `tensor`.
+    """
     tensor = (tensor + np.swapaxes(tensor, -1, -2)) / 2
     # The group's mean is a projection, which one matrix (36, 36) does for any number of tensors.
     mean = np.mean([np.kron(m, m) for m in map(_voigt_rotation, symmetry.rotations)], axis=0)
@@ -94,7 +168,20 @@ def symmetrised(tensor: NDArray[np.float64], symmetry: Symmetry) -> NDArray[np.f
 
 
 def rotated(tensor: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The tensor (6, 6) of the crystal turned by a rotation matrix (3, 3)."""
+    """Rotate an elastic tensor.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (6, 6)
+        Elastic tensor in Voigt order.
+    rotation : ndarray, shape (3, 3)
+        Rotation matrix R, which takes a vector v to R v.
+
+    Returns
+    -------
+    ndarray, shape (6, 6)
+        The tensor of the rotated crystal, in the units of `tensor`.
+    """
     turn = _voigt_rotation(rotation)
     return np.asarray(turn @ tensor @ turn.T)
 
@@ -111,15 +198,40 @@ def _voigt_rotation(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def stiffnesses(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Eigenvalues (6,) in GPa, ascending: the crystal is stable if all are positive (Born's criteria for
-    any symmetry, Phys. Rev. B 90, 224104, 2014)."""
+    """Eigenvalues of an elastic tensor.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (6, 6)
+        Elastic tensor in Voigt order, GPa.
+
+    Returns
+    -------
+    ndarray, shape (6,)
+        Ascending, GPa. The crystal is stable if all are positive: Born's criteria for any symmetry.
+
+    References
+    ----------
+    Mouhat and Coudert, Phys. Rev. B 90, 224104 (2014), https://doi.org/10.1103/PhysRevB.90.224104
+    """
     # In Mandel's notation the matrix has the eigenvalues of the tensor.
     scale = np.sqrt([1, 1, 1, 2, 2, 2])
     return np.asarray(np.linalg.eigvalsh(tensor * np.outer(scale, scale)))
 
 
 def cubic(tensor: NDArray[np.float64]) -> CubicConstants:
-    """C11, C12 and C44 of a cubic crystal whose axes are x, y, z."""
+    """Elastic constants of a cubic crystal whose axes are x, y, z.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (6, 6)
+        Elastic tensor in Voigt order, GPa.
+
+    Returns
+    -------
+    CubicConstants
+        C11, C12 and C44, GPa.
+    """
     axial, shear = tensor[:3, :3], tensor[3:, 3:]
     c11, c44 = float(np.diag(axial).mean()), float(np.diag(shear).mean())
     c12 = float(axial[np.triu_indices(3, 1)].mean())
@@ -130,7 +242,23 @@ def cubic(tensor: NDArray[np.float64]) -> CubicConstants:
 
 
 def moduli(tensor: NDArray[np.float64]) -> Moduli:
-    """Moduli of a polycrystal from the tensor (6, 6) in GPa. Raises InputError if it is singular."""
+    """Moduli of a polycrystal without texture.
+
+    Parameters
+    ----------
+    tensor : ndarray, shape (6, 6)
+        Elastic tensor of the crystal in Voigt order, GPa.
+
+    Returns
+    -------
+    Moduli
+        Bulk, shear and Young's modulus, Poisson's ratio and anisotropy.
+
+    Raises
+    ------
+    InputError
+        If the tensor is singular.
+    """
     if abs(stiffnesses(tensor)).min() < 1e-9:
         raise InputError("the elastic tensor is singular, so that it has no compliance")
     compliance = np.asarray(np.linalg.inv(tensor), dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Tables, pages and measurements for people."""
+"""Tables, pages and measurements for people: what commands print, as functions that return it."""

@@ -1,255 +1,57 @@
-"""How fast a model is: time per step as in molecular dynamics, structures in a batch, and float32's errors.
+"""How fast a model is, over sizes, devices and dtypes, and how far float32 is off.
 
-Everything goes through the ASE calculator, so that what is measured is what a user gets. Results come back
-to the host at every step: a device is done when the clock is stopped.
+Everything goes through the ASE calculator, so that what is measured is what a user gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.calculator import BaseCalculator
 
 from ..calculator import ScatteringCalculator
 from ..compute.backend import require_device, require_dtype
-from ..compute.parallel import bar
+from ..compute.parallel import Progress
 from ..errors import DeviceError, InputError
 from ..model.model import Model
-from ..structures import neighbors
-from ..structures import neighbors_cuda as pairs
 from .machine import forget_peak, free_memory, machine, peak_memory
+from .samples import disturbed
+from .tables import MISSING, text_table
+from .timing import BATCH_COLUMNS, Batch, Timing, forget_lists, time_batch, time_steps
 
 T = TypeVar("T")
-
-RATTLE = 0.1
-"""Å. Atoms are disturbed by so much before anything is measured."""
-
-MOVE = 0.01
-"""Å. So much atoms move at each step, about as in MD: neighbour lists serve for tens of steps."""
 
 CELL = 64
 """Atoms of the cells of a batch, and of the cell that forces are compared on."""
 
-LEAST_STEPS = 3
-"""So many steps are timed at least, however long they take."""
-
-ROUNDS = 3
-"""A batch is timed so often."""
-
-
-# ---- structures -----------------------------------------------------------------------------------------
-
-
-def crystal(model: Model) -> Atoms:
-    """The conventional cell of the model's first element, with the lattice parameter of its reference
-    values, or else ASE's."""
-    element = model.elements[0]
-    known = model.metadata.get("reference", {}).get("properties", {})
-    for cubic in (True, False):
-        try:
-            found: Atoms = bulk(element, a=known.get("a"), cubic=cubic)
-            return found
-        except (ValueError, RuntimeError, KeyError, NotImplementedError):
-            continue
-    raise InputError(f"ASE knows no crystal of {element}; give a structure")
-
-
-def repeated(unit: Atoms, n_atoms: int) -> Atoms:
-    """A supercell with about so many atoms and edges that are about equal."""
-    lengths = np.where(unit.pbc, unit.cell.lengths(), np.inf)
-    repeats = np.ones(3, dtype=int)
-    smaller = repeats
-    while len(unit) * repeats.prod() < n_atoms and unit.pbc.any():
-        smaller = repeats.copy()
-        repeats[np.argmin(lengths * repeats)] += 1
-    ratio = n_atoms / (len(unit) * smaller.prod()), len(unit) * repeats.prod() / n_atoms
-    chosen: Atoms = unit.repeat(smaller if ratio[0] < ratio[1] else repeats)
-    return chosen
-
-
-def disturbed(model: Model, n_atoms: int, structure: Atoms | None = None, seed: int = 0) -> Atoms:
-    """About n_atoms atoms that are not at rest, the same for the same seed.
-
-    structure: what is repeated; None for the model's own crystal, on which several elements are
-    dealt out at random.
-    """
-    atoms = repeated(crystal(model) if structure is None else structure, n_atoms)
-    rng = np.random.default_rng(seed)
-    if structure is None and len(model.elements) > 1:
-        atoms.symbols = rng.permutation(np.resize(model.elements, len(atoms)))
-    atoms.positions += rng.normal(scale=RATTLE, size=(len(atoms), 3))
-    return atoms
-
-
-# ---- time -----------------------------------------------------------------------------------------------
-
-
-def step(atoms: Atoms, rng: np.random.Generator, move: float = MOVE) -> float:
-    """Seconds for energy, forces and stress after every atom has moved (by `move` Å and direction)."""
-    atoms.positions += rng.normal(scale=move, size=(len(atoms), 3))
-    start = perf_counter()
-    atoms.get_potential_energy()
-    atoms.get_forces()
-    atoms.get_stress()
-    return perf_counter() - start
-
-
-def lists_made() -> int:
-    """Neighbour lists that this process has made so far, on the host and on devices."""
-    return neighbors.CACHE.built + pairs.CACHE.built
-
-
-def forget_lists() -> None:
-    """Let all neighbour lists go."""
-    neighbors.CACHE.clear()
-    pairs.CACHE.clear()
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Times of steps.
-
-    n_atoms: of the structure. first: s, of the first step, which makes lists and tables. times: s, of the
-    later steps but for the second, which is left out. lists: neighbour lists that were made during these.
-    """
-
-    n_atoms: int
-    first: float
-    times: tuple[float, ...]
-    lists: int
-
-    @property
-    def median(self) -> float:
-        """s per step."""
-        return float(np.median(self.times))
-
-    @property
-    def atom_steps(self) -> float:
-        """Atoms times steps per second."""
-        return self.n_atoms / self.median
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "atoms": self.n_atoms,
-            "ms_per_step": 1e3 * self.median,
-            "fastest_ms": 1e3 * min(self.times),
-            "slowest_ms": 1e3 * max(self.times),
-            "first_ms": 1e3 * self.first,
-            "atom_steps_per_s": self.atom_steps,
-            "lists_made": self.lists,
-            "times_s": list(self.times),
-        }
-
-
-def time_steps(atoms: Atoms, calculator: BaseCalculator, **how: Any) -> Timing:
-    """`time_in_turns` for one calculator."""
-    return time_in_turns(atoms, {"": calculator}, **how)[""]
-
-
-def time_in_turns(
-    atoms: Atoms,
-    calculators: Mapping[str, BaseCalculator],
-    *,
-    steps: int = 10,
-    seconds: float = 60.0,
-    progress: str = "",
-) -> dict[str, Timing]:
-    """Time energy, forces and stress of atoms that move, the same way with each of any ASE calculators.
-
-    They take turns at every step, so that what disturbs the machine disturbs all. seconds: after so long no
-    further step begins, once there are LEAST_STEPS. progress: what to call the bar, if there is to be one.
-    The atoms are copied.
-    """
-    copies = {}
-    for name, calculator in calculators.items():
-        copies[name] = atoms.copy()
-        copies[name].calc = calculator
-    moves = {name: np.random.default_rng(1) for name in copies}
-    times: dict[str, list[float]] = {name: [] for name in copies}
-    lists = dict.fromkeys(copies, 0)
-    start = perf_counter()
-    for k in bar(range(steps + 2), bool(progress), progress, steps + 2):
-        if k >= LEAST_STEPS + 2 and perf_counter() - start > seconds:
-            break
-        for name, copy in copies.items():
-            before = lists_made()
-            times[name].append(step(copy, moves[name]))
-            lists[name] += lists_made() - before if k >= 2 else 0
-    return {
-        name: Timing(len(atoms), taken[0], tuple(taken[2:]), lists[name]) for name, taken in times.items()
-    }
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Many structures together, against one after the other; s for all of them, of each round."""
-
-    n_structures: int
-    n_atoms: int
-    together: tuple[float, ...]
-    apart: tuple[float, ...]
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster they are together."""
-        return float(np.median(self.apart) / np.median(self.together))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "structures": self.n_structures,
-            "atoms_each": self.n_atoms,
-            "together_ms": 1e3 * float(np.median(self.together)) / self.n_structures,
-            "one_by_one_ms": 1e3 * float(np.median(self.apart)) / self.n_structures,
-            "ratio": self.ratio,
-            "together_s": list(self.together),
-            "one_by_one_s": list(self.apart),
-        }
-
-
-def time_batch(
-    structure: Atoms,
-    calculator: ScatteringCalculator,
-    *,
-    n: int = 100,
-    rounds: int = ROUNDS,
-    progress: str = "",
-) -> Batch:
-    """Time n displaced copies of a structure by `evaluate_many` and one by one, in turns.
-
-    One round more goes before, which is left out.
-    """
-    rng = np.random.default_rng(2)
-    together, apart = [], []
-    for _ in bar(range(rounds + 1), bool(progress), progress, rounds + 1):
-        images = [structure.copy() for _ in range(n)]
-        for atoms in images:
-            atoms.positions += rng.normal(scale=RATTLE, size=(len(atoms), 3))
-        forget_lists()
-        start = perf_counter()
-        calculator.evaluate_many(images)
-        together.append(perf_counter() - start)
-        forget_lists()  # neither way finds lists that the other has made
-        start = perf_counter()
-        for atoms in images:
-            calculator.calculate(atoms)
-        apart.append(perf_counter() - start)
-    return Batch(n, len(structure), tuple(together[1:]), tuple(apart[1:]))
-
-
-# ---- differences ----------------------------------------------------------------------------------------
+STEP_COLUMNS = [
+    "energy, forces, stress", "atoms", "ms/step", "fastest", "slowest", "first step",
+    "atom-steps/s", "lists/steps", "peak memory (MB)",
+]  # fmt: skip
+DIFFERENCE_COLUMNS = [
+    "off from cpu float64 by", "energy (meV/atom)", "forces (eV/Å)", "stress (eV/Å³)", "largest force",
+]  # fmt: skip
+"""Headings of the tables."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Largest differences: energy in eV/atom, force component in eV/Å, stress component in eV/Å³.
+    """Largest differences between two calculators on a structure.
 
-    force_scale: eV/Å, the largest force component that there is.
+    Parameters
+    ----------
+    energy : float
+        eV/atom.
+    force : float
+        Of a force component, eV/Å.
+    stress : float
+        Of a stress component, eV/Å³.
+    force_scale : float
+        The largest force component itself, eV/Å.
     """
 
     energy: float
@@ -258,6 +60,13 @@ class Difference:
     force_scale: float
 
     def to_dict(self) -> dict[str, float]:
+        """Convert to plain data.
+
+        Returns
+        -------
+        dict
+            What JSON can hold; the units are in the names.
+        """
         return {
             "energy_eV_per_atom": self.energy,
             "force_eV_per_A": self.force,
@@ -265,9 +74,33 @@ class Difference:
             "largest_force_eV_per_A": self.force_scale,
         }
 
+    def cells(self) -> list[str]:
+        """Format the differences.
+
+        Returns
+        -------
+        list of str
+            Cells under the headings `DIFFERENCE_COLUMNS` after the first.
+        """
+        scale = f"{self.force_scale:.2f}"
+        return [f"{1e3 * self.energy:.1e}", f"{self.force:.1e}", f"{self.stress:.1e}", scale]
+
 
 def difference(atoms: Atoms, one: BaseCalculator, other: BaseCalculator) -> Difference:
-    """How far two calculators are apart on a structure."""
+    """Compare two calculators on a structure.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The structure, which is copied.
+    one, other : BaseCalculator
+        Any ASE calculators.
+
+    Returns
+    -------
+    Difference
+        How far they are apart.
+    """
     values = []
     for calculator in (one, other):
         copy = atoms.copy()
@@ -282,19 +115,24 @@ def difference(atoms: Atoms, one: BaseCalculator, other: BaseCalculator) -> Diff
     )
 
 
-# ---- machine and memory ---------------------------------------------------------------------------------
-
-
-# ---- all of it ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Row:
-    """One size with one device and dtype.
+    """One size on one device with one dtype.
 
-    timing: None if it could not be measured. memory: bytes, the most that was held on the device, or by
-    the whole process on a CPU. grown: bytes, by how much a CPU's process grew. problem: why there is no
-    timing.
+    Parameters
+    ----------
+    device, dtype : str
+        Where and how precisely.
+    n_atoms : int
+        Atoms of the structure.
+    timing : Timing or None
+        None if the size could not be measured.
+    memory : float
+        Bytes: the most that was held on the device, or by the whole process on a CPU.
+    grown : float
+        Bytes by which a CPU's process grew.
+    problem : str
+        Why there is no timing.
     """
 
     device: str
@@ -306,6 +144,13 @@ class Row:
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Convert to plain data.
+
+        Returns
+        -------
+        dict
+            What JSON can hold; the units are in the names.
+        """
         about = {"device": self.device, "dtype": self.dtype, "atoms": self.n_atoms}
         if self.timing is None:
             return about | {"problem": self.problem}
@@ -314,7 +159,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. batches, differences: by (device, dtype); a text where that was not possible."""
+    """What was measured.
+
+    Parameters
+    ----------
+    model, hash : str
+        Name and hash of the model.
+    machine : dict
+        What `machine` tells.
+    rows : list of Row
+        Times of steps.
+    batches : dict
+        (device, dtype) → `Batch`, or a text where it could not be measured.
+    differences : dict
+        (device, dtype) → `Difference` from the CPU in float64, or a text where it could not be computed.
+    """
 
     model: str
     hash: str
@@ -324,7 +183,13 @@ class Benchmark:
     differences: dict[tuple[str, str], Difference | str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Convert to plain data.
+
+        Returns
+        -------
+        dict
+            What JSON can hold; the units are in the names.
+        """
 
         def listed(entries: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
             return [
@@ -342,6 +207,46 @@ class Benchmark:
             "differences_to_cpu_float64": listed(self.differences),
         }
 
+    def table(self) -> str:
+        """Tabulate steps, batches and differences, and say what could not be measured.
+
+        Returns
+        -------
+        str
+            The tables; units are in their headings.
+        """
+        texts = [text_table(STEP_COLUMNS, [_step_cells(row) for row in self.rows])]
+        problems = {
+            f"{row.device} {row.dtype}, {row.n_atoms} atoms": row.problem
+            for row in self.rows
+            if row.timing is None
+        }
+        for what, header, entries in (
+            ("batch", BATCH_COLUMNS, self.batches),
+            ("differences", DIFFERENCE_COLUMNS, self.differences),
+        ):
+            rows = []
+            for (device, dtype), found in entries.items():
+                if isinstance(found, str):
+                    problems[f"{device} {dtype}, {what}"] = found
+                else:
+                    rows.append([f"{device} {dtype}", *found.cells()])
+            if rows:
+                texts.append(text_table(header, rows))
+        if problems:
+            texts.append("\n".join(f"{what}: {problem}" for what, problem in problems.items()))
+        return "\n\n".join(texts)
+
+
+def _step_cells(row: Row) -> list[str]:
+    cells = [f"{row.device} {row.dtype}", str(row.n_atoms)]
+    t = row.timing
+    if t is None:
+        return [*cells, "does not fit", *[MISSING] * 6]
+    times = (t.median, min(t.times), max(t.times), t.first)
+    cells += [f"{1e3 * seconds:.4g}" for seconds in times]
+    return [*cells, f"{t.atom_steps:.3g}", f"{t.lists}/{len(t.times)}", f"{row.memory / 1e6:.0f}"]
+
 
 def benchmark(
     model: Model,
@@ -353,15 +258,44 @@ def benchmark(
     steps: int = 10,
     seconds: float = 60.0,
     batch: int = 100,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Benchmark:
     """Measure a model over sizes, devices and dtypes.
 
-    sizes: about so many atoms each. structure: what is repeated (default: see `disturbed`). steps: timed
-    steps of each size. seconds: after so long a size's next step does not begin. batch: structures of the
-    batches, 0 for none. What does not fit into memory becomes a row that says so. Raises DeviceError for
-    a device that is not there, InputError for a structure that the model cannot compute or without a cell.
+    Parameters
+    ----------
+    model : Model
+        The model.
+    sizes : sequence of int
+        About the numbers of atoms. What does not fit into memory becomes a row that says so.
+    devices, dtypes : sequence of str
+        What is combined.
+    structure : Atoms, optional
+        What is repeated; by default as in `disturbed`.
+    steps : int
+        Timed steps of each size.
+    seconds : float
+        No further step of a size begins after this time, once there are three.
+    batch : int
+        Structures of the batches, 0 for no batches.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    Benchmark
+        What was measured.
+
+    Raises
+    ------
+    DeviceError
+        For a device that is not there.
+    InputError
+        For a structure that the model cannot compute or that has no cell, and for unknown devices, dtypes,
+        sizes, times or batches that cannot be.
     """
+    if min(sizes) < 1 or batch < 0 or not seconds > 0:
+        raise InputError("sizes and seconds must be positive, a batch cannot have fewer than 0 structures")
     for device in devices:
         require_device(device)
     for dtype in dtypes:
@@ -374,20 +308,23 @@ def benchmark(
     found = Benchmark(model.name, model.hash, machine(devices))
     for device in devices:
         for dtype in dtypes:
-            key, label = (device, dtype), f"{device} {dtype}" if progress else ""
+            key, name = (device, dtype), f"{device} {dtype}"
             calculator = ScatteringCalculator(model, device=device, dtype=dtype)
             if key != ("cpu", "float64"):
                 # Before anything is timed: this compiles as well.
                 found.differences[key] = _or_problem(difference, cell, reference, calculator)
+            how: dict[str, Any]
             last: Row | None = None
             for size in sorted(set(sizes)):
                 atoms = disturbed(model, size, structure)
                 if last is None or len(atoms) > last.n_atoms:
-                    last = _row(atoms, calculator, last, steps=steps, seconds=seconds, progress=label)
+                    label = f"{name}, {len(atoms)} atoms"
+                    how = {"steps": steps, "seconds": seconds, "progress": progress, "name": label}
+                    last = _row(atoms, calculator, last, **how)
                     found.rows.append(last)
             if batch:
-                name = label and f"{label}, batches"
-                found.batches[key] = _or_problem(time_batch, cell, calculator, n=batch, progress=name)
+                how = {"n": batch, "progress": progress, "name": f"{name}, batches"}
+                found.batches[key] = _or_problem(time_batch, cell, calculator, **how)
     return found
 
 
@@ -403,7 +340,6 @@ def _row(atoms: Atoms, calculator: ScatteringCalculator, last: Row | None, **how
         return Row(device, dtype, len(atoms), None, problem=problem)
     forget_peak()
     before = peak_memory()
-    how["progress"] = how["progress"] and f"{how['progress']}, {len(atoms)} atoms"
     timing = _or_problem(time_steps, atoms, calculator, **how)
     if isinstance(timing, str):
         return Row(device, dtype, len(atoms), None, problem=timing)

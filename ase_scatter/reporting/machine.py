@@ -17,7 +17,26 @@ from ..compute.backend import require_device
 
 
 def machine(devices: Iterable[str] = ("cpu",)) -> dict[str, Any]:
-    """Processor, threads, versions, and what the devices are."""
+    """Describe the machine.
+
+    Parameters
+    ----------
+    devices : iterable of str
+        Devices that are described too.
+
+    Returns
+    -------
+    dict
+        Processor, cores, threads in use, versions of Python and of packages, and by the name of a device
+        what is known of it.
+
+    Raises
+    ------
+    DeviceError
+        If a device is not there.
+    InputError
+        If its name is unknown.
+    """
     found: dict[str, Any] = {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -43,10 +62,17 @@ def _processor() -> str:
 
 
 def peak_memory() -> float:
-    """The most memory (bytes) that this process held so far, or since `forget_peak`.
+    """Measure the most memory that this process has held so far, or since `forget_peak`.
 
-    On Linux from /proc: there getrusage also counts what the process held before it became this program,
-    which is the memory of the one that started it.
+    Returns
+    -------
+    float
+        Bytes.
+
+    Notes
+    -----
+    On Linux this is read from /proc: getrusage there also counts the memory of the process that started
+    this one.
     """
     try:
         return _kilobytes("/proc/self/status", "VmHWM")
@@ -56,7 +82,7 @@ def peak_memory() -> float:
 
 
 def forget_peak() -> None:
-    """Count `peak_memory` from what is held now, where the system can (Linux)."""
+    """Count `peak_memory` from the memory that is held now, where the system can (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -64,7 +90,13 @@ def forget_peak() -> None:
 
 
 def free_memory() -> float:
-    """Bytes that the host still has; infinite where that is not known."""
+    """Measure the memory that the host still has.
+
+    Returns
+    -------
+    float
+        Bytes; infinite where that is not known.
+    """
     try:
         return _kilobytes("/proc/meminfo", "MemAvailable")
     except (OSError, ValueError):

@@ -29,25 +29,64 @@ img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }
 
 @dataclass
 class Section:
-    """A titled part of a page; what is added to it appears in that order."""
+    """A titled part of a page, to which content is added in the order in which it appears.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    parts : list of str
+        HTML of what is in it so far.
+    """
 
     title: str
     parts: list[str] = field(default_factory=list)
 
     def text(self, text: str) -> None:
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        text : str
+            Plain text.
+        """
         self.parts.append(f"<p>{escape(text)}</p>")
 
     def warning(self, text: str) -> None:
+        """Add a paragraph that stands out.
+
+        Parameters
+        ----------
+        text : str
+            Plain text.
+        """
         self.parts.append(f'<p class="warning">{escape(text)}</p>')
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Add a table.
+
+        Parameters
+        ----------
+        header : sequence of str
+            Headings; if all are empty the table has none.
+        rows : sequence of sequence of str
+            Cells as plain text.
+        """
         cells = "".join(f"<th>{escape(cell)}</th>" for cell in header)
         head = f"<thead><tr>{cells}</tr></thead>" if any(header) else ""
         body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
         self.parts.append(f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>')
 
     def figure(self, figure: Figure, says: str) -> None:
-        """A figure, with what it says for those who cannot see it."""
+        """Add a figure.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure
+            The figure.
+        says : str
+            What it shows, for those who cannot see it.
+        """
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -58,7 +97,20 @@ class Section:
 
 
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The page as a text; it needs nothing else to be shown."""
+    """Compose a page that needs no other file to be shown.
+
+    Parameters
+    ----------
+    title, subtitle : str
+        What stands above the sections.
+    sections : sequence of Section
+        The sections, which a row of links leads to.
+
+    Returns
+    -------
+    str
+        The HTML.
+    """
     links = " ".join(f'<a href="#s{k}">{escape(section.title)}</a>' for k, section in enumerate(sections))
     body = "\n".join(
         f'<h2 id="s{k}">{escape(section.title)}</h2>\n' + "\n".join(section.parts)

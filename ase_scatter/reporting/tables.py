@@ -1,16 +1,19 @@
-"""Plain-text tables for people."""
+"""Plain-text tables, and those of fits: errors, error bars, hyperparameters, learning curves, choices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..training.active_learning import Choice
 from ..training.coverage import INSIDE, HeldOut
 from ..training.hyperparameters import Tuning
+from ..training.learning_curve import Point
 from ..training.metrics import LABEL_UNITS, ErrorTable
 
 MISSING = "–"
+"""Stands where there is no number."""
 
 ERROR_COLUMNS: dict[str, tuple[str, str, str]] = {
     "energy_mae": ("E MAE", "meV/atom", ".2f"),
@@ -22,9 +25,28 @@ ERROR_COLUMNS: dict[str, tuple[str, str, str]] = {
 }
 """Statistic → heading, unit, format."""
 
+TRIAL_COLUMNS = ["changes", "E (meV/atom)", "F (eV/Å)", "S (GPa)", "score", "µs/atom", "columns"]
+"""Headings of `trial_rows`; the errors are those on data left out."""
+
+
+# ---- any table ------------------------------------------------------------------------------------------
+
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a header, the first column to the left and the others to the right."""
+    """Align rows under a header, the first column to the left and the others to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Headings of the columns.
+    rows : sequence of sequence of str
+        Cells, as many in each row as there are headings.
+
+    Returns
+    -------
+    str
+        The table, without a newline at its end.
+    """
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -38,36 +60,116 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def error_table(errors: Mapping[str, ErrorTable]) -> str:
-    """Errors by set ("train", "test", …) and group, as `metrics.errors` gives them.
+def number(value: float | None, form: str) -> str:
+    """Format a number.
 
-    Statistics that no group has are left out.
+    Parameters
+    ----------
+    value : float or None
+        The number, or None where there is none.
+    form : str
+        A format such as ".2f".
+
+    Returns
+    -------
+    str
+        The number, or a dash for None.
+    """
+    return MISSING if value is None else format(value, form)
+
+
+def measured(value: float | None, half_width: float | None, form: str) -> str:
+    """Format a number with its error bar.
+
+    Parameters
+    ----------
+    value : float or None
+        The number, or None where there is none.
+    half_width : float or None
+        Half-width of the interval around it; None or nan without an error bar.
+    form : str
+        A format such as ".2f", for both.
+
+    Returns
+    -------
+    str
+        "value ± half-width", or the value alone without an error bar.
+    """
+    known = half_width is not None and half_width == half_width
+    return f"{number(value, form)} ± {number(half_width, form)}" if known else number(value, form)
+
+
+# ---- errors and error bars ------------------------------------------------------------------------------
+
+
+def error_headings() -> list[str]:
+    """Headings of `error_cells`, with units.
+
+    Returns
+    -------
+    list of str
+        One for each of `ERROR_COLUMNS`.
+    """
+    return [f"{name} ({unit})" for name, unit, _ in ERROR_COLUMNS.values()]
+
+
+def error_cells(statistics: Mapping[str, float]) -> list[str]:
+    """Format the error statistics of one group.
+
+    Parameters
+    ----------
+    statistics : mapping of str to float
+        Statistics by name, as `training.metrics.errors` gives them, in the units of `ERROR_COLUMNS`.
+
+    Returns
+    -------
+    list of str
+        One cell for each of `ERROR_COLUMNS`, a dash for statistics that are not there.
+    """
+    return [number(statistics.get(name), form) for name, (_, _, form) in ERROR_COLUMNS.items()]
+
+
+def error_table(errors: Mapping[str, ErrorTable]) -> str:
+    """Tabulate errors by set and group; statistics that no group has are left out.
+
+    Parameters
+    ----------
+    errors : mapping of str to ErrorTable
+        Name of a set ("train", "test", …) → table, as `training.metrics.errors` gives it.
+
+    Returns
+    -------
+    str
+        The table.
     """
     known = {name for groups in errors.values() for values in groups.values() for name in values}
-    columns = {name: column for name, column in ERROR_COLUMNS.items() if name in known}
-    header = ["set", "group", "frames", "atoms", *(f"{name} ({unit})" for name, unit, _ in columns.values())]
+    shown = [k for k, name in enumerate(ERROR_COLUMNS) if name in known]
+    header = ["set", "group", "frames", "atoms", *(error_headings()[k] for k in shown)]
     rows = []
     for part, groups in errors.items():
         for group, values in groups.items():
             counts = [f"{values['n_frames']:.0f}", f"{values['n_atoms']:.0f}"]
-            cells = [number(values.get(name), form) for name, (_, _, form) in columns.items()]
-            rows.append([part, group, *counts, *cells])
+            cells = error_cells(values)
+            rows.append([part, group, *counts, *(cells[k] for k in shown)])
     return text_table(header, rows)
 
 
-def number(value: float | None, form: str) -> str:
-    """A number in a format, or a dash where there is none."""
-    return MISSING if value is None else format(value, form)
+def calibration_rows(held: Mapping[str, HeldOut]) -> tuple[list[str], list[list[str]]]:
+    """Compare stated error bars with true errors.
 
+    Parameters
+    ----------
+    held : mapping of str to HeldOut
+        Kind of label → errors, with the stated half-widths as their spreads, as
+        `training.reliability.bands_and_errors` gives them.
 
-def measured(value: float | None, band: float | None, form: str) -> str:
-    """A number with the half-width of its band, or alone where there is none."""
-    known = band is not None and band == band
-    return f"{number(value, form)} ± {number(band, form)}" if known else number(value, form)
-
-
-def calibration_rows(held: dict[str, HeldOut]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table of stated and true bands."""
+    Returns
+    -------
+    header : list of str
+        Headings.
+    rows : list of list of str
+        One row for each kind of label.
+    """
     rows = []
     for kind, h in held.items():
         true = float(np.quantile(h.errors, INSIDE))
@@ -85,20 +187,89 @@ def calibration_rows(held: dict[str, HeldOut]) -> tuple[list[str], list[list[str
     return heads, rows
 
 
-def calibration_table(held: dict[str, HeldOut]) -> str:
-    """`calibration_rows` as a text."""
+def calibration_table(held: Mapping[str, HeldOut]) -> str:
+    """Tabulate stated error bars beside true errors.
+
+    Parameters
+    ----------
+    held : mapping of str to HeldOut
+        As in `calibration_rows`.
+
+    Returns
+    -------
+    str
+        The table.
+    """
     return text_table(*calibration_rows(held))
 
 
-def rows(tuning: Tuning) -> Iterator[list[str]]:
-    """Trials as rows of a table, the best marked."""
+# ---- choices made in training ---------------------------------------------------------------------------
+
+
+def trial_rows(tuning: Tuning) -> list[list[str]]:
+    """Cells of the trials of a search for hyperparameters.
+
+    Parameters
+    ----------
+    tuning : Tuning
+        The search.
+
+    Returns
+    -------
+    list of list of str
+        One row for each trial, under the headings `TRIAL_COLUMNS`; the best has an asterisk.
+    """
+    rows = []
     for trial in tuning.trials:
-        kinds = ("energy", "force", "stress")
-        errors = [f"{trial.errors[k]:.4g}" if k in trial.errors else "–" for k in kinds]
+        errors = [number(trial.errors.get(kind), ".4g") for kind in ("energy", "force", "stress")]
         changes = ", ".join(f"{name} {value}" for name, value in trial.changes.items()) or "as given"
         mark = "*" if trial is tuning.best else ""
-        yield [changes + mark, *errors, f"{trial.score:.4f}", f"{trial.microseconds:.0f}", str(trial.columns)]
+        cost = [f"{trial.microseconds:.0f}", str(trial.columns)]
+        rows.append([changes + mark, *errors, f"{trial.score:.4f}", *cost])
+    return rows
 
 
-HEADER = ["changes", "E (meV/atom)", "F (eV/Å)", "S (GPa)", "score", "µs/atom", "columns"]
-"""Headings of `rows`; the errors are on data left out."""
+def learning_table(points: Sequence[Point]) -> str:
+    """Tabulate a learning curve.
+
+    Parameters
+    ----------
+    points : sequence of Point
+        The points, one at least. Statistics that the first does not have are left out.
+
+    Returns
+    -------
+    str
+        The table: frames, atoms, errors and seconds of each point.
+    """
+    shown = [k for k, name in enumerate(ERROR_COLUMNS) if name in points[0].errors]
+    header = ["", "frames", "atoms", *(error_headings()[k] for k in shown), "s"]
+    rows = []
+    for point in points:
+        cells = error_cells(point.errors)
+        counts = [point.name, str(point.n_frames), str(point.n_atoms)]
+        rows.append([*counts, *(cells[k] for k in shown), f"{point.seconds:.0f}"])
+    return text_table(header, rows)
+
+
+def choice_table(choice: Choice) -> str:
+    """Tabulate the structures that were chosen from a pool.
+
+    Parameters
+    ----------
+    choice : Choice
+        The choice.
+
+    Returns
+    -------
+    str
+        The table: number in the pool, information (nats), doubt before it was chosen and largest doubt
+        after it, both in units of the noise.
+    """
+    rows = [
+        [str(k + 1), str(structure), f"{gain:.1f}", f"{doubt:.2f}", f"{left:.2f}"]
+        for k, (structure, gain, doubt, left) in enumerate(
+            zip(choice.chosen, choice.gains, choice.doubts, choice.largest_doubt, strict=True)
+        )
+    ]
+    return text_table(["", "structure", "information (nats)", "its doubt", "largest doubt left"], rows)

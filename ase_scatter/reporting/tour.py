@@ -47,7 +47,7 @@ PROPERTIES: dict[str, tuple[str, str]] = {
 """Name in `Tour.values` and in a model's reference values → heading, format."""
 
 END_TOLERANCE = 0.02
-"""How far (eV) the energies of the two ends of the vacancy's hop may be apart."""
+"""eV: by how much the energies of the two ends of the hop may differ."""
 
 UNCONVERGED = "* not converged: a relaxation is not finished, or the ends of the hop differ in energy"
 
@@ -58,9 +58,28 @@ Values = Mapping[str, float | None]
 class Tour(Result):
     """Properties of an element's crystal.
 
-    relaxed: its conventional cell. vacancy and barrier: in a supercell of the relaxed crystal; the hop is
-    to the nearest neighbour. references: source → property → value (units as in PROPERTIES) that the model
-    came with. seconds: wall time.
+    Parameters
+    ----------
+    model, hash : str
+        Name and hash of the model.
+    element : str
+        Chemical symbol.
+    structure : str
+        Name of the crystal structure: diamond, bcc or fcc.
+    relaxed : Relaxation
+        The conventional cell, relaxed.
+    curve : EnergyVolume
+        Energy against volume.
+    elastic : ElasticConstants
+        Elastic constants.
+    vacancy : DefectFormation
+        A vacancy in a supercell of the relaxed crystal.
+    barrier : Barrier
+        The hop of a nearest neighbour into that vacancy.
+    references : mapping
+        Source → property → value (units as in `PROPERTIES`) that the model came with.
+    seconds : float
+        Wall time.
     """
 
     model: str
@@ -76,7 +95,13 @@ class Tour(Result):
     seconds: float
 
     def values(self) -> dict[str, float]:
-        """The properties by name, in the units of PROPERTIES."""
+        """Collect the properties.
+
+        Returns
+        -------
+        dict of str to float
+            Name → value, in the units of `PROPERTIES`.
+        """
         constants = self.elastic.cubic()
         return {
             "a": float(self.relaxed.lengths[0]),
@@ -89,23 +114,34 @@ class Tour(Result):
             "vacancy_migration": self.barrier.forward,
         }
 
-    def bands(self) -> dict[str, float | None]:
-        """Half-widths of the 90 % bands of `values`; None without a committee."""
-        relaxed, clamped = self.elastic.cubic_band(), self.elastic.cubic_band(clamped=True)
+    def half_widths(self) -> dict[str, float | None]:
+        """Collect the error bars of `values`.
+
+        Returns
+        -------
+        dict
+            Name → half-width of the 90 % interval; None without a committee.
+        """
+        relaxed, clamped = self.elastic.cubic_half_width(), self.elastic.cubic_half_width(clamped=True)
         return {
-            "a": self.curve.a_band,
-            "B": self.curve.bulk_modulus_band,
+            "a": self.curve.a_half_width,
+            "B": self.curve.bulk_modulus_half_width,
             "C11": None if relaxed is None else relaxed.c11,
             "C12": None if relaxed is None else relaxed.c12,
             "C44": None if relaxed is None else relaxed.c44,
             "C44_clamped": None if clamped is None else clamped.c44,
-            "vacancy_formation": self.vacancy.energy_band,
-            "vacancy_migration": self.barrier.forward_band,
+            "vacancy_formation": self.vacancy.energy_half_width,
+            "vacancy_migration": self.barrier.forward_half_width,
         }
 
     def unconverged(self) -> set[str]:
-        """Names of the properties that are not to be trusted: a relaxation was not finished, or the two
-        ends of the hop, which are one vacancy in two places, came out with different energies.
+        """Find the properties that are not to be trusted.
+
+        Returns
+        -------
+        set of str
+            Names of those for which a relaxation was not finished, and of the hop's barrier if its two
+            ends, which are one vacancy in two places, have different energies.
         """
         origins = {
             "a": self.relaxed.converged,
@@ -122,18 +158,31 @@ class Tour(Result):
         return {name for name in PROPERTIES if not (self.relaxed.converged and origins.get(name, True))}
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, and the values by name, as what JSON can hold."""
+        """Convert to plain data.
+
+        Returns
+        -------
+        dict
+            The fields, and values, error bars and what is not converged by name, as JSON can hold them.
+        """
         return {
             **super().to_dict(),
             "values": self.values(),
-            "bands": self.bands(),
+            "bands": self.half_widths(),
             "unconverged": sorted(self.unconverged()),
         }
 
     def rows(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows of a table: values with their bands beside the references; what is not converged
-        has an asterisk."""
-        values, bands, unconverged = self.values(), self.bands(), self.unconverged()
+        """Set the values with their error bars beside the references.
+
+        Returns
+        -------
+        header : list of str
+            Headings.
+        rows : list of list of str
+            One row for each property. Values that are not converged have an asterisk.
+        """
+        values, bands, unconverged = self.values(), self.half_widths(), self.unconverged()
         rows = []
         for name, (heading, form) in PROPERTIES.items():
             mark = "*" if name in unconverged else ""
@@ -142,13 +191,38 @@ class Tour(Result):
         return ["", self.model, *self.references], rows
 
     def table(self) -> str:
-        """`rows` as a text."""
+        """Tabulate `rows`.
+
+        Returns
+        -------
+        str
+            The table, with a remark if anything is not converged.
+        """
         text = text_table(*self.rows())
         return f"{text}\n{UNCONVERGED}" if self.unconverged() else text
 
 
 def element_of(model: Model, element: str | None) -> str:
-    """The element to be toured: the one asked for, or a model's only one. Raises InputError."""
+    """Choose the element of a tour.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    element : str or None
+        Chemical symbol; None for a model's only element.
+
+    Returns
+    -------
+    str
+        Chemical symbol.
+
+    Raises
+    ------
+    InputError
+        If the model has several elements and none is given, does not know the element, or the element's
+        crystal is not cubic.
+    """
     known = ", ".join(model.elements)
     if element is None:
         if len(model.elements) > 1:
@@ -168,7 +242,18 @@ def _structure(element: str) -> str:
 
 
 def references_of(model: Model) -> dict[str, Values]:
-    """What a model's metadata hold to compare with: "DFT" first, then the published potentials."""
+    """Collect the values to compare with from a model's metadata.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    dict
+        Source → property → value; "DFT" first, then published potentials.
+    """
     reference = model.metadata.get("reference", {})
     sources = {"DFT": reference.get("properties", {}), **reference.get("peers", {})}
     return {name: values for name, values in sources.items() if values}
@@ -183,10 +268,33 @@ def tour(
     images: int = 5,
     progress: Progress = False,
 ) -> Tour:
-    """Relax the element's crystal, strain it, take an atom out, and let a neighbour hop there.
+    """Relax an element's crystal, strain it, take an atom out, and let a neighbour hop there.
 
-    images: moving images of the band. Raises InputError for elements that the model does not know or that
-    are not cubic crystals.
+    Parameters
+    ----------
+    model : Model
+        The model.
+    element : str, optional
+        Chemical symbol; by default a model's only element.
+    device, dtype : str
+        Where and how precisely.
+    images : int
+        Moving images of the hop's path.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    Tour
+        The properties.
+
+    Raises
+    ------
+    InputError
+        For elements that the model does not know or whose crystals are not cubic, and for crystals that do
+        not relax.
+    DeviceError
+        If the device is not there.
     """
     start = perf_counter()
     element = element_of(model, element)

@@ -22,7 +22,18 @@ _NOBLE_CORES = (0, 2, 10, 18, 36, 54, 86)
 
 
 def valence_electrons(number: int) -> int:
-    """Electrons outside the noble-gas core, without filled d and f shells of main-group elements."""
+    """Count electrons outside the noble-gas core, without filled d and f shells of main-group elements.
+
+    Parameters
+    ----------
+    number : int
+        Atomic number.
+
+    Returns
+    -------
+    int
+        Number of valence electrons.
+    """
     core = max(n for n in _NOBLE_CORES if n < number)
     valence = number - core
     if core in (18, 36) and valence > 12:
@@ -42,9 +53,21 @@ def _require_symbols(elements: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Channels:
-    """Weights per element.
+    """Weights of the elements in each channel.
 
-    elements: chemical symbols. names: one per channel. weights: (n_channels, n_elements).
+    Parameters
+    ----------
+    elements : tuple of str
+        Chemical symbols.
+    names : tuple of str
+        Name of each channel.
+    weights : tuple of tuple of float, shape (n_channels, n_elements)
+        q_c(Z), without unit.
+
+    Raises
+    ------
+    InputError
+        If a symbol is unknown, or the weights are not finite or not shaped like that.
     """
 
     elements: tuple[str, ...]
@@ -62,7 +85,20 @@ class Channels:
 
     @classmethod
     def by_species(cls, elements: Iterable[str], *, total: bool = True) -> Channels:
-        """One channel per species and, for several species, one that counts all atoms alike."""
+        """Make one channel for each species and, for several species, one that counts all atoms alike.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            Chemical symbols, in any order.
+        total : bool, optional
+            Whether there is a channel that counts all atoms.
+
+        Returns
+        -------
+        Channels
+            The elements in the order of their atomic numbers.
+        """
         symbols = tuple(sorted(set(elements), key=lambda symbol: atomic_numbers.get(symbol, 0)))
         n = len(symbols)
         rows = [tuple(float(i == j) for j in range(n)) for i in range(n)]
@@ -74,7 +110,29 @@ class Channels:
 
     @classmethod
     def by_charges(cls, elements: Iterable[str]) -> Channels:
-        """Nuclear, valence and ionic (core electrons) charges as in Sinz et al. 2020, scaled to mean 1."""
+        """Make channels of nuclear, valence and ionic charges, scaled to a mean of 1.
+
+        Ionic charges are those of the core electrons. A channel that is zero for all elements is left out.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            Chemical symbols, in any order.
+
+        Returns
+        -------
+        Channels
+            The elements in the order of their atomic numbers.
+
+        Raises
+        ------
+        InputError
+            If a symbol is unknown.
+
+        References
+        ----------
+        Sinz et al., J. Chem. Phys. 153, 084109 (2020).
+        """
         symbols = tuple(sorted(set(elements), key=lambda symbol: atomic_numbers.get(symbol, 0)))
         _require_symbols(symbols)
         nuclear = np.array([atomic_numbers[symbol] for symbol in symbols], dtype=float)
@@ -86,14 +144,41 @@ class Channels:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Mapping[str, float]]) -> Channels:
-        """From {channel: {element: weight}}; elements not named in a channel weigh 0 in it."""
+        """Make channels from a nested dictionary.
+
+        Parameters
+        ----------
+        table : mapping of str to (mapping of str to float)
+            For each channel the weight of each element; elements that are not named weigh 0.
+
+        Returns
+        -------
+        Channels
+            The elements in the order of their atomic numbers.
+        """
         found = {symbol for row in table.values() for symbol in row}
         symbols = tuple(sorted(found, key=lambda symbol: atomic_numbers.get(symbol, 0)))
         rows = tuple(tuple(float(row.get(s, 0.0)) for s in symbols) for row in table.values())
         return cls(symbols, tuple(table), rows)
 
     def kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which of the elements each atom is, (N,)."""
+        """Find the element of each atom.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (N,)
+            Atomic numbers.
+
+        Returns
+        -------
+        ndarray of int, shape (N,)
+            Index into `elements`.
+
+        Raises
+        ------
+        UnknownElementError
+            If an atom is of another element.
+        """
         found = kinds_of(numbers, self.elements)
         if (found < 0).any():
             names = ", ".join(chemical_symbols[z] for z in np.unique(numbers[found < 0]).tolist())
@@ -103,10 +188,33 @@ class Channels:
         return found
 
     def charges(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Weights q_c(Z_k), shaped (n_channels, N), of atoms with these atomic numbers."""
+        """Look up the weights q_c(Z_k) of atoms.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (N,)
+            Atomic numbers.
+
+        Returns
+        -------
+        ndarray, shape (n_channels, N)
+            Weights, without unit.
+
+        Raises
+        ------
+        UnknownElementError
+            If an atom is of another element.
+        """
         return np.asarray(self.weights, dtype=float)[:, self.kinds(numbers)]
 
     def to_dict(self) -> dict[str, Any]:
+        """Describe the channels as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            Elements, names and weights.
+        """
         return {
             "elements": list(self.elements),
             "names": list(self.names),
@@ -115,6 +223,18 @@ class Channels:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Channels:
+        """Read channels that `to_dict` described.
+
+        Parameters
+        ----------
+        data : mapping
+            What `to_dict` gave.
+
+        Returns
+        -------
+        Channels
+            The same channels.
+        """
         return cls(
             tuple(data["elements"]),
             tuple(data["names"]),

@@ -1,7 +1,6 @@
 """Real solid harmonics r^l Y_lm(r̂), orthonormal on the sphere, index l(l+1)+m.
 
-By sphericart (Bigi, Fraux, Browning, Ceriotti, J. Chem. Phys. 159, 064802 (2023)) on the host; the same
-recursions in plain array code for arrays of any kind.
+The recursions are those of Bigi, Fraux, Browning, Ceriotti, J. Chem. Phys. 159, 064802 (2023).
 """
 
 from __future__ import annotations
@@ -10,38 +9,68 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import sphericart
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from ..compute.backend import Array
 
 
-@lru_cache(maxsize=16)
-def _calculator(l_max: int) -> Any:
-    return sphericart.SolidHarmonics(l_max)
-
-
 def solid_harmonics(
     vectors: NDArray[np.float64], l_max: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values ((l_max+1)², n) and Cartesian gradients ((l_max+1)², 3, n) at vectors (n, 3)."""
-    points = np.ascontiguousarray(vectors, dtype=np.float64)
-    values, gradients = _calculator(l_max).compute_with_gradients(points)
-    return (
-        np.ascontiguousarray(values.T),
-        np.ascontiguousarray(gradients.transpose(2, 1, 0)),
-    )
+    """
+    Evaluate the real solid harmonics and their gradients.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, 3)
+        Where to evaluate them.
+    l_max : int
+        Largest degree.
+
+    Returns
+    -------
+    values : ndarray, shape ((l_max + 1)², n)
+        r^l Y_lm, at index l(l + 1) + m.
+    gradients : ndarray, shape ((l_max + 1)², 3, n)
+        Derivatives with respect to the vectors.
+    """
+    values, gradients = solid_harmonics_of(np.asarray(vectors, dtype=np.float64)[None], l_max, np)
+    return values[0], gradients[0]
 
 
 def degree(l: int) -> slice:
-    """Where the 2l+1 harmonics of degree l stand."""
+    """
+    Find the harmonics of one degree.
+
+    Parameters
+    ----------
+    l : int
+        Degree.
+
+    Returns
+    -------
+    slice
+        Where the 2l + 1 harmonics of degree l stand.
+    """
     return slice(l * l, (l + 1) * (l + 1))
 
 
 @lru_cache(maxsize=16)
 def prefactors(l_max: int) -> NDArray[np.float64]:
-    """N_lm (l_max+1, l_max+1) of Y_{l,±m} = N_lm Q_l^m {c_m, s_m}, with Q as in `solid_harmonics_of`."""
+    """
+    Tabulate N_lm of Y_{l,±m} = N_lm Q_l^m {c_m, s_m}, with Q as in `solid_harmonics_of`.
+
+    Parameters
+    ----------
+    l_max : int
+        Largest degree.
+
+    Returns
+    -------
+    ndarray, shape (l_max + 1, l_max + 1)
+        N_lm for 0 ≤ m ≤ l, else 0; read-only.
+    """
     table = np.zeros((l_max + 1, l_max + 1))
     for l in range(l_max + 1):
         m = np.arange(l + 1)
@@ -53,8 +82,27 @@ def prefactors(l_max: int) -> NDArray[np.float64]:
 
 
 def solid_harmonics_of(vectors: Array, l_max: int, xp: Any) -> tuple[Array, Array]:
-    """Values (n, (l_max+1)², k) and gradients (n, (l_max+1)², 3, k) at vectors (n, k, 3) of any array kind.
+    """
+    Evaluate the real solid harmonics and their gradients, for arrays of any kind.
 
+    Parameters
+    ----------
+    vectors : array, shape (n, k, 3)
+        Where to evaluate them.
+    l_max : int
+        Largest degree.
+    xp : module
+        Array namespace that `vectors` belong to.
+
+    Returns
+    -------
+    values : array, shape (n, (l_max + 1)², k)
+        r^l Y_lm, at index l(l + 1) + m.
+    gradients : array, shape (n, (l_max + 1)², 3, k)
+        Derivatives with respect to the vectors.
+
+    Notes
+    -----
     Y_{l,m} = N Q_l^m c_m and Y_{l,−m} = N Q_l^m s_m with c_m + i s_m = (x + iy)^m and Q_l^m a
     polynomial in z and r² (associated Legendre functions without their sign).
     """

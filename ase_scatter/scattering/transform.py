@@ -47,6 +47,10 @@ class Jacobian(NamedTuple):
         ----------
         target : Target
             Where the arrays are.
+
+        Returns
+        -------
+        Jacobian
         """
         return Jacobian(*map(target.backend.to_host, self))
 

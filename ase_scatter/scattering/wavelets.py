@@ -26,13 +26,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import eval_genlaguerre, gammaln
 
+from ..compute.functions import switched
 from ..errors import InputError
 from .harmonics import degree, solid_harmonics
 
 
 @dataclass(frozen=True, order=True)
 class Wavelet:
-    """Scale index i (into a ladder of β), radial order p, angular degree l."""
+    """A wavelet without its order m.
+
+    Parameters
+    ----------
+    scale : int
+        Index into a ladder of β.
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+
+    Raises
+    ------
+    InputError
+        If one of them is negative.
+    """
 
     scale: int
     p: int
@@ -44,7 +60,20 @@ class Wavelet:
 
 
 def normalisation(p: int, l: int) -> float:
-    """K_pl, so that ∫ψ² = 1."""
+    """Compute K_pl, with which ∫ψ² = 1.
+
+    Parameters
+    ----------
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+
+    Returns
+    -------
+    float
+        K_pl.
+    """
     return float(np.sqrt(2.0) * np.exp(0.5 * (gammaln(p + 1) - gammaln(p + l + 1.5))))
 
 
@@ -53,7 +82,24 @@ def profile(
     l: int,
     s: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """K_pl L_p^{(l+1/2)}(s) e^{-s/2} and its derivative in s."""
+    """Evaluate the radial profile K_pl L_p^{(l+1/2)}(s) e^{-s/2}.
+
+    Parameters
+    ----------
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+    s : ndarray
+        Squares of the scaled distance, any shape.
+
+    Returns
+    -------
+    value : ndarray
+        The profile, shaped like `s`.
+    slope : ndarray
+        Its derivative with respect to `s`.
+    """
     envelope = normalisation(p, l) * np.exp(-0.5 * s)
     laguerre = eval_genlaguerre(p, l + 0.5, s)
     # dL_p^{(a)}/ds = −L_{p−1}^{(a+1)}
@@ -62,14 +108,29 @@ def profile(
 
 
 def window(s: NDArray[np.float64], band: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The band's window in s = y², and its derivative in s: 1 at y = 0, 0 from y = band on.
+    """Evaluate the window of the band: 1 at y = 0, 0 from y = band on.
 
-    1 − 10t³ + 15t⁴ − 6t⁵ of t = s/band². It falls over the whole band: one that falls late leaves
-    wavelets that ring far out in real space (measured: 1e-4 of the maximum at 8 β, against 1e-7).
+    Parameters
+    ----------
+    s : ndarray
+        y², any shape.
+    band : float
+        Where the window ends, in y.
+
+    Returns
+    -------
+    value : ndarray
+        1 − 10t³ + 15t⁴ − 6t⁵ of t = s/band², shaped like `s`.
+    slope : ndarray
+        Its derivative with respect to `s`.
+
+    Notes
+    -----
+    The window falls over the whole band: one that falls late leaves wavelets that ring far out in real
+    space (measured: 1e-4 of the maximum at 8 β, against 1e-7).
     """
-    t = np.minimum(s / band**2, 1.0)
-    rest = 1.0 - t
-    return rest**3 * (1.0 + 3.0 * t + 6.0 * t * t), -30.0 * (t * rest) ** 2 / band**2
+    value, slope = switched(s / band**2)
+    return value, slope / band**2
 
 
 def real_space(
@@ -78,7 +139,26 @@ def real_space(
     l: int,
     vectors: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """ψ (2l+1, n) and ∇ψ (2l+1, 3, n), in Å^{-3/2} and Å^{-5/2}, at vectors (n, 3) in Å."""
+    """Evaluate the wavelets ψ of one β, p and l in real space.
+
+    Parameters
+    ----------
+    beta : float
+        Scale β in Å.
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+    vectors : ndarray, shape (n, 3)
+        Where to evaluate them, in Å.
+
+    Returns
+    -------
+    values : ndarray, shape (2l + 1, n)
+        ψ in Å^{-3/2}.
+    gradients : ndarray, shape (2l + 1, 3, n)
+        ∇ψ in Å^{-5/2}.
+    """
     return _assemble(beta**-1.5, beta, *_scaled(p, l, vectors / beta))
 
 
@@ -89,7 +169,28 @@ def fourier_space(
     wave_vectors: NDArray[np.float64],
     band: float | None = None,
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """ψ̂ (2l+1, n) and ∂ψ̂/∂k (2l+1, 3, n) at wave vectors (n, 3) in 1/Å, windowed if a band is given."""
+    """Evaluate the Fourier transforms ψ̂ of the wavelets of one β, p and l.
+
+    Parameters
+    ----------
+    beta : float
+        Scale β in Å.
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+    wave_vectors : ndarray, shape (n, 3)
+        Where to evaluate them, in 1/Å.
+    band : float, optional
+        Where the window ends, in y = β|k|. By default there is no window.
+
+    Returns
+    -------
+    values : ndarray of complex, shape (2l + 1, n)
+        ψ̂ in Å^{3/2}.
+    gradients : ndarray of complex, shape (2l + 1, 3, n)
+        ∂ψ̂/∂k in Å^{5/2}.
+    """
     y = wave_vectors * beta
     values, gradients = _assemble((2.0 * np.pi * beta) ** 1.5, 1.0 / beta, *_scaled(p, l, y, band))
     factor = np.complex128(phase(p, l))
@@ -97,7 +198,20 @@ def fourier_space(
 
 
 def phase(p: int, l: int) -> complex:
-    """(−1)^p (−i)^l, the phase between a wavelet and its Fourier transform."""
+    """Compute the phase between a wavelet and its Fourier transform.
+
+    Parameters
+    ----------
+    p : int
+        Radial order.
+    l : int
+        Angular degree.
+
+    Returns
+    -------
+    complex
+        (−1)^p (−i)^l.
+    """
     return complex((-1.0) ** p * (1, -1j, -1, 1j)[l % 4])
 
 

@@ -6,7 +6,7 @@ their sizes and cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,10 +22,21 @@ UNASKED = 64e6
 
 
 class Batch:
-    """Structures on a device.
+    """Structures whose atoms follow each other in common arrays of a device.
 
-    systems: the structures. cutoff: Å, of the pairs that are wanted (0 for none). ends: (n + 1,) where the
-    atoms of each begin, and how many there are. lists: its pairs, once `pairs` has found them.
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+    backend : Backend
+        The device.
+    cutoff : float
+        Å, of the pairs that are wanted; 0 for none.
+
+    Attributes
+    ----------
+    lists : object
+        Its pairs, once they have been found.
     """
 
     lists: Any = None
@@ -34,13 +45,18 @@ class Batch:
         self.systems = tuple(systems)
         self.backend = backend
         self.cutoff = cutoff
-        self.ends: NDArray[np.int64] = np.cumsum([0, *map(len, self.systems)])
 
     def __len__(self) -> int:
         return len(self.systems)
 
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """Where the atoms of each structure begin, and how many there are, (n + 1,)."""
+        return np.cumsum([0, *map(len, self.systems)])
+
     @property
     def n_atoms(self) -> int:
+        """Number of atoms of all structures."""
         return int(self.ends[-1])
 
     @property
@@ -64,11 +80,28 @@ class Batch:
         return self.backend.to_device(np.repeat(np.arange(len(self)), np.diff(self.ends)), "int32")
 
     def adopt(self, other: Batch) -> None:
-        """Use what an earlier batch of structures of the same sizes has on the device already."""
+        """Use what an earlier batch of structures of the same sizes has on the device already.
+
+        Parameters
+        ----------
+        other : Batch
+            The earlier batch.
+        """
         self.first, self.owner = other.first, other.owner
 
     def of_each(self, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        """The part of each structure of an array whose rows are atoms."""
+        """The part of each structure of an array whose rows are atoms.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_atoms, ...)
+            The array.
+
+        Yields
+        ------
+        ndarray
+            One for each structure.
+        """
         for start, stop in zip(self.ends[:-1], self.ends[1:], strict=True):
             yield values[start:stop]
 
@@ -79,24 +112,45 @@ def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def batches(
-    systems: Sequence[System], needs: Sequence[float], backend: Backend, cutoff: float = 0.0
+    systems: Sequence[System], need: Callable[[System], float], backend: Backend, cutoff: float = 0.0
 ) -> Iterator[Batch]:
-    """Structures in as few batches as fit into the device's memory; needs: bytes of each. cutoff: of the
-    batches.
+    """Structures that are computed together: one by one on the host, as many as fit on a device.
 
-    Raises DeviceError for a structure that does not fit by itself.
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+    need : callable
+        Bytes that a structure needs on a device.
+    backend : Backend
+        The host or a device.
+    cutoff : float
+        Å, of the pairs that are wanted; 0 for none.
+
+    Yields
+    ------
+    Batch
+
+    Raises
+    ------
+    DeviceError
+        If a structure does not fit by itself.
     """
+    if backend.compile is None:
+        yield from (Batch([system], backend, cutoff) for system in systems)
+        return
+    needs = [need(system) for system in systems]
     held: list[System] = []
     used = 0.0
     # Asking takes longer than a small structure.
     free = room(backend) if sum(needs) > UNASKED else UNASKED
-    for system, need in zip(systems, needs, strict=True):
-        if need > free:
-            require_room(backend, need, f"a structure of {len(system)} atoms")
-        if held and used + need > free:
+    for system, needed in zip(systems, needs, strict=True):
+        if needed > free:
+            require_room(backend, needed, f"a structure of {len(system)} atoms")
+        if held and used + needed > free:
             yield Batch(held, backend, cutoff)
             held, used = [], 0.0
         held.append(system)
-        used += need
+        used += needed
     if held:
         yield Batch(held, backend, cutoff)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io import read
 from numpy.typing import NDArray
@@ -16,17 +17,25 @@ from ..errors import InputError
 from ..units import to_voigt
 from .system import System
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
 
 @dataclass(frozen=True)
 class Frame:
     """A structure with what a reference method gave for it.
 
-    energy: total, eV. forces: (N, 3) eV/Å. stress: (6,) Voigt, eV/Å³, positive in tension.
-    group: the part of the data set that it belongs to; source: what it was made from, shared by frames that
-    are correlated ("" if the file does not say).
+    Parameters
+    ----------
+    system : System
+        The structure.
+    energy : float
+        Total energy, eV.
+    forces : ndarray, shape (N, 3), optional
+        eV/Å.
+    stress : ndarray, shape (6,), optional
+        eV/Å³ in Voigt order, positive in tension.
+    group : str
+        Part of the data set that it belongs to.
+    source : str
+        What it was made from, shared by frames that are correlated; empty if unknown.
     """
 
     system: System
@@ -44,31 +53,149 @@ def read_frames(
     forces_key: str = "forces",
     stress_key: str = "stress",
 ) -> list[Frame]:
-    """All frames of a file, in its order.
+    """Read all labelled structures of a file, in its order.
 
-    Labels are looked up under the given names in `atoms.info`, `atoms.arrays` and the attached
-    calculator; `info["group"]`, if there is one, becomes the group, `info["source"]` the source.
-    Forces and stress may be missing. The stress of structures that are not periodic in three
-    dimensions is left out: their volume is arbitrary. Raises InputError, naming the frame (counted
-    from 0), for what cannot be trained on.
+    Parameters
+    ----------
+    path : str or Path
+        File in any format that ASE reads.
+    energy_key, forces_key, stress_key : str
+        Names of the labels, as in `frames_of`.
+
+    Returns
+    -------
+    list of Frame
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a frame cannot be trained on. It names the frame, counted from 0.
     """
-    structures = read_structures(path)
+    return frames_of(
+        read_structures(path),
+        energy_key=energy_key,
+        forces_key=forces_key,
+        stress_key=stress_key,
+        where=f" of {path}",
+    )
+
+
+def frames_of(
+    structures: Iterable[Frame | Atoms],
+    *,
+    energy_key: str = "energy",
+    forces_key: str = "forces",
+    stress_key: str = "stress",
+    where: str = "",
+) -> list[Frame]:
+    """Labelled structures of ASE's Atoms.
+
+    Labels are looked up in `atoms.info`, `atoms.arrays` and the results of the attached calculator.
+    `info["group"]` becomes the group and `info["source"]` the source. Forces and stress may be missing. The
+    stress of structures that are not periodic in three dimensions is left out: their volume is arbitrary.
+
+    Parameters
+    ----------
+    structures : iterable of Frame or Atoms
+        The structures. Frames stay as they are.
+    energy_key, forces_key, stress_key : str
+        Names of the labels.
+    where : str
+        Where the structures come from, for messages.
+
+    Returns
+    -------
+    list of Frame
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be trained on. It names the frame, counted from 0.
+    """
+    _require_several(structures)
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
     frames = []
     for index, atoms in enumerate(structures):
         try:
-            frames.append(_frame(atoms, keys))
+            frames.append(atoms if isinstance(atoms, Frame) else _frame(atoms, keys))
         except InputError as error:
-            raise type(error)(f"frame {index} of {path}: {error}") from error
+            raise type(error)(f"frame {index}{where}: {error}") from error
     for name, key in keys.items():
         # Only a name that the user chose is missed: it is a slip of the pen.
         if key != name and all(getattr(frame, name) is None for frame in frames):
-            raise InputError(f"no frame of {path} has a usable {name} under the name {key!r}")
+            raise InputError(f"no frame{where} has a usable {name} under the name {key!r}")
     return frames
 
 
+def as_frames(source: str | Path | Iterable[Frame | Atoms]) -> list[Frame]:
+    """Labelled structures, however they are given.
+
+    Parameters
+    ----------
+    source : str, Path or iterable of Frame or Atoms
+        A file that ASE reads, frames, or structures with their labels as in `frames_of`.
+
+    Returns
+    -------
+    list of Frame
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be trained on.
+    """
+    return read_frames(source) if isinstance(source, str | Path) else frames_of(source)
+
+
+def as_systems(structures: Iterable[System | Frame | Atoms]) -> list[System]:
+    """Structures without their labels, however they are given.
+
+    Parameters
+    ----------
+    structures : iterable of System, Frame or Atoms
+        The structures.
+
+    Returns
+    -------
+    list of System
+
+    Raises
+    ------
+    InputError
+        If a structure cannot be computed.
+    """
+    _require_several(structures)
+    return [_system(structure) for structure in structures]
+
+
+def _require_several(structures: Iterable[object]) -> None:
+    if isinstance(structures, Atoms):
+        raise InputError("give a list of structures, not a single one")
+
+
+def _system(structure: System | Frame | Atoms) -> System:
+    if isinstance(structure, Frame):
+        return structure.system
+    return structure if isinstance(structure, System) else System.from_atoms(structure)
+
+
 def read_structures(path: str | Path) -> list[Atoms]:
-    """All structures of a file, labelled or not. Raises InputError where there are none to be read."""
+    """Read all structures of a file, labelled or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        File in any format that ASE reads.
+
+    Returns
+    -------
+    list of Atoms
+
+    Raises
+    ------
+    InputError
+        If there are none to be read.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}; give the path of an extended-XYZ file")
@@ -87,7 +214,18 @@ def read_structures(path: str | Path) -> list[Atoms]:
 
 
 def elements_of(systems: Iterable[System]) -> list[str]:
-    """Chemical symbols of the elements in these structures, in alphabetical order."""
+    """Elements in some structures.
+
+    Parameters
+    ----------
+    systems : iterable of System
+        The structures.
+
+    Returns
+    -------
+    list of str
+        Chemical symbols in alphabetical order.
+    """
     return sorted({chemical_symbols[z] for system in systems for z in system.numbers.tolist()})
 
 
@@ -119,9 +257,15 @@ def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> 
     calculated = atoms.calc.results if atoms.calc is not None else {}
     # A name of the user's own goes before what the calculator holds; ASE moves its own names there.
     sources: list[Mapping[str, Any]] = [atoms.info, atoms.arrays, calculated]
-    value = next((source[key] for source in sources if source.get(key) is not None), None)
-    if value is None:
+    source = next((source for source in sources if source.get(key) is not None), None)
+    if source is None:
         return None
+    if source is calculated and _moved(atoms):
+        raise InputError(
+            f"the calculator holds the {name} of another structure; give each structure a calculator of its "
+            "own (such as ase.calculators.singlepoint.SinglePointCalculator) and leave its atoms in place"
+        )
+    value = source[key]
     try:
         label = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -131,6 +275,16 @@ def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> 
     if not np.isfinite(label).all():
         raise InputError(f"the {name} holds values that are not finite; mend or drop this frame")
     return label
+
+
+def _moved(atoms: Atoms) -> bool:
+    """Whether the attached calculator holds results of other positions, elements or another cell."""
+    known = getattr(atoms.calc, "atoms", None)
+    return known is not None and not (
+        np.array_equal(known.numbers, atoms.numbers)
+        and np.allclose(known.positions, atoms.positions, rtol=0.0, atol=1e-8)
+        and np.allclose(known.cell[:], atoms.cell[:], rtol=0.0, atol=1e-8)
+    )
 
 
 def _names(atoms: Atoms) -> str:

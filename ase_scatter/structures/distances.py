@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import vesin
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
-from .system import System, completed_cell, kinds_of
+from .pair_search import half_list
+from .system import System, kinds_of
 
 REACH = 4.0
 """Pairs farther apart than this (Å) are not looked at."""
@@ -17,26 +17,49 @@ BOUND = 0.8
 """Of elements that are nowhere within reach of their like: so much of the sum of their covalent radii."""
 
 
-def shortest_distances(systems: Sequence[System], elements: Sequence[str]) -> NDArray[np.float64]:
-    """Shortest distance (Å) of each pair of elements in these structures, (n, n).
+def distances_seen(systems: Sequence[System], elements: Sequence[str]) -> NDArray[np.float64]:
+    """Find the shortest distance of each pair of elements in some structures.
 
-    Unlike atoms may never have been near to each other, as in dilute or ordered alloys: their distance is at
-    most the mean of those of the like ones.
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    ndarray, shape (n_elements, n_elements)
+        In Å; `REACH` for pairs that are nowhere nearer.
     """
-    n = len(elements)
-    shortest = np.full((n, n), np.inf)
-    neighbors = vesin.NeighborList(cutoff=REACH, full_list=True, n_threads=1)
+    shortest = np.full((len(elements), len(elements)), REACH)
     for system in systems:
         kinds = kinds_of(system.numbers, elements)
-        i, j, r = neighbors.compute(
-            points=system.positions,
-            box=completed_cell(system.cell, system.pbc),
-            periodic=system.pbc,
-            quantities="ijd",
-        )
-        np.minimum.at(shortest, (kinds[i.astype(np.int64)], kinds[j.astype(np.int64)]), r)
+        pairs = half_list(system.positions, system.cell, system.pbc, REACH)
+        np.minimum.at(shortest, (kinds[pairs.i], kinds[pairs.j]), pairs.distances)
+    return np.minimum(shortest, shortest.T)
+
+
+def shortest_distances(systems: Sequence[System], elements: Sequence[str]) -> NDArray[np.float64]:
+    """Find the distance of each pair of elements below which some structures tell nothing.
+
+    It is the shortest one seen. Unlike atoms may never have been near each other, as in dilute or ordered
+    alloys: their distance is at most the mean of those of the like ones.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    ndarray, shape (n_elements, n_elements)
+        In Å.
+    """
+    seen = distances_seen(systems, elements)
     radii = covalent_radii[[atomic_numbers[symbol] for symbol in elements]]
-    like = np.diag(shortest)
-    like = np.where(np.isfinite(like), like, 2.0 * BOUND * radii)
-    found: NDArray[np.float64] = np.minimum(shortest, 0.5 * (like[:, None] + like))
+    like = np.where(np.diag(seen) < REACH, np.diag(seen), 2.0 * BOUND * radii)
+    found: NDArray[np.float64] = np.minimum(seen, 0.5 * (like[:, None] + like))
     return found

@@ -134,12 +134,7 @@ extern "C" __global__ void totals(const int* first, const double* energies, cons
         mine[0] += energies[i];
         for (int k = 0; k < 6; ++k) mine[1 + k] += virials[6 * i + k];
     }
-    for (int k = 0; k < 7; ++k) parts[7 * threadIdx.x + k] = mine[k];
-    __syncthreads();
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half)
-            for (int k = 0; k < 7; ++k) parts[7 * threadIdx.x + k] += parts[7 * (threadIdx.x + half) + k];
-        __syncthreads();
-    }
-    if (threadIdx.x < 7) sums[7 * blockIdx.x + threadIdx.x] = parts[threadIdx.x];
+    for (int k = 0; k < 7; ++k) parts[k * THREADS + threadIdx.x] = mine[k];
+    sum_over_block(parts, 7);
+    if (threadIdx.x < 7) sums[7 * blockIdx.x + threadIdx.x] = parts[threadIdx.x * THREADS];
 }

@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import vesin
 from numpy.typing import NDArray
 
 from ..compute.cache import Latest
-from ..errors import InputError
-from .system import System, completed_cell
+from .pair_search import completed_cell, full_list
+from .system import System
 
 SKIN = 0.6
 """Lists reach so much (Å) farther than the cutoff: they serve until an atom has moved half of it."""
@@ -31,9 +30,18 @@ LARGEST_KEPT = 20_000
 class Neighbors:
     """Pairs of atoms within reach of each other, each in both directions, sorted by (i, j, shift).
 
-    first: (N + 1,) where the pairs of atom i begin. second: (P,) the neighbour j of each pair.
-    shifts: (P, 3) in cell vectors: the pair's vector is R_j − R_i + shift·cell. reverse: (P,) which
-    pair is j → i. reach: Å.
+    Parameters
+    ----------
+    first : ndarray of int, shape (N + 1,)
+        Where the pairs of each atom begin.
+    second : ndarray of int, shape (n_pairs,)
+        The neighbour j of each pair.
+    shifts : ndarray of int, shape (n_pairs, 3)
+        In cell vectors: the vector of a pair is R_j − R_i + shift·cell.
+    reverse : ndarray of int, shape (n_pairs,)
+        Which pair is j → i.
+    reach : float
+        Å.
     """
 
     first: NDArray[np.int64]
@@ -44,31 +52,36 @@ class Neighbors:
 
     @property
     def n_pairs(self) -> int:
+        """Number of pairs."""
         return len(self.second)
 
 
 def find_neighbors(system: System, reach: float) -> Neighbors:
-    """All pairs of a structure nearer than reach (Å), images included.
+    """Find all pairs of a structure nearer than a distance, images included.
 
-    Any mix of pbc, cells smaller than reach, atoms outside the cell.
+    Any mix of periodic directions, cells smaller than the reach and atoms outside the cell are allowed.
+
+    Parameters
+    ----------
+    system : System
+        The structure.
+    reach : float
+        Å.
+
+    Returns
+    -------
+    Neighbors
+
+    Raises
+    ------
+    InputError
+        If they cannot be found.
     """
     n = len(system)
-    # One thread: others are busy with other structures or other atoms.
-    finder = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
     # Of atoms wrapped into the cell, so that shifts are small, however far atoms have wandered.
     cell = completed_cell(system.cell, system.pbc)
     away = np.floor(system.positions @ np.linalg.inv(cell)) * system.pbc
-    try:
-        i, j, found = finder.compute(
-            points=system.positions - away @ cell,
-            box=cell,
-            periodic=system.pbc,
-            quantities="ijS",
-        )
-    except RuntimeError as error:
-        raise InputError(f"the neighbours of the atoms cannot be found: {error}") from error
-    i, j = i.astype(np.int64), j.astype(np.int64)
-    shifts = found.astype(np.int64)
+    i, j, shifts = full_list(system.positions - away @ cell, cell, system.pbc, reach)
     low = shifts.min(axis=0, initial=0)
     low = np.minimum(low, -shifts.max(axis=0, initial=0))
     width = 1 - 2 * low
@@ -119,7 +132,20 @@ class NeighborCache(Latest[_Entry]):
         super().__init__(KEPT)
 
     def neighbors(self, system: System, cutoff: float) -> Neighbors:
-        """A list that holds all pairs within the cutoff (Å), and some beyond it."""
+        """A list that holds all pairs within a cutoff, and some beyond it.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        cutoff : float
+            Å.
+
+        Returns
+        -------
+        Neighbors
+            Of an earlier structure, as long as no atom has moved by half the skin.
+        """
         known = self.find(lambda entry: entry.serves(system, cutoff))
         if known is not None:
             return known.neighbors

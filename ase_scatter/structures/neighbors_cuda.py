@@ -19,7 +19,8 @@ from ..compute.cache import Latest
 from ..errors import InputError
 from .batch import Batch
 from .neighbors import SKIN
-from .system import Evaluation, System, completed_cell
+from .pair_search import completed_cell
+from .system import Evaluation, System
 
 KEPT = 4
 """So many lists are kept."""
@@ -27,12 +28,15 @@ KEPT = 4
 LARGEST_KEPT = 200_000
 """Of batches with more atoms only the last list is kept."""
 
+FILES = ("compute/math.cuh", "structures/neighbors.cu")
+"""Sources of the kernels."""
+
 TURNS = 511
 """Cells that a neighbour may be away, at most."""
 
 
 def _kernels(backend: Backend, dtype: str = "float64") -> Kernels:
-    return load_kernels(backend, ("structures/neighbors.cu",), {"REAL": real(dtype)})
+    return load_kernels(backend, FILES, {"REAL": real(dtype)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +71,16 @@ class _Lists:
 class Near:
     """Pairs of each atom within a cutoff, on a device.
 
-    first: (N + 1,) int64 where those of each atom begin. counts: (N,) int32 how many there are (the room
-    up to the next atom's is not filled). vectors: (P, 3) from the atom to its neighbour, Å. second: (P,)
-    int32, the neighbour.
+    Parameters
+    ----------
+    first : array of int64, shape (N + 1,)
+        Where the pairs of each atom begin.
+    counts : array of int32, shape (N,)
+        How many there are; the room up to the next atom's is not filled.
+    vectors : array, shape (n_pairs, 3)
+        From the atom to its neighbour, Å.
+    second : array of int32, shape (n_pairs,)
+        The neighbour.
     """
 
     first: Array
@@ -85,7 +96,20 @@ class PairCache(Latest[_Lists]):
         super().__init__(KEPT)
 
     def lists(self, batch: Batch, cutoff: float) -> _Lists:
-        """Lists that hold all pairs within the cutoff (Å), and some beyond it."""
+        """Lists that hold all pairs within a cutoff, and some beyond it.
+
+        Parameters
+        ----------
+        batch : Batch
+            The structures.
+        cutoff : float
+            Å.
+
+        Returns
+        -------
+        object
+            What `near_pairs` goes by.
+        """
         known = self.find(lambda lists: lists.serves(batch, cutoff))
         if known is not None:
             batch.adopt(known.batch)
@@ -99,7 +123,21 @@ CACHE = PairCache()
 
 
 def near_pairs(batch: Batch, cutoff: float, dtype: str = "float64") -> Near:
-    """Pairs of a batch within a cutoff (Å) that is at most the batch's own."""
+    """Pairs of a batch within a cutoff.
+
+    Parameters
+    ----------
+    batch : Batch
+        The structures.
+    cutoff : float
+        Å, at most that of the batch.
+    dtype : str
+        "float64" or "float32", of the vectors.
+
+    Returns
+    -------
+    Near
+    """
     if batch.lists is None:
         batch.lists = CACHE.lists(batch, max(cutoff, batch.cutoff))
     lists = batch.lists
@@ -204,8 +242,15 @@ class _Bins:
 class Sums:
     """Energies, forces and virials of the atoms of a batch as kernels write them, in float64.
 
-    energies: (N,) in eV. forces: (N, 3) in eV/Å. virials: (N, 6) xx, yy, zz, yz, xz, xy in eV, whose sum is
-    the strain gradient.
+    Parameters
+    ----------
+    batch : Batch
+        The structures.
+
+    Attributes
+    ----------
+    energies, forces, virials : array
+        On the device.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -216,7 +261,12 @@ class Sums:
         self.virials = xp.empty((n, 6), dtype="float64")
 
     def evaluations(self) -> list[Evaluation]:
-        """Of each structure, on the host."""
+        """The sums of each structure, on the host.
+
+        Returns
+        -------
+        list of Evaluation
+        """
         batch, backend = self.batch, self.batch.backend
         sums = backend.xp.empty((len(batch), 7), dtype="float64")
         _kernels(backend)(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-import vesin
 from numpy.typing import NDArray
 
-from .system import System, completed_cell
+from .pair_search import half_list
+from .system import System
 
 CALIBRATION_FRAMES = 24
 
@@ -18,27 +18,45 @@ T = TypeVar("T")
 
 
 def typical_bond(systems: Sequence[System]) -> float:
-    """Median distance (Å) between nearest neighbours, 2.35 where there are none."""
+    """Typical distance of nearest neighbours in some structures.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        The structures.
+
+    Returns
+    -------
+    float
+        Å.
+    """
     nearest = np.concatenate([_nearest_distances(system) for system in spread(systems, CALIBRATION_FRAMES)])
     return float(np.median(nearest)) if len(nearest) else 2.35
 
 
 def _nearest_distances(system: System) -> NDArray[np.float64]:
     """Distance (Å) from each atom to its nearest neighbour, where there is one within 6 Å."""
-    neighbors = vesin.NeighborList(cutoff=6.0, full_list=True, n_threads=1)
-    i, distances = neighbors.compute(
-        points=system.positions,
-        box=completed_cell(system.cell, system.pbc),
-        periodic=system.pbc,
-        quantities="id",
-    )
+    near = half_list(system.positions, system.cell, system.pbc, 6.0)
     nearest = np.full(len(system), np.inf)
-    np.minimum.at(nearest, i, distances)
+    for end in (near.i, near.j):
+        np.minimum.at(nearest, end, near.distances)
     found: NDArray[np.float64] = nearest[np.isfinite(nearest)]
     return found
 
 
 def spread(items: Sequence[T], n: int) -> list[T]:
-    """At most n of them, evenly spread over the list."""
+    """A few of many items, evenly spread.
+
+    Parameters
+    ----------
+    items : sequence
+        The items.
+    n : int
+        Number of items that are wanted, at most.
+
+    Returns
+    -------
+    list
+    """
     indices = np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))
     return [items[i] for i in indices]

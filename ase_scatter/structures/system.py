@@ -12,6 +12,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .pair_search import half_list
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
 SHORTEST_DISTANCE = 0.05
 """Two atoms nearer than this (Å) are taken for a mistake in the input."""
 
+SEARCHED_DISTANCE = 2.0
+"""They are searched among all pairs nearer than this (Å): few are, and a shorter cutoff takes longer."""
+
 
 @dataclass(frozen=True)
 class System:
     """Atoms in a cell.
 
-    numbers: (N,) atomic numbers. positions: (N, 3) in Å, anywhere (they need not be wrapped).
-    cell: (3, 3) rows in Å; rows of directions that are not periodic may be zero. pbc: (3,).
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        Atomic numbers.
+    positions : ndarray, shape (N, 3)
+        Å; they need not be wrapped into the cell.
+    cell : ndarray, shape (3, 3)
+        Rows in Å; those of directions that are not periodic may be zero.
+    pbc : ndarray of bool, shape (3,)
+        Which directions are periodic.
     """
 
     numbers: NDArray[np.int64]
@@ -35,9 +47,23 @@ class System:
 
     @classmethod
     def from_atoms(cls, atoms: Atoms, *, apart: bool = True) -> System:
-        """Copy what matters out of ASE's Atoms, refusing what cannot be computed.
+        """Copy what matters out of ASE's Atoms.
 
-        apart: whether to look for atoms at the same place, too (a core looks for them anyway).
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+        apart : bool
+            Whether to look for atoms at the same place.
+
+        Returns
+        -------
+        System
+
+        Raises
+        ------
+        InputError
+            If the structure cannot be computed.
         """
         system = cls(
             numbers=np.array(atoms.numbers, dtype=np.int64),
@@ -62,7 +88,19 @@ class System:
         return _space(self.cell.tobytes(), self.pbc.tobytes()).has_volume
 
     def validate(self, *, apart: bool = True) -> None:
-        """Raise InputError for what no model could evaluate: NaN, no atoms, coinciding atoms."""
+        """Refuse what no model could evaluate.
+
+        Parameters
+        ----------
+        apart : bool
+            Whether to look for atoms at the same place.
+
+        Raises
+        ------
+        InputError
+            For no atoms, values that are not finite, a cell that does not span its periodic directions, atoms
+            at the same place.
+        """
         if len(self) == 0:
             raise InputError("the structure holds no atoms")
         if not np.isfinite(self.positions).all():
@@ -82,40 +120,12 @@ class System:
             self._refuse_coinciding_atoms()
 
     def _refuse_coinciding_atoms(self) -> None:
-        from scipy.spatial import cKDTree
-
-        positions = self.positions
-        if self.pbc.any():
-            # Images near a face are added by hand, so that any mix of pbc is covered.
-            positions = self._with_images(2 * SHORTEST_DISTANCE)
-        pairs = cKDTree(positions).query_pairs(SHORTEST_DISTANCE, output_type="ndarray")
-        if len(pairs):
-            i, j = (int(k) % len(self) for k in pairs[0])
-            raise coincidence(i, j)
-
-    def _with_images(self, skin: float) -> NDArray[np.float64]:
-        """Positions wrapped into the cell, followed by the images of atoms within skin of a face."""
-        vectors = completed_cell(self.cell, self.pbc)
-        fractional = self.positions @ np.linalg.inv(vectors)
-        fractional[:, self.pbc] %= 1.0
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
-        blocks = [fractional]
-        for axis in np.flatnonzero(self.pbc):
-            for block in list(blocks):
-                width = skin / heights[axis]
-                image = block.copy()
-                image[:, axis] += 1.0
-                # Atoms that are far from the face go far away, so that indices stay modulo N.
-                far = block[:, axis] > width
-                image[far] = np.nan
-                blocks.append(image)
-        stacked = np.concatenate(blocks)
-        gone = np.isnan(stacked).any(axis=1)
-        cartesian = np.where(gone[:, None], 0.0, stacked) @ vectors
-        # One far place for each removed image: none is near another or near the structure.
-        span = 10.0 + np.abs(cartesian).max()
-        cartesian[gone] = span * (2.0 + np.arange(gone.sum())[:, None])
-        return np.asarray(cartesian)
+        if (np.linalg.norm(self.cell[self.pbc], axis=1) < SHORTEST_DISTANCE).any():
+            raise coincidence(0, 0)  # with its own image; such a cell holds too many images to list
+        near = half_list(self.positions, self.cell, self.pbc, SEARCHED_DISTANCE)
+        if len(near.i) and near.distances.min() < SHORTEST_DISTANCE:
+            nearest = near.distances.argmin()
+            raise coincidence(int(near.i[nearest]), int(near.j[nearest]))
 
 
 class _Space(NamedTuple):
@@ -140,41 +150,57 @@ def _space(cell: bytes, pbc: bytes) -> _Space:
 
 
 def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.int64]:
-    """Which of the elements each atom is, (N,); −1 for others."""
+    """Which of some elements each atom is.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (N,)
+        Atomic numbers.
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        Places in the elements; −1 for others.
+    """
     places = np.full(len(chemical_symbols), -1)
     places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
     return places[numbers]
 
 
 def coincidence(i: int, j: int) -> InputError:
-    """What to raise for two atoms nearer to each other than SHORTEST_DISTANCE."""
+    """The error of two atoms nearer to each other than SHORTEST_DISTANCE.
+
+    Parameters
+    ----------
+    i, j : int
+        The atoms.
+
+    Returns
+    -------
+    InputError
+    """
     return InputError(
         f"atoms {min(i, j)} and {max(i, j)} are at the same place (nearer than "
         f"{SHORTEST_DISTANCE} Å, periodic images included); remove one of them"
     )
 
 
-def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The cell (3, 3) with the rows of open directions replaced by unit normals to the periodic ones."""
-    vectors = np.array(cell, dtype=np.float64)
-    open_axes = np.flatnonzero(~np.asarray(pbc))
-    if len(open_axes) == 3:
-        return np.eye(3)
-    if len(open_axes) == 0:
-        return vectors
-    periodic = vectors[np.asarray(pbc)]
-    normals = np.linalg.svd(periodic)[2][len(periodic) :]
-    vectors[open_axes] = normals
-    return vectors
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """Energy and its first derivatives.
 
-    energy: eV. forces: (N, 3) in eV/Å. strain_gradient: (3, 3) dE/dε in eV, symmetric;
-    divided by the volume it is the stress. energies: (N,) of the atoms in eV, their sum the energy,
-    where it can be divided among them.
+    Parameters
+    ----------
+    energy : float
+        eV.
+    forces : ndarray, shape (N, 3)
+        eV/Å.
+    strain_gradient : ndarray, shape (3, 3)
+        dE/dε in eV, symmetric; divided by the volume it is the stress.
+    energies : ndarray, shape (N,), optional
+        Energies of the atoms in eV, their sum the energy; None if it cannot be divided among them.
     """
 
     energy: float

@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
@@ -24,11 +25,15 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from ..compute import threads
-from ..compute.parallel import bar, in_order
+from ..compute.parallel import Progress, bar, in_order
 from ..errors import InputError
 from ..model.model import Model
+from ..structures.dataset import Frame, as_systems
 from ..structures.system import System
 from .settings import FitSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 ENOUGH = 0.5
 """Doubt, in units of the noise, below which structures teach little."""
@@ -42,9 +47,18 @@ Matrix = NDArray[np.float64]
 class Choice:
     """Structures of a pool, in the order in which they should be labelled.
 
-    chosen: their numbers. gains: information that each added, nats. doubts: of each just before it was
-    taken. largest_doubt: of what is left after each. enough: whether the choice ended because nothing that
-    is left would teach much.
+    Parameters
+    ----------
+    chosen : list of int
+        Their numbers.
+    gains : list of float
+        Information that each added, nats.
+    doubts : list of float
+        Doubt about each just before it was taken, in units of the noise.
+    largest_doubt : list of float
+        The largest doubt about what is left after each.
+    enough : bool
+        Whether the choice ended because nothing that is left would teach much.
     """
 
     chosen: list[int]
@@ -56,25 +70,51 @@ class Choice:
 
 def select_structures(
     model: Model,
-    pool: Sequence[System],
+    pool: Sequence[System | Frame | Atoms],
     *,
-    known: Sequence[System] = (),
+    known: Sequence[System | Frame | Atoms] = (),
     count: int | None = None,
     until: float = ENOUGH,
     workers: int | None = None,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Choice:
-    """Structures of a pool that a model would learn most from, best first.
+    """Choose the structures of a pool that a model would learn most from, best first.
 
-    known: structures that it was trained on (without them it starts from knowing nothing). count: so many at
-    most. until: the doubt at which to stop. The sigmas are those of the model's fit. Raises InputError for
-    an empty pool or elements that the model does not know.
+    The choice is D-optimal: each structure adds the most information to that of the known ones and those
+    chosen before it. The sigmas are those of the model's fit.
+
+    Parameters
+    ----------
+    model : Model
+        The potential.
+    pool : sequence of System, Frame or Atoms
+        Structures to choose from.
+    known : sequence of System, Frame or Atoms
+        Structures that the model was trained on; without them the choice starts from knowing nothing.
+    count : int, optional
+        Number of structures, at most.
+    until : float
+        Doubt at which to stop, in units of the noise.
+    workers : int, optional
+        Structures at a time; by default one per core.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    InputError
+        If the pool is empty or holds elements that the model does not know.
     """
     if not pool:
         raise InputError("the pool is empty; give structures to choose from")
     if count is not None and count < 1:
         raise InputError("at least one structure must be asked for")
-    for system in (*pool, *known):
+    offered_systems, known_systems = as_systems(pool), as_systems(known)
+    for system in (*offered_systems, *known_systems):
         model.free_atoms(system)  # refuses unknown elements
     sigmas, workers = _sigmas(model), workers or threads.count()
 
@@ -86,9 +126,9 @@ def select_structures(
 
     with threadpoolctl.threadpool_limits(1):
         information = np.zeros((model.transform.n_columns,) * 2)
-        for found in in_order(rows, list(known), workers, progress and bool(known), "known"):
+        for found in in_order(rows, known_systems, workers, progress, "known"):
             information += found.T @ found
-        offered = list(in_order(rows, list(pool), workers, progress, "pool"))
+        offered = list(in_order(rows, offered_systems, workers, progress, "pool"))
     # Of each column its own: they are of many sizes.
     size = np.mean([np.square(r).sum(axis=0) for r in offered], axis=0)
     information[np.diag_indices_from(information)] += RIDGE * np.maximum(size, 1e-12 * size.max())
@@ -96,7 +136,7 @@ def select_structures(
 
 
 def _greedy(
-    information: Matrix, offered: Sequence[Matrix], count: int, until: float, progress: bool
+    information: Matrix, offered: Sequence[Matrix], count: int, until: float, progress: Progress
 ) -> Choice:
     # Columns are brought to unit information, so that the inverse is well conditioned.
     scale = 1.0 / np.sqrt(np.diag(information))

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from ..compute.parallel import in_order
 from .least_squares import Indices, Regression, Vector
 from .normal_equations import Moments
-from .validation import _per_row, geometric_mean
+from .validation import geometric_mean, loss_per_row
 
 LEFT_OUT = 0.25
 """So much of the data is in no bag."""
@@ -53,7 +53,29 @@ def members(
     seed: int = 0,
     workers: int = 1,
 ) -> NDArray[np.float64]:
-    """Weights (n_members, n) of a committee with columns from a pool."""
+    """Weights of a committee with columns from a pool.
+
+    Parameters
+    ----------
+    regression : Regression
+        How weights follow from moments.
+    parts : sequence of Moments
+        Of each part of the data.
+    ridge : float
+        Strength.
+    pool : ndarray of int
+        Columns to choose from.
+    n_members : int
+        Number of members.
+    seed : int
+        Of the random numbers.
+    workers : int
+        Members at a time.
+
+    Returns
+    -------
+    ndarray, shape (n_members, n)
+    """
     rng = np.random.default_rng(seed)
     total = Moments.summed(parts)
     pool = np.setdiff1d(pool, regression.forced)
@@ -76,10 +98,18 @@ def members(
 
 @dataclass(frozen=True)
 class Round:
-    """Fits to some parts, and which others were kept out.
+    """Fits to some parts of the data, the others kept out.
 
-    single: (n,) with the whole pool. members: (n_members, n). loss: mean squared weighted error on the
-    parts kept out, of "single" and of "mean", the members'.
+    Parameters
+    ----------
+    out : list of int
+        Parts that were kept out.
+    single : ndarray, shape (n,)
+        Weights of one fit with the whole pool.
+    members : ndarray, shape (n_members, n)
+        Weights of a committee.
+    loss : dict of str to float
+        Mean squared weighted error on the parts kept out, of "single" and of "mean", the mean member.
     """
 
     out: list[int]
@@ -96,7 +126,27 @@ def kept_out(
     n_members: int,
     workers: int = 1,
 ) -> Iterator[Round]:
-    """Four rounds, each with a quarter of the parts kept out altogether."""
+    """Fit in four rounds, each with a quarter of the parts kept out altogether.
+
+    Parameters
+    ----------
+    regression : Regression
+        How weights follow from moments.
+    parts : sequence of Moments
+        Of each part of the data.
+    ridge : float
+        Strength.
+    size : int
+        Number of columns in the pool.
+    n_members : int
+        Number of members.
+    workers : int
+        Members at a time.
+
+    Yields
+    ------
+    Round
+    """
     rounds = min(4, len(parts))
     for k in range(rounds):
         out = list(range(k, len(parts), rounds))
@@ -106,7 +156,7 @@ def kept_out(
         single = regression.weights(total, ridge, pool)
         weights = members(regression, rest, ridge, pool, n_members, seed=k, workers=workers)
         loss = {
-            name: geometric_mean([_per_row(parts[i], w) for i in out])
+            name: geometric_mean([loss_per_row(parts[i], w) for i in out])
             for name, w in (("single", single), ("mean", weights.mean(axis=0)))
         }
         yield Round(out, single, weights, loss)

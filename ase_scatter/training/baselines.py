@@ -26,7 +26,23 @@ PEERS = ("gap",)
 
 
 def peer(name: str) -> Peer:
-    """A function that trains this kind of potential and predicts; InputError where it is not installed."""
+    """Another kind of potential, to be compared with.
+
+    Parameters
+    ----------
+    name : str
+        "gap".
+
+    Returns
+    -------
+    callable
+        Trains on frames and predicts others.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the program is not installed.
+    """
     if name != "gap":
         raise InputError(f"there is no peer {name!r}; choose from {', '.join(PEERS)}")
     _gap_fit()
@@ -42,11 +58,33 @@ def _gap_fit() -> str:
 
 
 def fit_gap(train: Sequence[Frame], folder: Path, *, sparse_points: int = 1000) -> Path:
-    """The file of a GAP on SOAP descriptors, with settings as they are usual for one element (cutoff 5 Å,
-    n = l = 8), made in a folder.
+    """Fit a GAP on SOAP descriptors, with the usual settings for one element (cutoff 5 Å, n = l = 8).
 
-    Bartók, Kondor, Csányi, Phys. Rev. B 87, 184115 (2013). It runs in a process of its own. Raises
-    InputError where it is not installed.
+    It runs in a process of its own.
+
+    Parameters
+    ----------
+    train : sequence of Frame
+        Training data.
+    folder : Path
+        Where the files go.
+    sparse_points : int
+        Number of sparse points.
+
+    Returns
+    -------
+    Path
+        The file of the potential.
+
+    Raises
+    ------
+    InputError
+        If the program is not installed or fails.
+
+    References
+    ----------
+    .. [1] A. P. Bartók, R. Kondor and G. Csányi, Phys. Rev. B 87, 184115 (2013),
+       https://doi.org/10.1103/PhysRevB.87.184115
     """
     program = _gap_fit()
     write(folder / "train.xyz", [_labelled(frame) for frame in train], format="extxyz")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -20,8 +19,12 @@ INSIDE = 0.9
 class HeldOut:
     """Errors and spreads on data kept out, of one kind of label.
 
-    errors: (r,) |predicted − true|. spreads: (r,) of what the label belongs to: root mean square over the
-    components of an atom's force, of a stress.
+    Parameters
+    ----------
+    errors : ndarray, shape (r,)
+        Absolute differences of predicted and true values..
+    spreads : ndarray, shape (r,)
+        Of what the label belongs to: root mean square over the components of an atom's force, of a stress.
     """
 
     errors: Vector
@@ -29,13 +32,38 @@ class HeldOut:
 
     @classmethod
     def of(cls, errors: Vector, members: NDArray[np.float64], size: int) -> HeldOut:
-        """errors: (r,); members: (n_members, r) predictions; every `size` of the r belong together."""
+        """From errors and the predictions of a committee.
+
+        Parameters
+        ----------
+        errors : ndarray, shape (r,)
+            Predicted − true.
+        members : ndarray, shape (n_members, r)
+            Predictions of the members.
+        size : int
+            Number of components that belong together.
+
+        Returns
+        -------
+        HeldOut
+        """
         spread = members.std(axis=0, ddof=1).reshape(-1, size)
         spread = np.sqrt(np.mean(spread**2, axis=1))
         return cls(np.abs(errors), np.repeat(spread, size))
 
     @classmethod
     def joined(cls, several: Sequence[HeldOut]) -> HeldOut:
+        """Several as one.
+
+        Parameters
+        ----------
+        several : sequence of HeldOut
+            What is joined.
+
+        Returns
+        -------
+        HeldOut
+        """
         return cls(np.concatenate([h.errors for h in several]), np.concatenate([h.spreads for h in several]))
 
     @property
@@ -47,7 +75,17 @@ class HeldOut:
         return float(np.quantile(self.errors[sure] / self.spreads[sure], INSIDE, method="higher"))
 
     def inside(self, factor: float) -> float:
-        """The fraction of errors within the bands."""
+        """Fraction of the errors within the intervals.
+
+        Parameters
+        ----------
+        factor : float
+            What the spreads are multiplied with.
+
+        Returns
+        -------
+        float
+        """
         return float(np.mean(self.errors <= factor * self.spreads))
 
     @property
@@ -55,10 +93,26 @@ class HeldOut:
         """Spearman's, between spread and error."""
         if np.ptp(self.spreads) == 0 or np.ptp(self.errors) == 0:
             return 0.0
+        import scipy.stats  # takes half a second, and only a fit needs it
+
         return float(scipy.stats.spearmanr(self.spreads, self.errors)[0])
 
     def table(self, factor: float, n_bins: int = 8) -> list[dict[str, float]]:
-        """In bins of equally many, from sure to unsure: mean band, the true one, the fraction inside."""
+        """Half-widths beside errors, in bins of equal numbers from sure to unsure.
+
+        Parameters
+        ----------
+        factor : float
+            What the spreads are multiplied with.
+        n_bins : int
+            Number of bins, at most.
+
+        Returns
+        -------
+        list of dict
+            Mean half-width ("band"), the one that holds nine errors of ten ("true"), the fraction inside
+            and the number of errors.
+        """
         order = np.argsort(self.spreads)
         rows = []
         for bin_ in np.array_split(order, min(n_bins, max(1, len(order) // 10))):

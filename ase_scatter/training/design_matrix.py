@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..compute.backend import Array
 from ..compute.memory import clear_when_full, room
-from ..compute.parallel import bar, in_order
+from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import Target
 from ..errors import InputError
 from ..model.repulsion import ZBLCore
@@ -52,7 +52,12 @@ SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 class Rows:
     """Rows of one frame, in physical units: eV/atom, eV/Å, GPa, and the net force over N in eV/Å.
 
-    matrix: kind → (r, n_columns + n_elements), on the device. target: kind → (r,), on the host.
+    Parameters
+    ----------
+    matrix : mapping of str to array, shape (r, n_columns + n_elements)
+        By kind of label, on the device.
+    target : mapping of str to ndarray, shape (r,)
+        By kind of label, on the host.
     """
 
     matrix: Mapping[str, Array]
@@ -61,7 +66,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of one part of the data on the host, by kind; of forces three for each of some atoms."""
+    """Some rows of one part of the data, on the host; of forces three for each of some atoms.
+
+    Parameters
+    ----------
+    part : int
+        Which part.
+    rows : Rows
+        The rows.
+    """
 
     part: int
     rows: Rows
@@ -69,13 +82,31 @@ class Sample:
 
 @dataclass(frozen=True)
 class Normals:
-    """Normal equations of each part by kind of label, and a sample of the rows."""
+    """Normal equations of each part by kind of label, and a sample of the rows.
+
+    Parameters
+    ----------
+    parts : sequence of mapping of str to Stream
+        The sums.
+    sample : sequence of Sample
+        The rows.
+    """
 
     parts: Sequence[Mapping[str, Stream]]
     sample: Sequence[Sample]
 
     def weighted(self, sigmas: Mapping[str, float]) -> list[Moments]:
-        """Of each part, with errors over the sigmas."""
+        """Moments of each part, with errors over the sigmas.
+
+        Parameters
+        ----------
+        sigmas : mapping of str to float
+            By kind of label.
+
+        Returns
+        -------
+        list of Moments
+        """
         return [
             Moments.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
             for part in self.parts
@@ -85,10 +116,40 @@ class Normals:
 class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.
 
-    candidates: the columns to choose from. transform: the same, as the design matrix has them. free_atoms:
-    what is taken off the energies before. offsets: groups whose stresses may have a virial per atom that is
-    not of the energies ("" for all frames). The design matrix has the columns of the transform, of the free
-    atoms, and of the offsets. part_of: the part of each frame. backend: of the device that makes the rows.
+    Parameters
+    ----------
+    settings : FitSettings
+        The settings.
+    elements : sequence of str
+        Chemical symbols.
+    frames : sequence of Frame
+        The data.
+    workers : int
+        Threads.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    device : str
+        "cpu" or "cuda", where rows are made.
+
+    Attributes
+    ----------
+    candidates : Transform
+        Columns to choose from.
+    transform : Transform
+        The same, as the design matrix has them. Columns of the free atoms and of the offsets follow there.
+    free_atoms : FreeAtoms
+        What is taken off the energies before.
+    offsets : list of str
+        Groups whose stresses may have a virial per atom that is not that of the energies ("" for all frames).
+    part_of : list of int
+        The part of each frame.
+    backend : Backend
+        Of the device.
+
+    Raises
+    ------
+    InputError
+        If the settings and the data do not fit together.
     """
 
     def __init__(
@@ -97,7 +158,7 @@ class Problem:
         elements: Sequence[str],
         frames: Sequence[Frame],
         workers: int,
-        progress: bool,
+        progress: Progress,
         device: str = "cpu",
     ) -> None:
         # Before anything that takes time.
@@ -136,7 +197,12 @@ class Problem:
         self.width = self.n + len(self.elements) + len(self.offsets)
 
     def normals(self) -> Normals:
-        """Go through all frames: on the host several at a time, on a device one after the other."""
+        """Sum over all frames: on the host several at a time, on a device one after the other.
+
+        Returns
+        -------
+        Normals
+        """
         parts: list[dict[str, Stream]] = [{} for _ in range(self.n_parts)]
         sample = []
         sampled = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
@@ -163,10 +229,20 @@ class Problem:
     def regression(
         self, among: Sequence[int] | None = None, thrift: float | None = None, offsets: bool = False
     ) -> Regression:
-        """How weights follow from the normal equations: E0 is always fitted, unless it is known.
+        """How weights follow from the normal equations. E0 is always fitted, unless it is known.
 
-        among: the columns to choose from, None for all. thrift: another than that of the settings. offsets:
-        whether stresses have offsets.
+        Parameters
+        ----------
+        among : sequence of int, optional
+            Columns to choose from; by default all.
+        thrift : float, optional
+            Exponent of the cost, if it is not that of the settings.
+        offsets : bool
+            Whether stresses have offsets.
+
+        Returns
+        -------
+        Regression
         """
         thrift = self.settings.thrift if thrift is None else thrift
         price = np.ones(self.width)
@@ -200,7 +276,17 @@ class Problem:
         return frame.group if frame.group in self.offsets else ""
 
     def rows(self, job: tuple[int, Frame]) -> Rows:
-        """Rows and targets of one frame, with its number."""
+        """Rows and targets of one frame.
+
+        Parameters
+        ----------
+        job : tuple of int and Frame
+            The number of the frame, which decides how it is moved, and the frame.
+
+        Returns
+        -------
+        Rows
+        """
         number, frame = job
         rng = np.random.default_rng(number)
         system = frame.system
@@ -263,6 +349,17 @@ def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:
 
     Without sources every group is spread evenly over the parts; groups with fewer frames than there are
     parts are dealt out as one, or all would lie in the first.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The data.
+    n_parts : int
+        Number of parts.
+
+    Returns
+    -------
+    list of int
     """
     by_source = Counter(frame.source for frame in frames)
     if len(by_source) >= 2 * n_parts and "" not in by_source:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy
@@ -15,14 +15,14 @@ import threadpoolctl
 
 from ..compute import threads
 from ..compute.backend import require_device
-from ..compute.parallel import bar
+from ..compute.parallel import Progress, bar
 from ..compute.target import Target
 from ..errors import InputError
 from ..model.committee import Committee
 from ..model.extrapolation import Domain
 from ..model.model import Model
 from ..model.self_check import make_self_check
-from ..structures.dataset import Frame, elements_of, read_frames
+from ..structures.dataset import Frame, as_frames, as_systems, elements_of
 from ..structures.system import System
 from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
@@ -33,6 +33,9 @@ from .normal_equations import Moments
 from .settings import FitSettings
 from .validation import Validation, geometric_mean
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 SIZES = {"energy": 1, "force": 3, "stress": 6}
 """Components that share a spread: of an atom's force, of a stress."""
 
@@ -41,9 +44,20 @@ SIZES = {"energy": 1, "force": 3, "stress": 6}
 class FitResult:
     """A fitted model, and how it came about.
 
-    errors: {"train", "test"} → table as `metrics.errors` gives it. frames, predictions: the same
-    keys, one entry per frame. validation: what ridge and number of columns were chosen by. held_out: kind
-    of label → errors and spreads of committees on data that they did not see.
+    Parameters
+    ----------
+    model : Model
+        The potential.
+    errors : dict of str to dict
+        Tables of errors for "train" and "test", as `metrics.errors` gives them.
+    frames : dict of str to sequence of Frame
+        The data.
+    predictions : dict of str to list of Prediction
+        One for each frame.
+    validation : Validation
+        What ridge and number of columns were chosen by.
+    held_out : dict of str to HeldOut
+        Errors and spreads of committees on data that they did not see, by kind of label.
     """
 
     model: Model
@@ -55,24 +69,51 @@ class FitResult:
 
 
 def fit(
-    train: str | Path | Sequence[Frame],
+    train: str | Path | Sequence[Frame | Atoms],
     *,
-    test: str | Path | Sequence[Frame] | None = None,
+    test: str | Path | Sequence[Frame | Atoms] | None = None,
     settings: FitSettings | None = None,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
-    progress: bool = True,
+    progress: Progress = True,
     workers: int | None = None,
     device: str = "cpu",
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
-    train, test: files that ASE reads, or frames. name: of the model. metadata: what is added to the
-    model's (citation, reference values). workers: threads (default: one per core). device: where columns
-    and their derivatives are computed, "cpu" or "cuda"; columns are chosen on the host. The result is
-    the same, bit for bit, on every run on one machine and device with as many workers.
-    Raises InputError for data that cannot be fitted, DeviceError for a device that is not there or too
-    small.
+    The result is the same, bit for bit, on every run on one machine and device with the same number of
+    workers.
+
+    Parameters
+    ----------
+    train : str, Path or sequence of Frame or Atoms
+        A file that ASE reads, frames, or structures with their labels (`frames_of` says where they are
+        looked for).
+    test : str, Path or sequence of Frame or Atoms, optional
+        Data to test on.
+    settings : FitSettings, optional
+        By default the recommended ones.
+    name : str
+        Of the model.
+    metadata : mapping, optional
+        Added to that of the model: citation, reference values.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    workers : int, optional
+        Threads; by default one per core.
+    device : str
+        "cpu" or "cuda", where columns and their derivatives are computed. Columns are chosen on the host.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    InputError
+        If the data cannot be fitted.
+    DeviceError
+        If the device is not there, or too small.
     """
     settings = settings or FitSettings()
     require_device(device)  # before files are read
@@ -136,13 +177,35 @@ def solve(
     normals: Normals,
     settings: FitSettings,
     name: str = "model",
-    progress: bool = False,
+    progress: Progress = False,
     among: Sequence[int] | None = None,
 ) -> tuple[Model, Validation, dict[str, HeldOut]]:
-    """Model and committee from normal equations, and what they were chosen and calibrated by.
+    """Model and committee from normal equations.
 
-    settings: sigmas, thrift, ridges, columns and members are used; they may differ from those of the problem.
-    among: the columns to choose from, None for all.
+    Parameters
+    ----------
+    problem : Problem
+        The regression.
+    normals : Normals
+        Its normal equations.
+    settings : FitSettings
+        Sigmas, cost exponent, ridges, columns and members are used; they may differ from those of the
+        problem.
+    name : str
+        Of the model.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    among : sequence of int, optional
+        Columns to choose from; by default all.
+
+    Returns
+    -------
+    model : Model
+        The potential.
+    validation : Validation
+        What it was chosen by.
+    held_out : dict of str to HeldOut
+        What its error bars were calibrated by.
     """
     choice = choose(problem, normals, settings, among, progress)
     regression, parts, validation = choice.regression, choice.parts, choice.validation
@@ -204,17 +267,46 @@ def _held_out(normals: Normals, rounds: Sequence[Round], averaged: bool) -> dict
     return {kind: HeldOut.joined(several) for kind, several in found.items()}
 
 
+@threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by structures side by side
 def predict(
     model: Model,
-    systems: Sequence[System],
+    structures: Sequence[System | Frame | Atoms],
     *,
     device: str = "cpu",
     dtype: str = "float64",
-    progress: bool = False,
+    progress: Progress = False,
     label: str = "",
     workers: int | None = None,
 ) -> list[Prediction]:
-    """Energy, forces and stress of many structures, on all cores."""
+    """Energy, forces and stress of many structures.
+
+    Parameters
+    ----------
+    model : Model
+        The potential.
+    structures : sequence of System, Frame or Atoms
+        The structures.
+    device : str
+        "cpu" or "cuda".
+    dtype : str
+        "float64" or "float32".
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    label : str
+        What the structures are called in it.
+    workers : int, optional
+        Structures at a time on a CPU; by default one per core.
+
+    Returns
+    -------
+    list of Prediction
+
+    Raises
+    ------
+    UnknownElementError
+        For elements that the model does not know.
+    """
+    systems = as_systems(structures)
     evaluations = model.evaluate(
         systems, target=Target(device, dtype), workers=workers, progress=progress, name=f"predict {label}"
     )
@@ -224,8 +316,8 @@ def predict(
     ]
 
 
-def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:
-    frames = read_frames(source) if isinstance(source, str | Path) else list(source)
+def _frames(source: str | Path | Sequence[Frame | Atoms]) -> Sequence[Frame]:
+    frames = as_frames(source)
     if not frames:
         raise InputError("there are no frames to fit")
     for number, frame in enumerate(frames):
@@ -237,7 +329,7 @@ def _frames(source: str | Path | Sequence[Frame]) -> Sequence[Frame]:
     return frames
 
 
-def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> dict[str, Any]:
+def _describe(source: str | Path | Sequence[Frame | Atoms], frames: Sequence[Frame]) -> dict[str, Any]:
     """What tells one data set from another: file, checksum, size."""
     about: dict[str, Any] = {
         "frames": len(frames),
@@ -252,7 +344,7 @@ def _describe(source: str | Path | Sequence[Frame], frames: Sequence[Frame]) -> 
 def _versions() -> dict[str, str]:
     import ase
 
-    from .. import __version__
+    from .._version import __version__
 
     return {
         "ase_scatter": __version__, "python": platform.python_version(),

@@ -12,29 +12,34 @@ on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..compute import threads
 from ..compute.backend import require_device
-from ..compute.parallel import in_order
+from ..compute.parallel import Progress, in_order
 from ..errors import InputError
 from ..scattering import SitesSettings
-from ..structures.dataset import Frame, elements_of
+from ..structures.dataset import Frame, as_frames, elements_of
 from ..structures.sampling import spread, typical_bond
 from ..structures.system import System
 from .design_matrix import Normals, Problem
 from .normal_equations import Moments
 from .settings import FitSettings
 from .validation import geometric_mean, validate
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_LOGGER = logging.getLogger(__name__)
 
 BETTER = 0.995
 """A score must be below this times the best so far to replace it: smaller differences are noise."""
@@ -49,9 +54,20 @@ Changes = dict[str, Any]
 class Trial:
     """What some settings gave.
 
-    changes: from the settings that the search began with. errors: root mean square errors on data left
-    out, energy (meV/atom), force (eV/Å), stress (GPa). score: 1 for the first trial, less is better.
-    microseconds: per atom, for energy, forces and stress on one thread. columns: in use. seconds: taken.
+    Parameters
+    ----------
+    changes : dict
+        From the settings that the search began with.
+    errors : dict of str to float
+        Root mean square errors on data left out: energy (meV/atom), force (eV/Å), stress (GPa).
+    score : float
+        1 for the first trial; less is better.
+    microseconds : float
+        Per atom, for energy, forces and stress on one thread.
+    columns : int
+        Number of columns in use.
+    seconds : float
+        Time that the trial took.
     """
 
     changes: Changes
@@ -64,7 +80,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A search: its trials in order, and the settings that were best."""
+    """A search.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        In their order.
+    best : Trial
+        The best one.
+    settings : FitSettings
+        Its settings.
+    """
 
     trials: list[Trial]
     best: Trial
@@ -72,7 +98,20 @@ class Tuning:
 
 
 def search_space(settings: FitSettings, bond: float) -> dict[str, tuple[Any, ...]]:
-    """The hyperparameters that are tried, and their values. bond: typical distance of neighbours, Å."""
+    """Hyperparameters that are tried, and their values.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        Where the search begins.
+    bond : float
+        Typical distance of neighbours, Å.
+
+    Returns
+    -------
+    dict of str to tuple
+        Values by name; those of a transform as "sites.cutoff", "grid.epsilon2".
+    """
     space: dict[str, tuple[Any, ...]] = {}
     if settings.transform in ("sites", "both"):
         space["sites.cutoff"] = tuple(round(ratio * bond, 1) for ratio in (1.8, 2.0, 2.2, 2.5))
@@ -95,7 +134,19 @@ def search_space(settings: FitSettings, bond: float) -> dict[str, tuple[Any, ...
 
 
 def changed(settings: FitSettings, changes: Mapping[str, Any]) -> FitSettings:
-    """The settings with some hyperparameters changed."""
+    """Settings with some hyperparameters changed.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        The settings.
+    changes : mapping
+        Values by name, as in `search_space`.
+
+    Returns
+    -------
+    FitSettings
+    """
     top: dict[str, Any] = {}
     for name, value in changes.items():
         measure, _, inner = name.partition(".")
@@ -113,31 +164,58 @@ def changed(settings: FitSettings, changes: Mapping[str, Any]) -> FitSettings:
 
 
 def tune(
-    frames: Sequence[Frame],
+    frames: str | Path | Sequence[Frame | Atoms],
     *,
     minutes: float,
     settings: FitSettings | None = None,
     record: str | Path | None = None,
     workers: int | None = None,
     device: str = "cpu",
-    progress: bool = True,
+    progress: Progress = True,
+    seen: Callable[[Trial, bool], None] = lambda trial, better: None,
 ) -> Tuning:
-    """Search hyperparameters on training frames, for so many minutes.
+    """Search hyperparameters on training frames, for some minutes.
 
-    record: file that trials are appended to (JSON lines), and taken from when it exists; it must come from
-    the same data and settings. device: that of `fit`; the time that a model takes is measured on the host.
-    At least one trial is made. Raises InputError for a record of another search.
+    At least one trial is made.
+
+    Parameters
+    ----------
+    frames : str, Path or sequence of Frame or Atoms
+        Training data.
+    minutes : float
+        Time.
+    settings : FitSettings, optional
+        Where the search begins.
+    record : str or Path, optional
+        File that trials are appended to (JSON lines), and taken from when it exists.
+    workers : int, optional
+        Threads; by default one per core.
+    device : str
+        "cpu" or "cuda". The time that a model takes is measured on the host.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    seen : callable
+        Told of every trial after the first as soon as it is known, and whether it is the best so far.
+
+    Returns
+    -------
+    Tuning
+
+    Raises
+    ------
+    InputError
+        For a record of another search, or no time.
     """
     require_device(device)
     if not minutes > 0:
         raise InputError(f"the time to tune must be positive, not {minutes} minutes")
     settings = settings or FitSettings()
-    frames = spread(list(frames), FRAMES)
+    sampled = spread(as_frames(frames), FRAMES)
     path = None if record is None else Path(record)
-    search = _Search(frames, settings, path, workers or threads.count(), device, progress)
+    search = _Search(sampled, settings, path, workers or threads.count(), device, progress)
     end = perf_counter() + 60 * minutes
     best = search.trial({})
-    bond = typical_bond([frame.system for frame in frames])
+    bond = typical_bond([frame.system for frame in sampled])
     space = search_space(settings, bond)
     better = True
     while better:
@@ -149,9 +227,12 @@ def tune(
                 if _listed(best.changes.get(name)) == _listed(value):
                     continue
                 found = search.trial({**best.changes, name: value})
-                if progress:
-                    search.show(found, best)
-                if found.score < BETTER * best.score:
+                is_better = found.score < BETTER * best.score
+                _LOGGER.info(
+                    "score %.4f, best %.4f: %s", found.score, best.score, found.changes or "as given"
+                )
+                seen(found, is_better)
+                if is_better:
                     best, better = found, True
     return search.result(best)
 
@@ -166,7 +247,7 @@ class _Search:
         record: Path | None,
         workers: int,
         device: str,
-        progress: bool,
+        progress: Progress,
     ) -> None:
         self.frames, self.settings, self.workers, self.progress = frames, settings, workers, progress
         self.device = device
@@ -281,10 +362,6 @@ class _Search:
                 transform.evaluate(moved, weights)
                 times.append(perf_counter() - start)
         return 1e6 * float(np.median(times[1:])) / len(system)
-
-    def show(self, trial: Trial, best: Trial) -> None:
-        mark = "better" if trial.score < BETTER * best.score else "no better"
-        tqdm.write(f"score {trial.score:.4f} ({mark} than {best.score:.4f}): {trial.changes or 'as given'}")
 
     def result(self, best: Trial) -> Tuning:
         return Tuning(self.trials, best, changed(self.settings, best.changes))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..compute.parallel import Progress
 from ..errors import InputError
-from ..structures.dataset import Frame
+from ..structures.dataset import Frame, as_frames
 from .fitting import fit
 from .metrics import Prediction, errors
 from .settings import FitSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 Peer = Callable[[Sequence[Frame], Sequence[Frame]], Sequence[Prediction]]
 """Trains another kind of potential on some frames, and predicts others."""
@@ -21,9 +26,18 @@ Peer = Callable[[Sequence[Frame], Sequence[Frame]], Sequence[Prediction]]
 
 @dataclass(frozen=True)
 class Point:
-    """Errors on the test set (as `metrics.errors` gives them) of a fit to so many structures.
+    """Errors on the test set of a fit to a number of structures.
 
-    name: whose. n_frames, n_atoms: of the training. seconds: of training and prediction.
+    Parameters
+    ----------
+    name : str
+        Whose fit.
+    n_frames, n_atoms : int
+        Structures and atoms that it was trained on.
+    errors : dict of str to float
+        As `metrics.errors` gives them.
+    seconds : float
+        Time of training and prediction.
     """
 
     name: str
@@ -33,6 +47,12 @@ class Point:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "name": self.name,
             "frames": self.n_frames,
@@ -43,7 +63,17 @@ class Point:
 
 
 def default_sizes(n: int) -> list[int]:
-    """Numbers of structures: all, a half, a quarter, … down to ten, in rising order."""
+    """Numbers of structures: all, a half, a quarter, … down to ten, in rising order.
+
+    Parameters
+    ----------
+    n : int
+        Number of all structures.
+
+    Returns
+    -------
+    list of int
+    """
     sizes = [n]
     while sizes[-1] // 2 >= min(10, n):
         sizes.append(sizes[-1] // 2)
@@ -53,8 +83,8 @@ def default_sizes(n: int) -> list[int]:
 
 
 def learning_curve(
-    train: Sequence[Frame],
-    test: Sequence[Frame],
+    train: str | Path | Sequence[Frame | Atoms],
+    test: str | Path | Sequence[Frame | Atoms],
     *,
     settings: FitSettings | None = None,
     sizes: Sequence[int] | None = None,
@@ -62,14 +92,42 @@ def learning_curve(
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",
-    progress: bool = True,
+    progress: Progress = True,
     seen: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
     """Errors on the test frames of fits to growing, nested random subsets of the training frames.
 
-    sizes: numbers of frames. peers: other potentials to train on the same subsets. device: that of `fit`.
-    seen: told of every point as soon as it is known. Raises InputError for sizes that the data do not have.
+    Parameters
+    ----------
+    train, test : str, Path or sequence of Frame or Atoms
+        Files, frames, or structures with their labels.
+    settings : FitSettings, optional
+        Of the fits.
+    sizes : sequence of int, optional
+        Numbers of frames; by default all, a half, a quarter, …
+    peers : dict of str to callable, optional
+        Other potentials to train on the same subsets, as `baselines.peer` gives them.
+    seed : int
+        Of the random subsets.
+    workers : int, optional
+        Threads; by default one per core.
+    device : str
+        "cpu" or "cuda".
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    seen : callable
+        Told of every point as soon as it is known.
+
+    Returns
+    -------
+    list of Point
+
+    Raises
+    ------
+    InputError
+        If the data do not have the sizes.
     """
+    train, test = as_frames(train), as_frames(test)
     sizes = default_sizes(len(train)) if sizes is None else sorted(set(sizes))
     if not test:
         raise InputError("a learning curve needs test frames")

@@ -28,10 +28,22 @@ Indices = NDArray[np.int64]
 
 
 def solve(moments: Moments, penalty: Vector) -> Vector:
-    """Minimiser w (n,) of ‖Aw − b‖² + Σ_i penalty_i w_i².
+    """Minimise ‖Aw − b‖² + Σ_i penalty_i w_i².
 
     The system is scaled to a unit diagonal first. Where rounding makes it indefinite, the directions that
     carry no information are left out (eigenvalues below 1e-13 of the largest).
+
+    Parameters
+    ----------
+    moments : Moments
+        Of A and b.
+    penalty : ndarray, shape (n,)
+        Of each column.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The minimiser w.
     """
     gram = moments.gram + np.diag(penalty)
     scale: Vector = np.sqrt(np.diag(gram))
@@ -51,8 +63,14 @@ def solve(moments: Moments, penalty: Vector) -> Vector:
 class Selection(NamedTuple):
     """Columns in the order of their choice, with the Cholesky factor that came with them.
 
-    columns: (k,). factor: R (k, k), upper triangular, RᵀR = their Gram matrix with the penalty.
-    projected: z (k,), Rᵀz = their moment.
+    Parameters
+    ----------
+    columns : ndarray of int, shape (k,)
+        The columns.
+    factor : ndarray, shape (k, k)
+        R, upper triangular; RᵀR is their Gram matrix with the penalty.
+    projected : ndarray, shape (k,)
+        z; Rᵀz is their moment.
     """
 
     columns: NDArray[np.int64]
@@ -60,7 +78,17 @@ class Selection(NamedTuple):
     projected: Vector
 
     def weights(self, size: int) -> Vector:
-        """Of the first so many columns alone: R w = z, without another factorisation."""
+        """Weights of the first columns alone, without another factorisation.
+
+        Parameters
+        ----------
+        size : int
+            Number of columns.
+
+        Returns
+        -------
+        ndarray, shape (size,)
+        """
         return np.asarray(
             scipy.linalg.solve_triangular(
                 self.factor[:size, :size], self.projected[:size], check_finite=False
@@ -76,11 +104,35 @@ def select(
     forced: NDArray[np.int64] | None = None,
     price: Vector | None = None,
 ) -> Selection:
-    """n_select columns in the order of their choice, the forced ones first.
+    """Choose columns by orthogonal least squares, the forced ones first.
 
-    price: (n,) positive; a column's gain is divided by it, so that of two columns that say nearly the
-    same the cheaper one is taken, and none whose price is infinite. Fewer are returned when the remaining
-    columns are combinations of the chosen ones.
+    Parameters
+    ----------
+    moments : Moments
+        Of all columns.
+    penalty : ndarray, shape (n,)
+        Of each column.
+    n_select : int
+        Number of columns. There are fewer if the remaining ones are combinations of the chosen ones.
+    forced : ndarray of int, optional
+        Columns that are always chosen.
+    price : ndarray, shape (n,), optional
+        The gain of a column is divided by it, so that the cheaper of two columns that say nearly the same
+        is taken. Columns with an infinite price are never taken.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    InputError
+        If no column is asked for.
+
+    References
+    ----------
+    .. [1] S. Chen, S. A. Billings and W. Luo, Int. J. Control 50, 1873 (1989),
+       https://doi.org/10.1080/00207178908953472
     """
     if n_select < 1:
         raise InputError("at least one column must be selected")
@@ -125,34 +177,90 @@ def select(
 class Regression:
     """How weights follow from moments.
 
-    price: (n,) what each column's gain is divided by when columns are chosen. forced: columns that are
-    always there and carry no penalty.
+    Parameters
+    ----------
+    price : ndarray, shape (n,)
+        What the gain of each column is divided by when columns are chosen.
+    forced : ndarray of int
+        Columns that are always there and carry no penalty.
     """
 
     price: Vector
     forced: Indices
 
     def penalty(self, moments: Moments, ridge: float) -> Vector:
-        """(n,) of each column, in units of its own size in the rows."""
+        """Penalty of each column, in units of its own size in the rows.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the rows.
+        ridge : float
+            Strength.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
         penalty = ridge * np.diag(moments.gram)
         penalty[self.forced] = 0.0
         return penalty
 
     def usable(self, moments: Moments) -> int:
-        """How many columns there are to choose from: those that differ from zero and are not excluded."""
+        """Number of columns to choose from: those that differ from zero and are not excluded.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the rows.
+
+        Returns
+        -------
+        int
+        """
         there = (np.diag(moments.gram) > 0) & np.isfinite(self.price)
         there[self.forced] = False
         return int(np.count_nonzero(there))
 
     def select(self, moments: Moments, ridge: float, size: int) -> Selection:
-        """The forced columns and so many more, with what their weights follow from."""
+        """The forced columns and some more, with what their weights follow from.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the rows.
+        ridge : float
+            Strength.
+        size : int
+            Number of columns beside the forced ones.
+
+        Returns
+        -------
+        Selection
+        """
         return select(
             moments, self.penalty(moments, ridge), size + len(self.forced),
             forced=self.forced, price=self.price,
         )  # fmt: skip
 
     def choose(self, moments: Moments, ridge: float, size: int, among: Indices | None = None) -> Indices:
-        """The forced columns and so many more, in the order of their choice."""
+        """The forced columns and some more, in the order of their choice.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the rows.
+        ridge : float
+            Strength.
+        size : int
+            Number of columns beside the forced ones.
+        among : ndarray of int, optional
+            Columns to choose from; by default all.
+
+        Returns
+        -------
+        ndarray of int
+        """
         if among is None:
             return self.select(moments, ridge, size).columns
         among = np.concatenate([among, self.forced])
@@ -161,7 +269,21 @@ class Regression:
         return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
 
     def weights(self, moments: Moments, ridge: float, columns: Indices) -> Vector:
-        """(n,), zero for all other columns."""
+        """Weights of some columns, zero for all others.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the rows.
+        ridge : float
+            Strength.
+        columns : ndarray of int
+            Columns that have weights.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
         weights = np.zeros(len(self.price))
         penalty = self.penalty(moments, ridge)[columns]
         weights[columns] = solve(moments.columns(columns), penalty)

@@ -27,8 +27,14 @@ ErrorTable = dict[str, dict[str, float]]
 class Prediction:
     """What a model gives for one structure.
 
-    energy: total, eV. forces: (N, 3) in eV/Å. stress: (6,) Voigt in eV/Å³, or None where the cell
-    does not span space.
+    Parameters
+    ----------
+    energy : float
+        Total energy, eV.
+    forces : ndarray, shape (N, 3)
+        eV/Å.
+    stress : ndarray, shape (6,), optional
+        eV/Å³ in Voigt order, positive in tension; None if the cell does not span space.
     """
 
     energy: float
@@ -37,19 +43,46 @@ class Prediction:
 
     @classmethod
     def from_evaluation(cls, values: Evaluation, system: System) -> Prediction:
-        """The values of a model for a structure, with the stress where the cell has a volume."""
+        """The values of a model for a structure, with the stress if the cell has a volume.
+
+        Parameters
+        ----------
+        values : Evaluation
+            What the model gave.
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Prediction
+        """
         stress = to_voigt(values.strain_gradient) / system.volume if system.has_volume else None
         return cls(values.energy, values.forces, stress)
 
 
 def errors(predictions: Sequence[Prediction], frames: Sequence[Frame]) -> ErrorTable:
-    """Errors of predictions, over all frames ("all") and for each group of the data.
+    """Errors of predictions, over all frames and for each group of the data.
 
-    Each group holds energy_mae and energy_rmse (meV per atom), force_mae and force_rmse (eV/Å, over
-    Cartesian components), stress_mae and stress_rmse (GPa, over Voigt components), n_frames and
-    n_atoms. Every frame counts the same in the energies, every component in forces and stress.
-    Statistics whose labels no frame of the group has are left out. Groups are sorted; frames that
-    belong to none count in "all" only. Raises InputError if the two lists do not belong together.
+    Every frame counts the same in the energies, every component in forces and stress.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        What a model gave.
+    frames : sequence of Frame
+        The references, in the same order.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        For "all" and each group, sorted: energy_mae and energy_rmse (meV/atom), force_mae and force_rmse
+        (eV/Å, over Cartesian components), stress_mae and stress_rmse (GPa, over Voigt components), n_frames
+        and n_atoms. Statistics of which a group has no labels are left out.
+
+    Raises
+    ------
+    InputError
+        If the two lists do not belong together.
     """
     if len(predictions) != len(frames):
         raise InputError(
@@ -65,7 +98,20 @@ def errors(predictions: Sequence[Prediction], frames: Sequence[Frame]) -> ErrorT
 def energy_pairs(
     predictions: Sequence[Prediction], frames: Sequence[Frame]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Reference and predicted energies (n_frames,) in eV per atom."""
+    """Reference and predicted energies.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        What a model gave.
+    frames : sequence of Frame
+        The references, in the same order.
+
+    Returns
+    -------
+    reference, predicted : ndarray, shape (n_frames,)
+        eV per atom.
+    """
     atoms = np.array([len(frame.system) for frame in frames])
     reference = np.array([frame.energy for frame in frames], dtype=np.float64)
     predicted = np.array([prediction.energy for prediction in predictions], dtype=np.float64)
@@ -75,14 +121,40 @@ def energy_pairs(
 def force_pairs(
     predictions: Sequence[Prediction], frames: Sequence[Frame]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Reference and predicted force components (n,) in eV/Å, of the frames that have labels."""
+    """Reference and predicted force components of the frames that have labels.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        What a model gave.
+    frames : sequence of Frame
+        The references, in the same order.
+
+    Returns
+    -------
+    reference, predicted : ndarray, shape (n,)
+        eV/Å.
+    """
     return _stacked([(f.forces, p.forces) for p, f in zip(predictions, frames, strict=True)], "forces")
 
 
 def stress_pairs(
     predictions: Sequence[Prediction], frames: Sequence[Frame]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Reference and predicted stress components (n,) in GPa, of the frames that have labels."""
+    """Reference and predicted stress components of the frames that have labels.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        What a model gave.
+    frames : sequence of Frame
+        The references, in the same order.
+
+    Returns
+    -------
+    reference, predicted : ndarray, shape (n,)
+        GPa.
+    """
     reference, predicted = _stacked(
         [(f.stress, p.stress) for p, f in zip(predictions, frames, strict=True)], "stress"
     )

@@ -18,9 +18,20 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Normal equations of some rows: gram AᵀA (n, n), moment Aᵀb (n,), square bᵀb, their number.
+    """Normal equations of some rows: products of the matrix A (r, n) and the targets b (r,).
 
     The arrays are on the host everywhere but inside a `Stream`.
+
+    Parameters
+    ----------
+    gram : array, shape (n, n)
+        AᵀA.
+    moment : array, shape (n,)
+        Aᵀb.
+    square : float
+        bᵀb.
+    count : int
+        Number of rows.
     """
 
     gram: Matrix
@@ -30,12 +41,36 @@ class Moments:
 
     @classmethod
     def empty(cls, n: int) -> Moments:
+        """Those of no rows.
+
+        Parameters
+        ----------
+        n : int
+            Number of columns.
+
+        Returns
+        -------
+        Moments
+        """
         return cls(np.zeros((n, n)), np.zeros(n), 0.0, 0)
 
     @classmethod
     def of(cls, rows: Array, targets: Vector, backend: Backend | None = None) -> Moments:
-        """Of rows (r, n) on a device (None: the host) and targets (r,); the products are summed in
-        float64, and stay where the rows are."""
+        """Those of some rows; products are summed in float64 and stay where the rows are.
+
+        Parameters
+        ----------
+        rows : array, shape (r, n)
+            A, on the device.
+        targets : ndarray, shape (r,)
+            b, on the host.
+        backend : Backend, optional
+            The device; by default the host.
+
+        Returns
+        -------
+        Moments
+        """
         backend = backend or require_device("cpu")
         a = backend.xp.asarray(rows, dtype="float64")
         moment = a.T @ backend.to_device(targets, "float64")
@@ -43,7 +78,17 @@ class Moments:
 
     @classmethod
     def summed(cls, parts: Sequence[Moments]) -> Moments:
-        """The sum of several, with no more memory than for one."""
+        """The sum of several, with no more memory than for one.
+
+        Parameters
+        ----------
+        parts : sequence of Moments
+            What is added.
+
+        Returns
+        -------
+        Moments
+        """
         gram, moment = np.zeros_like(parts[0].gram), np.zeros_like(parts[0].moment)
         for part in parts:
             gram += part.gram
@@ -69,21 +114,63 @@ class Moments:
     __rmul__ = __mul__
 
     def on_host(self, backend: Backend) -> Moments:
-        """With arrays brought from a device."""
+        """The same with arrays brought from a device.
+
+        Parameters
+        ----------
+        backend : Backend
+            The device.
+
+        Returns
+        -------
+        Moments
+        """
         return Moments(backend.to_host(self.gram), backend.to_host(self.moment), self.square, self.count)
 
     def columns(self, indices: NDArray[np.int64]) -> Moments:
+        """Those of some columns.
+
+        Parameters
+        ----------
+        indices : ndarray of int, shape (k,)
+            Columns that stay.
+
+        Returns
+        -------
+        Moments
+        """
         return Moments(self.gram[np.ix_(indices, indices)], self.moment[indices], self.square, self.count)
 
     def rmse(self, weights: Vector) -> float:
-        """Root mean square of Aw − b (nan without rows)."""
+        """Root mean square of Aw − b.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (n,)
+            w.
+
+        Returns
+        -------
+        float
+            nan without rows.
+        """
         if self.count == 0:
             return float("nan")
         residual = weights @ self.gram @ weights - 2.0 * weights @ self.moment + self.square
         return float(np.sqrt(max(float(residual), 0.0) / self.count))
 
     def loss(self, weights: Vector) -> float:
-        """Sum of squares of Aw − b."""
+        """Sum of squares of Aw − b.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (n,)
+            w.
+
+        Returns
+        -------
+        float
+        """
         return self.rmse(weights) ** 2 * self.count if self.count else 0.0
 
 
@@ -94,8 +181,16 @@ ROWS_AT_ONCE = 2048
 class Stream:
     """Adds up the moments of rows that come in small pieces.
 
-    Fewer rows than columns are kept as they are, which takes less memory than their Gram matrix. backend:
-    where the rows are (None: the host). sums_there: whether their moments stay there until `on_host` too.
+    Fewer rows than columns are kept as they are, which takes less memory than their Gram matrix.
+
+    Parameters
+    ----------
+    n : int
+        Number of columns.
+    backend : Backend, optional
+        Where the rows are; by default the host.
+    sums_there : bool
+        Whether their moments stay there until `on_host`.
     """
 
     def __init__(self, n: int, backend: Backend | None = None, sums_there: bool = True) -> None:
@@ -108,7 +203,15 @@ class Stream:
         self._waiting = 0
 
     def add(self, rows: Array, targets: Vector) -> None:
-        """Rows (r, n) on the device, and targets (r,) on the host."""
+        """Add some rows.
+
+        Parameters
+        ----------
+        rows : array, shape (r, n)
+            On the device.
+        targets : ndarray, shape (r,)
+            On the host.
+        """
         self._rows.append(rows)
         self._targets.append(targets)
         self._waiting += len(targets)
@@ -124,7 +227,12 @@ class Stream:
         self._sum = moments if self._sum is None else self._sum + moments
 
     def on_host(self) -> Stream:
-        """The same, of rows and moments on the host."""
+        """The same with rows and moments on the host.
+
+        Returns
+        -------
+        Stream
+        """
         stream = Stream(self._n)
         if self._sum is not None:
             if self._waiting:
@@ -137,7 +245,12 @@ class Stream:
         return stream
 
     def moments(self) -> Moments:
-        """Of all rows so far, on the host."""
+        """The moments of all rows so far.
+
+        Returns
+        -------
+        Moments
+        """
         if self._backend.name != "cpu":
             return self.on_host().moments()
         if self._waiting and self._sum is not None:
@@ -150,6 +263,19 @@ class Stream:
 
 
 def stream_memory(n: int, n_streams: int) -> float:
-    """Bytes that so many streams of rows of n columns take on a device with their moments, about."""
+    """Memory that sums take.
+
+    Parameters
+    ----------
+    n : int
+        Number of columns.
+    n_streams : int
+        Number of sums.
+
+    Returns
+    -------
+    float
+        Bytes, about.
+    """
     at_once = max(ROWS_AT_ONCE, n)
     return n_streams * n * (8.0 * n + 4.0 * at_once) + n * (8.0 * n + 12.0 * at_once)

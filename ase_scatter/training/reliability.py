@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..compute.parallel import Progress
 from ..compute.target import Target
 from ..model.committee import Uncertainty
 from ..model.model import Model
@@ -23,13 +24,34 @@ def bands_and_errors(
     device: str = "cpu",
     dtype: str = "float64",
     workers: int | None = None,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> tuple[list[Uncertainty], dict[str, HeldOut]]:
-    """Uncertainties of labelled structures; errors by kind of label, with the bands as their spreads.
+    """Uncertainties of labelled structures beside the errors of a model.
 
-    predictions: of the model for the frames.
-    Energies per atom in eV, forces in eV/Å by component, stresses in GPa by component. Bands state to hold
-    nine errors of ten: `HeldOut.inside(1.0)` is the fraction that they do hold.
+    Parameters
+    ----------
+    model : Model
+        The potential.
+    frames : sequence of Frame
+        The data.
+    predictions : sequence of Prediction
+        Of the model for the frames.
+    device : str
+        "cpu" or "cuda".
+    dtype : str
+        "float64" or "float32".
+    workers : int, optional
+        Structures at a time on a CPU; by default one per core.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    uncertainties : list of Uncertainty
+        One for each frame.
+    held_out : dict of str to HeldOut
+        Errors by kind of label, with half-widths as their spreads: energies per atom in eV, forces in eV/Å,
+        stresses in GPa. `HeldOut.inside(1.0)` is the fraction of errors within their half-widths.
     """
 
     unsure = model.uncertainty(

@@ -35,17 +35,48 @@ TRANSFORMS = ("sites", "grid", "both")
 class FitSettings:
     """How a potential is fitted.
 
-    transform: "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns
-    are stacked. sites: its hyperparameters, or those that differ from the recommended ones
-    (`SitesSettings.recommended`). grid: those of the grid. channels: "species", "charges", or a table
-    {channel: {element: weight}}. columns: so many in the model at most, None for 600 per element; validation
-    may want fewer. sigma_energy (eV/atom), sigma_force (eV/Å), sigma_stress (GPa) and sigma_net (net force
-    over N, eV/Å): what counts as an error of 1; None to choose the balance by validation. thrift: the gain of
-    a column is divided by its cost to this power when columns are chosen. ridge: strength, None to choose it
-    from ridges by validation. folds: parts that the data are dealt into. members: of the committee, 0 for
-    none. averaged: whether the model is the mean of the committee rather than one fit with all the columns,
-    None to decide by validation. e0: energies of the free atoms (eV), None for least squares. core: whether a
-    ZBL core is subtracted. dtype: of the design matrix (the sums over it, and the model, are float64).
+    Parameters
+    ----------
+    transform : str
+        "sites" (sums over atoms: fast), "grid" (integrals over space), or "both", whose columns are stacked.
+    sites : SitesSettings or mapping
+        Hyperparameters of sites, or those that differ from the recommended ones
+        (`SitesSettings.recommended`).
+    grid : GridSettings
+        Hyperparameters of the grid.
+    channels : str or mapping
+        "species", "charges", or a table {channel: {element: weight}}.
+    columns : int, optional
+        Largest number of columns in the model; by default `COLUMNS` per element. Validation may want fewer.
+    sigma_energy, sigma_force, sigma_stress : float, optional
+        Errors that count as 1: of energies (eV/atom), forces (eV/Å) and stresses (GPa); by default validation
+        chooses their balance.
+    sigma_net : float
+        The same for the net force over the number of atoms (eV/Å).
+    thrift : float
+        When columns are chosen, the gain of each is divided by its cost to this power.
+    ridge : float, optional
+        Strength of the ridge; by default validation chooses it from `ridges`.
+    ridges : tuple of float
+        Strengths to choose from.
+    folds : int
+        Number of parts that the data are dealt into.
+    members : int
+        Members of the committee, 0 for none.
+    averaged : bool, optional
+        Whether the model is the mean of the committee rather than one fit with all the columns; by default
+        validation decides.
+    e0 : mapping of str to float, optional
+        Energies of the free atoms, eV; by default those of frames of one atom, or they are fitted.
+    core : bool
+        Whether a ZBL repulsion is subtracted from the data and belongs to the model.
+    dtype : str
+        Of the design matrix. The sums over it, and the model, are float64.
+
+    Raises
+    ------
+    InputError
+        If a setting makes no sense.
     """
 
     transform: str = "sites"
@@ -82,7 +113,6 @@ class FitSettings:
         if not self.ridges or not all(ridge >= 0 for ridge in (*self.ridges, self.ridge or 0.0)):
             raise InputError(f"ridges must not be negative, and at least one: {self.ridges}, {self.ridge}")
         require_dtype(self.dtype)
-
         if self.members == 1 or self.members < 0:
             raise InputError("members must be 0, or at least 2: a committee of one has no spread")
 
@@ -109,7 +139,22 @@ class FitSettings:
         return [kind for kind, value in given.items() if value is None]
 
     def make_channels(self, elements: Iterable[str]) -> Channels:
-        """The channels that the settings ask for, for these elements."""
+        """Channels that the settings ask for.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            Chemical symbols of the data.
+
+        Returns
+        -------
+        Channels
+
+        Raises
+        ------
+        InputError
+            If the settings name channels that there are not.
+        """
         if isinstance(self.channels, str):
             if self.channels == "species":
                 return Channels.by_species(elements)
@@ -119,7 +164,12 @@ class FitSettings:
         return Channels.from_table(self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """All settings in use as JSON can hold them.
+
+        Returns
+        -------
+        dict
+        """
         sites = self.sites.to_dict() if isinstance(self.sites, SitesSettings) else dict(self.sites)
         data = asdict(replace(self, sites={})) | {"grid": self.grid.to_dict(), "sites": sites}
         unused = {"sites": "grid", "grid": "sites"}.get(self.transform)
@@ -128,9 +178,20 @@ class FitSettings:
     def candidates(
         self, channels: Channels, systems: Sequence[System], closest: NDArray[np.float64] | None = None
     ) -> Transform:
-        """All columns to choose from, what the settings leave open chosen from these structures.
+        """All columns to choose from.
 
-        closest: shortest distances (Å) in them of each pair of elements, below which columns do not change.
+        Parameters
+        ----------
+        channels : Channels
+            As `make_channels` gives them.
+        systems : sequence of System
+            Structures from which the scales and cutoffs are chosen that the settings leave open.
+        closest : ndarray, shape (n_elements, n_elements), optional
+            Shortest distances in Å of each pair of elements, below which columns do not change.
+
+        Returns
+        -------
+        Transform
         """
         parts: list[Transform] = []
         if self.transform in ("sites", "both"):

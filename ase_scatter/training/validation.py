@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compute.parallel import in_order
+from ..compute.parallel import Progress, in_order
 from .judge import Judge
 from .least_squares import Regression, Vector
 from .normal_equations import Moments
@@ -22,11 +22,21 @@ SIZES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 class Validation:
     """Errors on data left out.
 
-    scores: by ridge and number of columns. errors: the same, mean absolute errors by kind of label, where
-    there was a judge. sigmas, pressures, notes: what else was chosen (`balance.choose`): sigmas by kind of
-    label, GPa by which the stresses of each group are off (empty if they have no offsets), what a user should
-    know. averaging: of one fit with the whole pool ("single") and of the mean of a committee ("mean"), with a
-    quarter of the data left out; empty without a committee.
+    Parameters
+    ----------
+    scores : dict of (float, int) to float
+        By ridge and number of columns.
+    errors : dict of (float, int) to dict
+        The same, mean absolute errors by kind of label, where there was a judge.
+    sigmas : dict of str to float
+        By kind of label, as they were chosen.
+    pressures : dict of str to float
+        GPa by which the stresses of each group are off; empty if they have no offsets.
+    notes : tuple of str
+        What a user should know.
+    averaging : dict of str to float
+        With a quarter of the data left out: of one fit with the whole pool ("single") and of the mean of a
+        committee ("mean"). Empty without a committee.
     """
 
     scores: dict[tuple[float, int], float]
@@ -64,14 +74,35 @@ def validate(
     ridges: Sequence[float],
     most: int,
     workers: int = 1,
-    progress: bool = False,
+    progress: Progress = False,
     judge: Judge | None = None,
     fractions: Sequence[float] = SIZES,
 ) -> Validation:
-    """Errors on each part of fits to all the others, with at most so many columns.
+    """Try ridges and numbers of columns on each part of the data, with fits to all the others.
 
-    judge: gives the scores; without one they are mean squared weighted errors, their geometric mean over the
-    parts. fractions: numbers of columns that are tried, over the most.
+    Parameters
+    ----------
+    regression : Regression
+        How weights follow from moments.
+    parts : sequence of Moments
+        Normal equations of the parts.
+    ridges : sequence of float
+        Strengths of the ridge.
+    most : int
+        Largest number of columns.
+    workers : int
+        Fits at a time.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    judge : Judge, optional
+        What gives the scores; by default they are mean squared weighted errors, their geometric mean over the
+        parts.
+    fractions : sequence of float
+        Numbers of columns that are tried, over the most.
+
+    Returns
+    -------
+    Validation
     """
     sizes = sorted({max(1, round(most * fraction)) for fraction in fractions})
     total = Moments.summed(parts)
@@ -86,7 +117,7 @@ def validate(
             row[selection.columns[: len(chosen)]] = chosen
         if judge is not None:
             return judge.sums(part, weights)
-        return [_per_row(parts[part], row) for row in weights]
+        return [loss_per_row(parts[part], row) for row in weights]
 
     jobs = list(product(range(len(parts)), ridges))
     found: dict[float, list[Any]] = {ridge: [] for ridge in ridges}
@@ -106,10 +137,35 @@ def validate(
     return Validation(scores, errors=errors)
 
 
-def _per_row(part: Moments, weights: Vector) -> float:
+def loss_per_row(part: Moments, weights: Vector) -> float:
+    """Mean squared weighted error of a fit on one part of the data.
+
+    Parameters
+    ----------
+    part : Moments
+        The part.
+    weights : ndarray, shape (n,)
+        The fit.
+
+    Returns
+    -------
+    float
+    """
     return part.loss(weights) / max(1, part.count)
 
 
 def geometric_mean(losses: Sequence[float]) -> float:
-    """Of losses on several parts: a part that is hard for all choices does not outweigh the others."""
+    """Geometric mean of losses on several parts.
+
+    A part that is hard for all choices does not outweigh the others.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        One for each part.
+
+    Returns
+    -------
+    float
+    """
     return float(np.exp(np.mean(np.log(np.maximum(losses, 1e-30)))))

@@ -33,9 +33,10 @@ from peers_speed import GAP, MTP, SNAP, Peer, gap, installed, other
 from ase_scatter import DeviceError, InputError, Model, ScatteringCalculator
 from ase_scatter.compute.backend import require_device
 from ase_scatter.plotting import require_format, timing_plot
-from ase_scatter.reporting.benchmark import Timing, disturbed, time_in_turns
 from ase_scatter.reporting.machine import machine
+from ase_scatter.reporting.samples import disturbed
 from ase_scatter.reporting.tables import text_table
+from ase_scatter.reporting.timing import Timing, time_in_turns
 
 
 def devices_here() -> list[str]:
@@ -77,7 +78,8 @@ def compare(options: argparse.Namespace, models: list[Model], devices: list[str]
             {**own, **found, **beside},
             steps=options.steps,
             seconds=options.seconds,
-            progress="" if options.quiet else f"{len(atoms)} atoms",
+            progress=not options.quiet,
+            name=f"{len(atoms)} atoms",
         )
         for name, timing in taken.items():
             timings.setdefault(name, []).append(timing)

@@ -39,9 +39,11 @@ from ase_scatter import (
 from ase_scatter.compute.backend import require_device
 from ase_scatter.compute.target import Target
 from ase_scatter.plotting.base import COLOURS, tidy, written
-from ase_scatter.reporting.benchmark import MOVE, difference, disturbed, step, time_batch, time_steps
+from ase_scatter.reporting.benchmark import difference
 from ase_scatter.reporting.machine import machine
+from ase_scatter.reporting.samples import disturbed
 from ase_scatter.reporting.tables import text_table
+from ase_scatter.reporting.timing import MOVE, step, time_batch, time_steps
 from ase_scatter.structures.system import System
 
 SMALL_CELL = 8
@@ -90,9 +92,6 @@ class Run:
     grid: str
     data: Path | None
     quiet: bool
-
-    def label(self, text: str) -> str:
-        return "" if self.quiet else text
 
     def asked(self, value: float) -> float | None:
         return None if self.small else value
@@ -208,7 +207,7 @@ def steps(run: Run, name: str, sizes: list[tuple[int, str, str, float | None]]) 
             taken()
         atoms = disturbed(model, n_atoms)
         label = f"{name}, {len(atoms)} atoms, {dtype}"
-        timing = time_steps(atoms, calculator, steps=run.steps, progress=run.label(label))
+        timing = time_steps(atoms, calculator, steps=run.steps, progress=not run.quiet, name=label)
         factor = 1e6 / len(atoms) if unit == "µs/atom" else 1e3
         extremes = factor * min(timing.times), factor * max(timing.times)
         asked = asked and run.asked(asked)
@@ -260,7 +259,7 @@ def batch(run: Run) -> Iterator[Figure]:
         for dtype in ("float64", "float32"):
             calculator = ScatteringCalculator(model, device=run.device, dtype=dtype)
             label = f"{name}, {n} cells of {len(cell)} atoms, {dtype}"
-            found = time_batch(cell, calculator, n=n, progress=run.label(label))
+            found = time_batch(cell, calculator, n=n, progress=not run.quiet, name=label)
             ratios = [one / many for one, many in zip(found.apart, found.together, strict=True)]
             extremes = (min(ratios), max(ratios))
             yield Figure(f"{label}, batch over one by one", found.ratio, "×", run.asked(10.0), True, extremes)

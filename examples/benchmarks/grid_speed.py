@@ -30,8 +30,8 @@ from peers_speed import other
 from threadpoolctl import threadpool_limits
 
 from ase_scatter import GridTransform, InputError, Model, ScatteringCalculator
-from ase_scatter.reporting.benchmark import step
 from ase_scatter.reporting.tables import text_table
+from ase_scatter.reporting.timing import step
 
 CELLS = {1: (1, 1, 1), 2: (2, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2), 12: (3, 2, 2), 18: (3, 3, 2), 27: (3, 3, 3)}
 CELLS |= {36: (4, 3, 3), 48: (4, 4, 3), 64: (4, 4, 4), 125: (5, 5, 5)}

@@ -25,7 +25,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import BaseCalculator
 
 from ase_scatter import Frame, InputError, Model
-from ase_scatter.reporting.benchmark import disturbed
+from ase_scatter.reporting.samples import disturbed
 from ase_scatter.structures.system import System
 from ase_scatter.training.baselines import fit_gap
 

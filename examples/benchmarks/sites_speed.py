@@ -46,9 +46,9 @@ from peers_speed import (  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from ase_scatter import InputError, ScatteringCalculator  # noqa: E402
-from ase_scatter.reporting.benchmark import step, time_in_turns  # noqa: E402
 from ase_scatter.reporting.machine import peak_memory  # noqa: E402
 from ase_scatter.reporting.tables import text_table  # noqa: E402
+from ase_scatter.reporting.timing import step, time_in_turns  # noqa: E402
 
 LATTICE = 5.469
 
@@ -66,7 +66,7 @@ def peers(model: str, calls: int, quiet: bool) -> dict[str, Any]:
     """ms/atom of each calculator on the same structures, in turns."""
     atoms = silicon(256)
     calculators = {model: ScatteringCalculator(model), **installed((MTP, SNAP), atoms)}
-    timings = time_in_turns(atoms, calculators, steps=calls, progress="" if quiet else "peers")
+    timings = time_in_turns(atoms, calculators, steps=calls, progress=not quiet, name="peers")
     n = len(atoms)
     per_atom = {name: 1e3 * t.median / n for name, t in timings.items()}
     return {

@@ -112,8 +112,8 @@ def properties(
                 bands[f"{crystal}, {entry} (GPa)"] = factor * float(np.std(spread, ddof=1))
     hop = migration_barrier(start["start"], start["end"], calculator, images=5, fmax=0.05)
     values[BARRIER] = hop.forward
-    if hop.forward_band is not None:
-        bands[BARRIER] = hop.forward_band
+    if hop.forward_half_width is not None:
+        bands[BARRIER] = hop.forward_half_width
     return values, bands
 
 

@@ -3,250 +3,306 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from ...compute.functions import modulus
 from ...structures.system import Evaluation, System
 from ..transform import Jacobian, Shapes
 from ..wavelets import Wavelet
-from .columns import Path, _Node
+from .box import Box
+from .columns import Exponents, Node, Path, Tree
 from .plane_waves import Level, tabulate
 from .structure_factor import StructureFactor
 
-if TYPE_CHECKING:
-    from .transform import GridTransform
+Floats = NDArray[np.float64]
 
 
-def _rise(x: Array, exponent: float, epsilon2: float, xp: Any) -> tuple[Array, Array]:
-    """h_q and dh_q/dU² at x = U² + ε²."""
-    if exponent == 2.0:
-        return x - epsilon2, xp.ones_like(x)
-    if exponent == 1.0:
-        root = xp.sqrt(x)
-        return root - epsilon2**0.5, 0.5 / root
-    power = x ** (0.5 * exponent - 1.0)
-    return power * x - epsilon2 ** (0.5 * exponent), 0.5 * exponent * power
+class _Fields(NamedTuple):
+    """What one wavelet makes of a source (≥K,): f_m (2l+1, n_points) and x = U² + ε² (n_points,)."""
+
+    level: Level
+    wavelet: Wavelet
+    source: Array
+    norm: float
+    f: Array
+    x: Array
+
+    def pull_back(self, factors: Array) -> tuple[Array, Array]:
+        """Derivatives (n, K) by the source and (n, 9) by the strain, through factor · f_m for each
+        factor (n, n_points)."""
+        p, l = self.wavelet.p, self.wavelet.l
+        images, strain = self.level.adjoint(p, l, self.source, self.f, factors)
+        return images, strain.reshape(-1, 9)
 
 
-class _Sampled:
-    """One structure on its grids: what forward, adjoint and Jacobian share."""
+class _Pass(NamedTuple):
+    """Forward and adjoint pass of one node.
+
+    values: (n_columns of the node,). adjoint: (n_rows, K) derivatives with respect to the density, in
+    plane waves. strain: (n_rows, 3, 3) at fixed values, so that they are still to be added on the
+    diagonal.
+    """
+
+    values: Floats
+    adjoint: Array
+    strain: Floats
+
+
+class Sampled:
+    """One structure on its grids: what forward pass, adjoint pass and Jacobian share.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        Box of the structure.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    system : System
+        The structure.
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+    """
 
     def __init__(
-        self,
-        transform: GridTransform,
-        system: System,
-        shapes: Shapes | None,
-        backend: Backend,
-        dtype: str,
+        self, tree: Tree, box: Box, shapes: Shapes, system: System, backend: Backend, dtype: str
     ) -> None:
-        self.transform = transform
+        self.tree = tree
+        self.box = box
         self.system = system
         self.backend = backend
         self.xp = backend.xp
         self.dtype = dtype
-        self.epsilon2 = transform.settings.epsilon2
-        settings = transform.settings
-        charges = transform.channels.charges(system.numbers)
-        self.box, given = transform._grids(system, shapes)
-        self.volume = self.box.volume
-        used = transform._orders
+        self.volume = box.volume
+        settings, orders = tree.settings, tree.orders
+        self.epsilon2 = settings.epsilon2
         waves, levels = tabulate(
-            tuple(self.box.vectors.ravel().tolist()),
-            tuple((settings.scales[i], tuple(given[i].tolist()), used[i]) for i in sorted(used)),
+            tuple(box.vectors.ravel().tolist()),
+            tuple((settings.scales[i], tuple(shapes[i].tolist()), orders[i]) for i in sorted(orders)),
             settings.band,
             backend,
             dtype,
         )
-        self.levels = dict(zip(sorted(used), levels, strict=True))
-        placed = self.box.place(system.positions)
-        self.structure = StructureFactor.build(waves, self.box, placed, backend, dtype)
+        self.levels = dict(zip(sorted(orders), levels, strict=True))
+        placed = box.place(system.positions)
+        self.structure = StructureFactor.build(waves, box, placed, backend, dtype)
+        charges = tree.channels.charges(system.numbers)
         self.charges = backend.to_device(charges, dtype)
         # Divided by the volume: the coefficients of ρ in plane waves.
         self.densities = self.structure.densities(self.charges) / self.volume
         self.occupied = [bool(q.any()) for q in charges]
 
-    def _norm(self, path: Path) -> float:
-        return self.transform.norms.get(path, 1.0)
-
-    def _nodes(self) -> Iterator[_Node]:
+    def _nodes(self) -> Iterator[Node]:
         """Nodes of channels that have atoms here (the others' columns are zero)."""
-        return (node for node in self.transform._tree if self.occupied[node.path.channel])
+        return (node for node in self.tree.nodes if self.occupied[node.path.channel])
 
-    def _fields(self, level: Level, wavelet: Wavelet, source: Array, path: Path) -> tuple[Array, Array]:
-        """f_m (2l+1, n) and x = U² + ε² (n,)."""
+    # ---- forward --------------------------------------------------------------------------------
+
+    def _convolved(self, wavelet: Wavelet, source: Array, path: Path) -> _Fields:
+        level, norm = self.levels[wavelet.scale], self.tree.norm(path)
         f, x = level.convolve(wavelet.p, wavelet.l, source)
-        x *= 1.0 / self._norm(path)
+        x *= 1.0 / norm
         x += self.epsilon2
-        return f, x
+        return _Fields(level, wavelet, source, norm, f, x)
 
-    def _order1(self, node: _Node) -> tuple[Level, Array, Array]:
-        first = node.path.first
-        level = self.levels[first.scale]
-        return level, *self._fields(level, first, self.densities[node.path.channel], node.path)
+    def _order1(self, node: Node) -> _Fields:
+        return self._convolved(node.path.first, self.densities[node.path.channel], node.path)
 
-    def _order2(self, path: Path, inner: Array) -> tuple[Level, Array, Array]:
+    def _order2(self, path: Path, inner: Array) -> _Fields:
         assert path.second is not None
-        level = self.levels[path.second.scale]
-        return level, *self._fields(level, path.second, inner, path)
+        return self._convolved(path.second, inner, path)
 
-    def _inner(self, level: Level, x: Array) -> Array:
+    def _inner(self, fields: _Fields) -> Array:
         """Plane-wave coefficients of g = (U² + ε²)^{1/2} − ε."""
-        g = self.xp.sqrt(x)
+        g = self.xp.sqrt(fields.x)
         g -= self.epsilon2**0.5
-        return level.spectrum(g) / level.n_points
+        return fields.level.spectrum(g) / fields.level.n_points
 
-    def mean_squares(self, order: int) -> Iterator[tuple[Path, float]]:
-        """∫U² du of every path of an order."""
-        for node in self._nodes():
-            level, _, x = self._order1(node)
-            if order == 1:
-                yield node.path, self._integral(level, x - self.epsilon2)
-            elif node.children:
-                inner = self._inner(level, x)
-                for path in node.children:
-                    level2, _, x2 = self._order2(path, inner)
-                    yield path, self._integral(level2, x2 - self.epsilon2)
+    def _volume_element(self, level: Level) -> float:
+        return self.volume / level.n_points
 
     def _integral(self, level: Level, values: Array) -> float:
-        return float(values.sum(dtype="float64")) * self.volume / level.n_points
+        return float(values.sum(dtype="float64")) * self._volume_element(level)
 
-    def _rises(
-        self, level: Level, x: Array, exponents: list[tuple[float, int]]
-    ) -> Iterator[tuple[int, float, Array]]:
-        """Per column: its index, its value, and du ∂h/∂U² at every point."""
-        for exponent, index in exponents:
-            value, slope = _rise(x, exponent, self.epsilon2, self.xp)
-            yield index, self._integral(level, value), slope * (self.volume / level.n_points)
+    def _rises(self, fields: _Fields, exponents: Exponents) -> tuple[list[float], Array]:
+        """Values of the columns of a path, and ∂h/∂U² (n_exponents, n_points) of each."""
+        found = [modulus(fields.x, exponent, self.epsilon2, self.xp) for exponent, _ in exponents]
+        values = [self._integral(fields.level, value) for value, _ in found]
+        if len(found) == 1:
+            return values, found[0][1][None]
+        slopes = self.xp.empty((len(found), fields.level.n_points), dtype=self.dtype)
+        for i, (_, slope) in enumerate(found):
+            slopes[i] = slope
+        return values, slopes
 
-    def features(self) -> NDArray[np.float64]:
-        values = np.zeros(self.transform.n_columns)
+    def mean_squares(self, order: int) -> Iterator[tuple[Path, float]]:
+        """Integrate U² of every path of an order.
+
+        Parameters
+        ----------
+        order : int
+            1 or 2.
+
+        Yields
+        ------
+        path : Path
+            A path.
+        total : float
+            ∫U² du in Å³, with the norms that the columns have.
+        """
         for node in self._nodes():
-            level, _, x = self._order1(node)
-            for index, value, _ in self._rises(level, x, node.exponents):
-                values[index] = value
-            inner = self._inner(level, x) if node.children else None
+            fields = self._order1(node)
+            if order == 1:
+                yield node.path, self._integral(fields.level, fields.x - self.epsilon2)
+            elif node.children:
+                inner = self._inner(fields)
+                for path in node.children:
+                    fields = self._order2(path, inner)
+                    yield path, self._integral(fields.level, fields.x - self.epsilon2)
+
+    def features(self) -> Floats:
+        """Compute the values of all columns.
+
+        Returns
+        -------
+        ndarray, shape (n_columns,)
+        """
+        values = np.zeros(self.tree.n_columns)
+        for node in self._nodes():
+            fields = self._order1(node)
+            found, _ = self._rises(fields, node.exponents)
+            inner = self._inner(fields) if node.children else None
             for path, exponents in node.children.items():
-                level2, _, x2 = self._order2(path, inner)
-                for index, value, _ in self._rises(level2, x2, exponents):
-                    values[index] = value
+                found += self._rises(self._order2(path, inner), exponents)[0]
+            values[node.columns] = found
         return values
 
-    def _pull_back(self, level: Level, f: Array, slope: Array, norm: float) -> Array:
-        """Images ŵ_m (2l+1, K) of w_m = ∂E/∂f_m = 2 t f_m / c."""
-        return level.coefficients(f, slope * (2.0 / norm))
+    # ---- adjoint --------------------------------------------------------------------------------
 
-    def _spread(self, slope: Array, x: Array) -> Array:
-        """Σ_um w_m f_m = Σ_u 2 t U², a 0-d array."""
-        return 2.0 * (slope * (x - self.epsilon2)).sum()
+    def _differentiate(self, node: Node, rows: Floats) -> _Pass:
+        """Both passes of a node for all rows of weights (n_rows, n_columns).
 
-    def evaluate(self, weights: NDArray[np.float64]) -> Evaluation:
-        energy = 0.0
-        spread = 0.0  # Σ w f: f carries 1/V, so it falls as the volume grows
-        placed = np.zeros_like(self.system.positions)
-        adjoints: dict[int, Array] = {}
-        overlaps: dict[tuple[int, int], tuple[Array, Array]] = {}
-
-        def add_overlap(level: Level, wavelet: Wavelet, source: Array, images: Array) -> None:
-            pair = level.overlap(wavelet.p, wavelet.l, source, images)
-            key = wavelet.scale, wavelet.l
-            if key in overlaps:
-                for total, part in zip(overlaps[key], pair, strict=True):
-                    total += part
+        The adjoint pass is linear in ∂E/∂U². A path with fewer exponents than rows is transformed once
+        for each exponent, and what comes out is combined to rows; otherwise rows are combined before.
+        Back at order 1 each row has a ∂E/∂U² of its own.
+        """
+        xp, density = self.xp, self.densities[node.path.channel]
+        first = self._order1(node)
+        level, x = first.level, first.x
+        values, slopes = self._rises(first, node.exponents)
+        own = self._weights(rows, node.exponents, self._volume_element(level))
+        strain = xp.zeros((len(rows), 9), dtype=self.dtype)
+        back = xp.zeros((len(rows), level.n_waves), dtype=density.dtype)
+        inner = self._inner(first) if node.children else None
+        for path, exponents in node.children.items():
+            second = self._order2(path, inner)
+            found, slopes2 = self._rises(second, exponents)
+            values += found
+            which = self._weighing(rows, exponents)
+            if which.start == which.stop:
+                continue
+            mix = self._weights(
+                rows[which], exponents, self._volume_element(second.level) * 2.0 / second.norm
+            )
+            if len(mix) <= len(exponents):
+                images, part = second.pull_back(mix @ slopes2)
             else:
-                overlaps[key] = pair
-
-        for node in self._nodes():
-            channel, first, _ = node.path
-            level, f, x = self._order1(node)
-            t = self.xp.zeros_like(x)
-            for index, value, slope in self._rises(level, x, node.exponents):
-                energy += weights[index] * value
-                t += weights[index] * slope
+                images, part = (mix @ part for part in second.pull_back(slopes2))
+            back[which, : second.level.n_waves] += images
+            strain[which] += part
+        adjoint = xp.zeros((len(rows), len(density)), dtype=density.dtype)
+        spread = xp.empty(len(rows), dtype="float64")  # Σ w f: f carries 1/V, it falls as the volume grows
+        squares = x - self.epsilon2
+        # How g follows U².
+        through = 0.5 / level.n_points / xp.sqrt(x) if node.children else None
+        for block in level.blocks(len(rows), len(first.f)):
+            t = own[block] @ slopes
             if node.children:
-                inner = self._inner(level, x)
-                back = self.xp.zeros_like(inner)
-                for path, exponents in node.children.items():
-                    assert path.second is not None
-                    level2, f2, x2 = self._order2(path, inner)
-                    t2 = self.xp.zeros_like(x2)
-                    for index, value, slope in self._rises(level2, x2, exponents):
-                        energy += weights[index] * value
-                        t2 += weights[index] * slope
-                    second = path.second
-                    images = self._pull_back(level2, f2, t2, self._norm(path))
-                    back[: level2.n_waves] += level2.correlate(second.p, second.l, images)
-                    add_overlap(level2, second, inner, images)
-                t += self._from_inner(level, back[None], x)[0]
-            images = self._pull_back(level, f, t, self._norm(node.path))
-            spread += float(self._spread(t, x))
-            density = self.densities[channel]
-            add_overlap(level, first, density, images)
-            adjoint = adjoints.setdefault(channel, self.xp.zeros_like(density))
-            adjoint[: level.n_waves] += level.correlate(first.p, first.l, images)
-        for channel, adjoint in adjoints.items():
-            gradient = self.structure.gradient(self.charges[channel], adjoint.conj()[None])
-            placed += self.backend.to_host(gradient[0]) / self.volume
-        with_box = (energy - spread) * np.eye(3)
-        for (scale, l), pair in overlaps.items():
-            with_box += self.backend.to_host(self.levels[scale].wave_strain(l, *pair))
-        gradient = self.box.strain_gradient(with_box, placed, self.system.positions)
-        forces = -self.box.d_original(placed)
-        return Evaluation(energy, forces, 0.5 * (gradient + gradient.T))
+                t += level.fields(back[block])[0] * through
+            spread[block] = 2.0 * (t * squares).sum(axis=1, dtype="float64")
+            t *= 2.0 / first.norm
+            images, part = first.pull_back(t)
+            adjoint[block, : level.n_waves] = images
+            strain[block] += part
+        with_box = self.backend.to_host(strain).astype(np.float64).reshape(-1, 3, 3)
+        with_box -= self.backend.to_host(spread)[:, None, None] * np.eye(3)
+        return _Pass(np.array(values), adjoint, with_box)
 
-    def _from_inner(self, level: Level, back: Array, x: Array) -> Array:
-        """du-weighted ∂E/∂U², (n, n_points), through g, from ∂E/∂ĝ in plane waves (n, K)."""
-        return level.fields(back)[0] * (0.5 / level.n_points / self.xp.sqrt(x))
+    def _weights(self, rows: Floats, exponents: Exponents, factor: float) -> Array:
+        """Weights (n_rows, n_exponents) of the columns of a path times a factor."""
+        return self.backend.to_device(rows[:, [index for _, index in exponents]] * factor, self.dtype)
+
+    def _weighing(self, rows: Floats, exponents: Exponents) -> slice:
+        """Rows from the first to the last that weigh a path."""
+        if len(rows) == 1:
+            return slice(0, 1)
+        some = np.flatnonzero(rows[:, [index for _, index in exponents]].any(axis=1))
+        return slice(some[0], some[-1] + 1) if len(some) else slice(0, 0)
+
+    def _gradient(self, channel: int, adjoint: Array) -> Floats:
+        """∂/∂R (n, N, 3) of the placed atoms, from derivatives (n, K) with respect to a density."""
+        gradient = self.structure.gradient(self.charges[channel], adjoint.conj())
+        return self.backend.to_host(gradient) / self.volume
+
+    def evaluate(self, rows: Floats) -> list[Evaluation]:
+        """Compute energies, forces and strain gradients; the rows share the forward pass.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (n_rows, n_columns)
+            Weights in eV.
+
+        Returns
+        -------
+        list of Evaluation
+            One for each row.
+        """
+        values = np.zeros(self.tree.n_columns)
+        with_box = np.zeros((len(rows), 3, 3))
+        placed = np.zeros((len(rows), *self.system.positions.shape))
+        adjoints: dict[int, Array] = {}
+        for node in self._nodes():
+            found = self._differentiate(node, rows)
+            values[node.columns] = found.values
+            with_box += found.strain
+            channel = node.path.channel
+            adjoints[channel] = found.adjoint + adjoints.get(channel, 0.0)
+        for channel, adjoint in adjoints.items():
+            placed += self._gradient(channel, adjoint)
+        energies = rows @ values
+        with_box += energies[:, None, None] * np.eye(3)
+        strains = self.box.strain_gradient(with_box, placed, self.system.positions)
+        forces = -self.box.d_original(placed)
+        return [
+            Evaluation(float(energy), force, 0.5 * (strain + strain.T))
+            for energy, force, strain in zip(energies, forces, strains, strict=True)
+        ]
 
     def jacobian(self) -> Jacobian:
-        n, n_atoms = self.transform.n_columns, len(self.system)
-        values = np.zeros(n)
-        d_positions = np.zeros((n, n_atoms, 3), dtype=self.dtype)
+        """Compute every column with its derivatives: a row of weights for each.
+
+        Returns
+        -------
+        Jacobian
+        """
+        n = self.tree.n_columns
+        values, each = np.zeros(n), np.eye(n)
+        d_positions = np.zeros((n, len(self.system), 3), dtype=self.dtype)
         with_box = np.zeros((n, 3, 3), dtype=self.dtype)
         for node in self._nodes():
-            channel, first, _ = node.path
-            level, f, x = self._order1(node)
-            density, norm = self.densities[channel], self._norm(node.path)
-            indices, adjoints, strains, spreads = [], [], [], []
-            for index, value, t, strain in self._slopes(node, level, x):
-                images = self._pull_back(level, f, t, norm)
-                values[index] = value
-                indices.append(index)
-                adjoints.append(level.correlate(first.p, first.l, images))
-                overlap = level.overlap(first.p, first.l, density, images)
-                strains.append(strain + level.wave_strain(first.l, *overlap))
-                spreads.append(self._spread(t, x))
-            stacked = self.xp.zeros((len(indices), len(density)), dtype=density.dtype)
-            stacked[:, : level.n_waves] = self.xp.stack(adjoints).conj()
-            gradient = self.structure.gradient(self.charges[channel], stacked) / self.volume
-            d_positions[indices] = self.backend.to_host(gradient)
-            volume_part = values[indices] - self.backend.to_host(self.xp.stack(spreads))
-            with_box[indices] = self.backend.to_host(self.xp.stack(strains))
-            with_box[indices] += volume_part[:, None, None] * np.eye(3)
+            found = self._differentiate(node, each[node.columns])
+            values[node.columns] = found.values
+            d_positions[node.columns] = self._gradient(node.path.channel, found.adjoint)
+            with_box[node.columns] = found.strain + found.values[:, None, None] * np.eye(3)
         return Jacobian(
             values,
             self.box.d_original(d_positions),
             self.box.strain_gradient(with_box, d_positions, self.system.positions),
         )
-
-    def _slopes(
-        self, node: _Node, level: Level, x: Array
-    ) -> Iterator[tuple[int, float, Array, Array | float]]:
-        """Per column on a node: index, value, du-weighted ∂S/∂U² of the node's field, and the strain
-        gradient through the second wavelet."""
-        for index, value, slope in self._rises(level, x, node.exponents):
-            yield index, value, slope, 0.0
-        inner = self._inner(level, x) if node.children else None
-        for path, exponents in node.children.items():
-            second = path.second
-            assert second is not None
-            level2, f2, x2 = self._order2(path, inner)
-            for index, value, slope in self._rises(level2, x2, exponents):
-                images = self._pull_back(level2, f2, slope, self._norm(path))
-                back = self.xp.zeros_like(inner)
-                back[: level2.n_waves] = level2.correlate(second.p, second.l, images)
-                overlap = level2.overlap(second.p, second.l, inner, images)
-                strain = level2.wave_strain(second.l, *overlap)
-                yield index, value, self._from_inner(level, back[None], x)[0], strain

@@ -21,7 +21,12 @@ from ...structures.system import System
 class Box:
     """Box vectors, and how they follow a strain.
 
-    vectors: (3, 3) rows in Å. steps: (3,) number of steps in each open direction, 0 in periodic ones.
+    Parameters
+    ----------
+    vectors : ndarray, shape (3, 3)
+        Rows in Å.
+    steps : ndarray of int, shape (3,)
+        Number of steps in each open direction, 0 in periodic ones.
     """
 
     vectors: NDArray[np.float64]
@@ -29,10 +34,12 @@ class Box:
 
     @property
     def volume(self) -> float:
+        """Volume in Å³."""
         return float(abs(np.linalg.det(self.vectors)))
 
     @property
     def open_axes(self) -> NDArray[np.int64]:
+        """Indices of the open directions."""
         return np.flatnonzero(self.steps)
 
     @property
@@ -42,12 +49,33 @@ class Box:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1)[:, None])
 
     def place(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Positions (N, 3) moved along the open directions so that their mean there is zero."""
+        """Move positions along the open directions so that their mean there is zero.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (N, 3)
+            In Å.
+
+        Returns
+        -------
+        ndarray, shape (N, 3)
+        """
         normals = self.normals
         return np.asarray(positions - normals.T @ (normals @ positions.mean(axis=0)))
 
     def d_original(self, d_placed: NDArray[np.float64]) -> NDArray[np.float64]:
-        """∂E/∂R (..., N, 3) of the positions as given, from that of the placed ones."""
+        """Differentiate with respect to the positions as given.
+
+        Parameters
+        ----------
+        d_placed : ndarray, shape (..., N, 3)
+            ∂E/∂R of the placed positions.
+
+        Returns
+        -------
+        ndarray, shape (..., N, 3)
+            ∂E/∂R of those that were given.
+        """
         if not len(self.open_axes):
             return d_placed
         along = d_placed.mean(axis=-2) @ self.normals.T @ self.normals
@@ -59,12 +87,26 @@ class Box:
         d_placed: NDArray[np.float64],
         positions: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """dE/dε of the structure from that of placed atoms and box strained alike.
+        """Differentiate with respect to a strain of the structure.
 
-        with_box: (..., 3, 3), element ab belonging to R_a → R_a + ε_ab R_b of atoms and box.
-        d_placed: (..., N, 3) ∂E/∂R of the placed positions at a fixed box. positions: (N, 3), as given.
-        The periodic vectors take part in the strain as they are. The open ones keep their length and
-        only turn with the normals of the periodic ones, and the atoms stay placed along them.
+        Parameters
+        ----------
+        with_box : ndarray, shape (..., 3, 3)
+            dE/dε of atoms and box strained alike; element ab belongs to R_a → R_a + ε_ab R_b.
+        d_placed : ndarray, shape (..., N, 3)
+            ∂E/∂R of the placed positions at a fixed box.
+        positions : ndarray, shape (N, 3)
+            Positions in Å, as given.
+
+        Returns
+        -------
+        ndarray, shape (..., 3, 3)
+            dE/dε.
+
+        Notes
+        -----
+        The periodic vectors take part in the strain as they are. The open ones keep their length and only
+        turn with the normals of the periodic ones, and the atoms stay placed along them.
         """
         if not len(self.open_axes):
             return with_box
@@ -84,8 +126,26 @@ class Box:
         net: NDArray[np.float64],
         positions: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """`strain_gradient` from Σ_j ∂E/∂R_ja R_jb (..., 3, 3) over placed and over given positions, and
-        Σ_j ∂E/∂R_j (..., 3)."""
+        """Do what `strain_gradient` does, from sums over the atoms.
+
+        Parameters
+        ----------
+        with_box : ndarray, shape (..., 3, 3)
+            dE/dε of atoms and box strained alike; element ab belongs to R_a → R_a + ε_ab R_b.
+        placed : ndarray, shape (..., 3, 3)
+            Σ_j ∂E/∂R_ja R_jb over placed positions.
+        total : ndarray, shape (..., 3, 3)
+            The same over given positions.
+        net : ndarray, shape (..., 3)
+            Σ_j ∂E/∂R_j.
+        positions : ndarray, shape (N, 3)
+            Positions in Å, as given.
+
+        Returns
+        -------
+        ndarray, shape (..., 3, 3)
+            dE/dε.
+        """
         total = np.array(total)
         # ∂E/∂A_ia at fixed positions, from (∂E/∂A)ᵀ A = with_box − placed.
         d_box = np.swapaxes((with_box - placed) @ np.linalg.inv(self.vectors), -1, -2)
@@ -125,7 +185,21 @@ class Box:
 
 
 def padded_box(system: System, padding: float, step: float) -> Box:
-    """The box of a structure, with at least `padding` Å of vacuum in a multiple of `step` Å."""
+    """Make the box of a structure.
+
+    Parameters
+    ----------
+    system : System
+        The structure.
+    padding : float
+        Least vacuum in Å along open directions.
+    step : float
+        Their length is a multiple of this, in Å.
+
+    Returns
+    -------
+    Box
+    """
     vectors = np.array(system.cell)
     steps = np.zeros(3, dtype=np.int64)
     open_axes = np.flatnonzero(~system.pbc)

@@ -22,22 +22,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...compute.backend import COMPLEX, THREADS, Array, Backend, blocks, load_kernels
+from ...compute.backend import Array, Backend
 from ...compute.memory import room
 from ...structures.batch import Batch
 from ...structures.system import Evaluation, System
 from ..transform import Jacobian, Shapes
+from . import cuda_atoms
 from .box import Box
-from .cuda_plan import DeviceBlock, DevicePlan, DeviceUses, Identity, _plan
+from .columns import Tree
+from .cuda_atoms import Atoms
+from .cuda_plan import DevicePlan, device_plan
+from .cuda_steps import PARTS, Steps
 from .plan import Floats, Plan, Resolution, in_blocks
-from .tables import FILE, GROUPS, Scale, macros, tabulate
-
-if TYPE_CHECKING:
-    from .transform import GridTransform
+from .tables import tabulate
 
 BLOCK = 2.0**29
 """Bytes of the fields of a block, at most: larger ones are not faster."""
@@ -46,77 +46,34 @@ KEPT_PART, BLOCK_PART = 1 / 4, 1 / 64
 """Parts of the free memory for what is kept from the forward to the adjoint pass, and for the fields of a
 block (spectra, the FFT's own memory and plans that wait for the next evaluation come on top)."""
 
-POINTS_PER_THREAD, PARTS = 4, 128
-"""Sums over a grid are made in so many parts at most, and no thread does less than this."""
-
-
-# ---- plans on the device ----------------------------------------------------------------------------------
-
-
-# ---- atoms ------------------------------------------------------------------------------------------------
-
-
-class Atoms(NamedTuple):
-    """Atoms of several structures. first: (n + 1,) where those of each begin. charges: (channels, N)."""
-
-    n_atoms: int
-    first: Array
-    charges: Array
-
-
-def _charges(identity: Identity, numbers: bytes) -> Floats:
-    return identity.transform.channels.charges(np.frombuffer(numbers, dtype=np.int64))
-
-
-@lru_cache(maxsize=16)
-def _occupied(identity: Identity, numbers: bytes) -> tuple[bool, ...]:
-    return tuple(bool(q.any()) for q in _charges(identity, numbers))
-
-
-@lru_cache(maxsize=16)
-def _atoms(identity: Identity, numbers: bytes, ends: tuple[int, ...], backend: Backend, dtype: str) -> Atoms:
-    charges = _charges(identity, numbers)
-    return Atoms(
-        charges.shape[1],
-        backend.to_device(np.array(ends), "int32"),
-        backend.to_device(charges, dtype),
-    )
-
-
-@lru_cache(maxsize=16)
-def _pairs(
-    ends: tuple[int, ...], n_heads: int, n_targets: int, channels: tuple[int, ...], backend: Backend
-) -> Array:
-    """(head, atom) for the kernel `gradient`: heads of a structure follow each other, each with n_targets
-    rows; channels: of the first row of each head of a structure."""
-    rows = [
-        ((s * n_heads + head) * n_targets, n_targets, channels[head], atom)
-        for s in range(len(ends) - 1)
-        for head in range(n_heads)
-        for atom in range(ends[s], ends[s + 1])
-    ]  # fmt: skip
-    return backend.to_device(np.array(rows), "int32")
-
-
 # ---- running ----------------------------------------------------------------------------------------------
 
 
 class Device:
-    """A transform on a device, for structures that have one box and one set of grids."""
+    """Columns on a device, for structures that have one box and one set of grids.
 
-    def __init__(
-        self, transform: GridTransform, box: Box, shapes: Shapes, backend: Backend, dtype: str
-    ) -> None:
-        self.transform = transform
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+    """
+
+    def __init__(self, tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> None:
+        self.tree = tree
         self.box = box
-        self.volume = box.volume
         self.backend = backend
-        self.xp = backend.xp
         self.dtype = dtype
-        self.epsilon2 = np.float64(transform.settings.epsilon2)
-        orders = {scale: tuple(sorted(used)) for scale, used in sorted(transform._orders.items())}
-        self.tables = tabulate(transform.settings, box, shapes, orders, backend, dtype)
-        self.kernels = load_kernels(backend, (FILE,), macros(dtype))
+        orders = tree.orders
+        self.tables = tabulate(tree.settings, box, shapes, orders, backend, dtype)
+        self.steps = Steps(self.tables, box, tree.settings.epsilon2, backend, dtype)
         free = room(backend)
         self.kept = _power_of_two(free * KEPT_PART)
         block = min(BLOCK, free * BLOCK_PART)
@@ -125,8 +82,18 @@ class Device:
         )
 
     def occupied(self, system: System) -> tuple[bool, ...]:
-        """Whether there are atoms in each channel."""
-        return _occupied(self.transform._identity, system.numbers.tobytes())
+        """Tell in which channels there are atoms.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        tuple of bool
+        """
+        return cuda_atoms.occupied(self.tree, system.numbers.tobytes())
 
     # -- pieces that fit --
 
@@ -142,19 +109,19 @@ class Device:
     def _node_costs(self, n_heads: int) -> list[float]:
         """Bytes kept per node: its fields, its modulus' waves, and what comes back for each head."""
         costs = []
-        for node in self.transform._tree:
+        for node in self.tree.nodes:
             cost = (2 * node.path.first.l + 1) * self._field(node.path.first.scale)
             costs.append(cost + (self._row * (1.0 + 2.5 * n_heads) if node.children else 0.0))
         return costs
 
     def _pieces(self, n_heads: int) -> tuple[int, list[tuple[int, ...] | None]]:
         """How many structures go together, and the columns of each piece of them (None: all)."""
-        channels = len(self.transform.channels.names)
+        channels = self.tree.n_channels
         costs = self._node_costs(n_heads)
         each = sum(costs) + channels * self._row * (1.0 + 2.5 * n_heads)
         if each <= self.kept:
             return int(min(self.kept // each, 1 << 20)), [None]
-        nodes = self.transform._tree
+        nodes = self.tree.nodes
         pieces: list[tuple[int, ...] | None] = []
         for part in in_blocks(costs, self.kept):
             found = [i for node in nodes[part] for i in node.columns]
@@ -165,121 +132,7 @@ class Device:
         self, columns: tuple[int, ...] | None, occupied: tuple[bool, ...], n: int, weights: Floats | None
     ) -> DevicePlan:
         key = None if weights is None else (len(weights), np.ascontiguousarray(weights).tobytes())
-        return _plan(self.transform._identity, columns, occupied, n, key, self.resolutions, self.backend)
-
-    # -- steps --
-
-    def _empty(self, *shape: int) -> Array:
-        return self.xp.empty(shape, dtype=self.dtype)
-
-    def _zeros(self, *shape: int) -> Array:
-        return self.xp.zeros(shape, dtype=self.dtype)
-
-    def _synthesis(self, spectra: Array, scale: Scale) -> Array:
-        """Fields (n, n_x, n_y, n_z) of spectra, whose memory they may take."""
-        waves = spectra.view(COMPLEX[self.dtype])
-        return self.backend.fft.irfftn(waves, s=scale.shape, axes=(1, 2, 3), norm="forward", overwrite_x=True)
-
-    def _analysis(self, fields: Array) -> Array:
-        """Spectra of fields, real and imaginary parts side by side."""
-        return self.backend.fft.rfftn(fields, axes=(1, 2, 3)).view(self.dtype)
-
-    def _spectra(self, n: int, scale: Scale) -> Array:
-        nx, ny, nz = scale.shape
-        return self._empty(n, nx, ny, 2 * (nz // 2 + 1))
-
-    def _convolved(self, block: DeviceBlock, sources: Array) -> Array:
-        scale = self.tables.scales[block.host.scale]
-        spectra = self._spectra(block.host.n_fields, scale)
-        tiles = blocks(scale.places)
-        self.kernels(
-            "convolve", len(block.host.paths) * tiles, block.paths, sources, np.int32(self.tables.n_waves),
-            scale.wave_at, scale.which, scale.radial, self.tables.harmonics, np.int32(scale.n_waves),
-            np.int32(scale.places), np.int32(tiles), spectra,
-        )  # fmt: skip
-        return self._synthesis(spectra, scale)
-
-    def _moduli(self, block: DeviceBlock, fields: Array, inner: Array) -> None:
-        """Waves of the moduli of a block, into their rows of inner."""
-        n = len(block.host.inner)
-        if not n:
-            return
-        scale = self.tables.scales[block.host.scale]
-        n_points = scale.n_points
-        moduli = self._empty(n, *scale.shape)
-        tiles = blocks(n_points)
-        self.kernels(
-            "moduli", n * tiles, block.inner, block.inverse_norms, fields, np.int32(n_points),
-            np.int32(tiles), self.epsilon2, moduli,
-        )  # fmt: skip
-        tiles = blocks(scale.n_waves)
-        self.kernels(
-            "analyse", n * tiles, block.inner_rows, self._analysis(moduli), np.int32(self.tables.n_waves),
-            scale.place_of, scale.which, np.int32(scale.n_waves), np.int32(scale.places), np.int32(tiles),
-            np.dtype(self.dtype).type(1.0 / n_points), inner,
-        )  # fmt: skip
-
-    def _through(self, uses: DeviceUses, scale: Scale, back: Array) -> Array:
-        """Fields of what comes back through moduli; any array where nothing does."""
-        n = len(uses.through)
-        if not n:
-            return back
-        spectra = self._spectra(n, scale)
-        tiles = blocks(scale.places)
-        self.kernels(
-            "synthesise", n * tiles, uses.through, back, np.int32(self.tables.n_waves), scale.wave_at,
-            scale.which, np.int32(scale.places), np.int32(tiles), spectra,
-        )  # fmt: skip
-        return self._synthesis(spectra, scale)
-
-    def _respond(
-        self, uses: DeviceUses, scale: Scale, fields: Array, through: Array, results: Array, adjoint: bool
-    ) -> Array:
-        """Sums into results; the adjoint fields."""
-        n_points = scale.n_points
-        tiles = min(PARTS, -(-n_points // (THREADS * POINTS_PER_THREAD)))
-        in_place = uses.host.in_place or not adjoint
-        scaled = fields if in_place else self._empty(uses.host.n_fields, *scale.shape)
-        n_out = uses.host.n_results
-        partial = self.xp.empty((tiles, n_out), dtype="float64")
-        self.kernels(
-            "respond", len(uses.host.paths) * tiles, uses.paths, uses.inverse_norms, uses.exponents,
-            uses.weights, fields, scaled, through, np.int32(n_points), np.int32(tiles), self.epsilon2,
-            np.float64(self.volume / n_points), np.int32(adjoint), np.int32(n_out), partial,
-            shared=8 * THREADS * (uses.most_slots + 1),
-        )  # fmt: skip
-        start = uses.host.results
-        self._total(partial, results[start : start + n_out])
-        return scaled
-
-    def _total(self, partial: Array, out: Array) -> None:
-        n = len(out)
-        self.kernels("totals", blocks(n), partial, np.int32(len(partial)), np.int32(n), out)
-
-    def _correlate(
-        self, uses: DeviceUses, scale: Scale, adjoints: Array, sources: Array, back: Array, flow: Array
-    ) -> None:
-        tiles = -(-scale.n_waves // (THREADS // GROUPS))
-        self.kernels(
-            "correlate", len(uses.host.targets) * tiles, uses.paths, uses.segments, uses.targets, sources,
-            self.tables.waves, np.int32(self.tables.n_waves), scale.which, scale.place_of, scale.radial,
-            scale.slopes, self.tables.harmonics, self.tables.gradients, np.int32(scale.n_waves),
-            np.int32(scale.places), np.int32(tiles), self._analysis(adjoints), back, flow,
-            shared=8 * 5 * THREADS,
-        )  # fmt: skip
-
-    def _strains(self, flow: Array, out: Array) -> None:
-        """−Σ_k k_a flow_b of all rows of a flow."""
-        n, n_waves = len(flow), self.tables.n_waves
-        if not n:
-            return
-        parts = min(PARTS, -(-n_waves // (THREADS * POINTS_PER_THREAD)))
-        partial = self.xp.empty((parts, 9 * n), dtype="float64")
-        self.kernels(
-            "strains", n * parts, flow, self.tables.waves, np.int32(n), np.int32(n_waves), np.int32(parts),
-            partial, shared=8 * 9 * THREADS,
-        )  # fmt: skip
-        self._total(partial, out)
+        return device_plan(self.tree, columns, occupied, n, key, self.resolutions, self.backend)
 
     # -- passes --
 
@@ -289,66 +142,29 @@ class Device:
         """Sums of slots and strains of inner targets into results, and what comes back to the sources added
         to back and flow."""
         host, n_waves = plan.host, self.tables.n_waves
-        inner = self._empty(host.n_inner, n_waves, 2)
+        inner = self.steps.empty(host.n_inner, n_waves, 2)
         kept = []
         for block in plan.first:
-            kept.append(self._convolved(block, sources))
-            self._moduli(block, kept[-1], inner)
+            kept.append(self.steps.convolved(block, sources))
+            self.steps.moduli(block, kept[-1], inner)
         n_back = host.n_inner_targets if adjoint else 0
-        inner_back, inner_flow = self._zeros(n_back, n_waves, 2), self._zeros(n_back, 3, n_waves)
+        inner_back, inner_flow = self.steps.zeros(n_back, n_waves, 2), self.steps.zeros(n_back, 3, n_waves)
         for block in plan.second:
             scale = self.tables.scales[block.host.scale]
-            fields = self._convolved(block, inner)
+            fields = self.steps.convolved(block, inner)
             for uses in block.uses:
-                scaled = self._respond(uses, scale, fields, inner_back, results, adjoint)
+                scaled = self.steps.respond(uses, scale, fields, inner_back, results, adjoint)
                 if adjoint:
-                    self._correlate(uses, scale, scaled, inner, inner_back, inner_flow)
-        self._strains(inner_flow, results[host.n_results :])
+                    self.steps.correlate(uses, scale, scaled, inner, inner_back, inner_flow)
+        self.steps.strains(inner_flow, results[host.n_results :])
         for block in plan.first:
             scale = self.tables.scales[block.host.scale]
             fields = kept.pop(0)
             for uses in block.uses:
-                through = self._through(uses, scale, inner_back) if adjoint else inner_back
-                scaled = self._respond(uses, scale, fields, through, results, adjoint)
+                through = self.steps.through(uses, scale, inner_back) if adjoint else inner_back
+                scaled = self.steps.respond(uses, scale, fields, through, results, adjoint)
                 if adjoint:
-                    self._correlate(uses, scale, scaled, sources, back, flow)
-
-    def _factors(self, placed: Sequence[Floats]) -> Array:
-        """One-dimensional phases (rows, N) of all atoms."""
-        fractional = np.concatenate(placed) @ np.linalg.inv(self.box.vectors)
-        n_rows, n_atoms = self.tables.factors.shape[0], len(fractional)
-        factors = self._empty(n_rows, n_atoms, 2)
-        self.kernels(
-            "phases", blocks(n_rows * n_atoms), self.backend.to_device(fractional), self.tables.factors,
-            np.int32(n_rows), np.int32(n_atoms), factors,
-        )  # fmt: skip
-        return factors
-
-    def _densities(self, factors: Array, atoms: Atoms, n_structures: int) -> Array:
-        """ρ̂(k)/V of each structure and channel, (structures · channels, K, 2)."""
-        n_channels, n_waves = atoms.charges.shape[0], self.tables.n_waves
-        sources = self._empty(n_structures * n_channels, n_waves, 2)
-        tiles = blocks(n_waves)
-        self.kernels(
-            "densities", n_structures * n_channels * tiles, factors, self.tables.rows, atoms.first,
-            atoms.charges, np.int32(atoms.n_atoms), np.int32(n_channels), np.int32(n_waves), np.int32(tiles),
-            np.float64(1.0 / self.volume), sources,
-        )  # fmt: skip
-        return sources
-
-    def _gradient(
-        self, factors: Array, atoms: Atoms, pairs: Array, back: Array, out: Array, most_parts: int
-    ) -> None:
-        """∂/∂R of pairs of (head, atom), (pairs · 3,)."""
-        n_pairs, n_waves = pairs.shape[0], self.tables.n_waves
-        parts = min(most_parts, -(-n_waves // 64))
-        partial = self.xp.empty((parts, 3 * n_pairs), dtype="float64")
-        self.kernels(
-            "gradient", blocks(n_pairs * parts), factors, self.tables.rows, atoms.charges, pairs, back,
-            self.tables.waves, np.int32(n_pairs), np.int32(atoms.n_atoms), np.int32(n_waves),
-            np.int32(parts), np.float64(1.0 / self.volume), partial,
-        )  # fmt: skip
-        self._total(partial, out)
+                    self.steps.correlate(uses, scale, scaled, sources, back, flow)
 
     def _begin(
         self, systems: Sequence[System]
@@ -356,13 +172,26 @@ class Device:
         """Ends of the structures' atoms, channels in use, phases, atoms and densities."""
         ends = tuple(np.cumsum([0, *map(len, systems)]).tolist())
         numbers = np.concatenate([system.numbers for system in systems])
-        atoms = _atoms(self.transform._identity, numbers.tobytes(), ends, self.backend, self.dtype)
-        factors = self._factors([self.box.place(system.positions) for system in systems])
-        densities = self._densities(factors, atoms, len(systems))
+        atoms = cuda_atoms.atoms(self.tree, numbers.tobytes(), ends, self.backend, self.dtype)
+        factors = self.steps.factors([self.box.place(system.positions) for system in systems])
+        densities = self.steps.densities(factors, atoms, len(systems))
         return ends, self.occupied(systems[0]), factors, atoms, densities
 
     def evaluate(self, systems: Sequence[System], weights: Floats) -> Iterator[list[Evaluation]]:
-        """Of each structure an evaluation with each row of weights."""
+        """Evaluate structures with each row of weights.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            Structures with the same elements in this box.
+        weights : ndarray, shape (n_rows, n_columns)
+            Weights in eV.
+
+        Yields
+        ------
+        list of Evaluation
+            Of one structure, one for each row.
+        """
         n_heads, (together, pieces) = len(weights), self._pieces(len(weights))
         while together == 1 and pieces != [None] and n_heads > 1:
             # Rows of weights apart, before columns are.
@@ -382,19 +211,19 @@ class Device:
         self, systems: Sequence[System], weights: Floats, pieces: list[tuple[int, ...] | None]
     ) -> Iterator[list[Evaluation]]:
         n, n_heads, n_waves = len(systems), len(weights), self.tables.n_waves
-        n_channels = len(self.transform.channels.names)
+        n_channels = self.tree.n_channels
         ends, occupied, factors, atoms, sources = self._begin(systems)
         plans = [self._plan(columns, occupied, n, weights) for columns in pieces]
-        pairs = _pairs(ends, n_heads, n_channels, (0,) * n_heads, self.backend)
+        pairs = cuda_atoms.pairs(ends, n_heads, n_channels, (0,) * n_heads, self.backend)
         n_targets = n * n_heads * n_channels
         sizes = [*(plan.n_results for plan in plans), 9 * n_targets, 3 * pairs.shape[0]]
         bounds = np.cumsum([0, *sizes]).tolist()
-        results = self.xp.empty(bounds[-1], dtype="float64")
-        back, flow = self._zeros(n_targets, n_waves, 2), self._zeros(n_targets, 3, n_waves)
+        results = self.backend.xp.empty(bounds[-1], dtype="float64")
+        back, flow = self.steps.zeros(n_targets, n_waves, 2), self.steps.zeros(n_targets, 3, n_waves)
         for plan, a in zip(plans, bounds, strict=False):
             self._run(plan, sources, back, flow, results[a : a + plan.n_results])
-        self._strains(flow, results[bounds[-3] : bounds[-2]])
-        self._gradient(factors, atoms, pairs, back, results[bounds[-2] :], PARTS)
+        self.steps.strains(flow, results[bounds[-3] : bounds[-2]])
+        self.steps.gradient(factors, atoms, pairs, back, results[bounds[-2] :], PARTS)
         parts = np.split(self.backend.to_host(results), bounds[1:-1])
         energies = np.zeros((n, n_heads))
         spreads, strains = np.zeros(n * n_heads), np.zeros((n * n_heads, 9))
@@ -424,44 +253,67 @@ class Device:
         return Evaluation(float(energy), -self.box.d_original(d_placed), 0.5 * (gradient + gradient.T))
 
     def features(self, system: System) -> Floats:
-        """Values of all columns."""
+        """Compute the values of all columns.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        ndarray, shape (n_columns,)
+        """
         _, occupied, _, _, sources = self._begin([system])
-        values = np.zeros(self.transform.n_columns)
-        nothing = self._empty(0)
-        zeros = np.zeros((1, self.transform.n_columns))
+        values = np.zeros(self.tree.n_columns)
+        nothing = self.steps.empty(0)
+        zeros = np.zeros((1, self.tree.n_columns))
         for columns in self._pieces(1)[1]:
             plan = self._plan(columns, occupied, 1, zeros)
-            results = self.xp.empty(plan.host.n_results, dtype="float64")
+            results = self.backend.xp.empty(plan.host.n_results, dtype="float64")
             self._run(plan, sources, nothing, nothing, results, adjoint=False)
             found = _values(plan.host, self.backend.to_host(results))[0]
             values[slice(None) if columns is None else list(columns)] = found
         return values
 
     def jacobian(self, system: System) -> Jacobian:
-        """Every column with its derivatives, as arrays of the device."""
-        transform = self.transform
-        n, n_atoms, n_waves = transform.n_columns, len(system), self.tables.n_waves
+        """Compute every column with its derivatives, as arrays of the device.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+
+        Returns
+        -------
+        Jacobian
+        """
+        tree = self.tree
+        n, n_atoms, n_waves = tree.n_columns, len(system), self.tables.n_waves
         ends, occupied, factors, atoms, sources = self._begin([system])
         values, with_box = np.zeros(n), np.zeros((n, 3, 3))
-        d_positions = self.xp.zeros((n, n_atoms, 3), dtype="float64")
+        d_positions = self.backend.xp.zeros((n, n_atoms, 3), dtype="float64")
         costs = [
             (cost + 5.0 * self._row * len(node.columns)) / len(node.columns)
-            for node, cost in zip(transform._tree, self._node_costs(0), strict=True)
+            for node, cost in zip(tree.nodes, self._node_costs(0), strict=True)
             for _ in node.columns
         ]
-        in_order = [i for node in transform._tree for i in node.columns]
+        in_order = [i for node in tree.nodes for i in node.columns]
         for part in in_blocks(costs, self.kept):
             columns = tuple(sorted(in_order[part]))
             plan = self._plan(columns, occupied, 1, None)
-            of_all = transform.paths
+            of_all = tree.paths
             channels = tuple(of_all[i].path.channel for i in columns)
-            pairs = _pairs(ends, len(columns), 1, channels, self.backend)
-            back, flow = self._zeros(len(columns), n_waves, 2), self._zeros(len(columns), 3, n_waves)
+            pairs = cuda_atoms.pairs(ends, len(columns), 1, channels, self.backend)
+            back, flow = (
+                self.steps.zeros(len(columns), n_waves, 2),
+                self.steps.zeros(len(columns), 3, n_waves),
+            )
             start, stop = plan.n_results, plan.n_results + 9 * len(columns)
-            results = self.xp.empty(stop + 3 * pairs.shape[0], dtype="float64")
+            results = self.backend.xp.empty(stop + 3 * pairs.shape[0], dtype="float64")
             self._run(plan, sources, back, flow, results[:start])
-            self._strains(flow, results[start:stop])
-            self._gradient(factors, atoms, pairs, back, results[stop:], 4)
+            self.steps.strains(flow, results[start:stop])
+            self.steps.gradient(factors, atoms, pairs, back, results[stop:], 4)
             where = self.backend.to_device(np.array(columns))
             d_positions[where] = results[stop:].reshape(len(columns), n_atoms, 3)
             found = self.backend.to_host(results[:stop])
@@ -478,7 +330,7 @@ class Device:
         if len(box.open_axes):
             net = d_placed.sum(axis=1)
             moments = [
-                backend.to_host(self.xp.einsum("nja,jb->nab", d_placed, backend.to_device(positions)))
+                backend.to_host(self.backend.xp.einsum("nja,jb->nab", d_placed, backend.to_device(positions)))
                 for positions in (box.place(system.positions), system.positions)
             ]
             with_box = box.strain_of_moments(
@@ -511,7 +363,7 @@ def _read(plan: Plan, results: Floats, n_heads: int) -> tuple[Floats, Floats, Fl
 
 @lru_cache(maxsize=4)
 def _device(
-    identity: Identity,
+    tree: Tree,
     vectors: tuple[float, ...],
     steps: tuple[int, ...],
     shapes: tuple[int, ...],
@@ -519,61 +371,71 @@ def _device(
     dtype: str,
 ) -> Device:
     box = Box(np.array(vectors).reshape(3, 3), np.array(steps))
-    return Device(identity.transform, box, np.array(shapes).reshape(-1, 3), backend, dtype)
+    return Device(tree, box, np.array(shapes).reshape(-1, 3), backend, dtype)
 
 
 def clear() -> None:
     """Forget all that is kept on devices."""
-    for kept in (_device, _plan, _atoms, _pairs):
+    for kept in (_device, device_plan, cuda_atoms.atoms, cuda_atoms.pairs):
         kept.cache_clear()
 
 
-def on_device(transform: GridTransform, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> Device:
-    """The transform on a device, kept while box and grids stay."""
+def on_device(tree: Tree, box: Box, shapes: Shapes, backend: Backend, dtype: str) -> Device:
+    """Put columns on a device, where they are kept while box and grids stay.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    backend : Backend
+        The device.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    Device
+    """
     plain = (tuple(array.ravel().tolist()) for array in (box.vectors, box.steps, shapes))
-    return _device(transform._identity, *plain, backend, dtype)
+    return _device(tree, *plain, backend, dtype)
 
 
 # ---- batches ----------------------------------------------------------------------------------------------
 
 
 def evaluate_batch(
-    transform: GridTransform, batch: Batch, weights: Floats, shapes: Shapes | None, dtype: str
+    tree: Tree, batch: Batch, places: Sequence[tuple[Box, Shapes]], weights: Floats, dtype: str
 ) -> list[list[Evaluation]]:
-    """Of each structure an evaluation with each row of weights; those with one box and one set of grids
-    are computed together."""
+    """Evaluate all structures; those with one box and one set of grids are computed together.
+
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    batch : Batch
+        Structures on the device.
+    places : sequence of (Box, ndarray of int, shape (n_scales, 3))
+        Box and grids of each structure.
+    weights : ndarray, shape (n_rows, n_columns)
+        Weights in eV.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    list of list of Evaluation
+        Of each structure one for each row.
+    """
     groups: dict[tuple[Device, tuple[bool, ...]], list[int]] = {}
-    for i, system in enumerate(batch.systems):
-        device = on_device(transform, *transform._grids(system, shapes), batch.backend, dtype)
+    for i, (system, place) in enumerate(zip(batch.systems, places, strict=True)):
+        device = on_device(tree, *place, batch.backend, dtype)
         groups.setdefault((device, device.occupied(system)), []).append(i)
     found: dict[int, list[Evaluation]] = {}
     for (device, _), members in groups.items():
         values = device.evaluate([batch.systems[i] for i in members], weights)
         found.update(zip(members, values, strict=True))
     return [found[i] for i in range(len(batch))]
-
-
-def memory(transform: GridTransform, box: Box, shapes: Shapes, n_atoms: int, dtype: str) -> float:
-    """Bytes that the smallest pieces of one structure need, tables included."""
-    size = np.dtype(dtype).itemsize
-    settings, channels = transform.settings, len(transform.channels.names)
-    waves = {
-        i: box.volume * (settings.band / settings.scales[i]) ** 3 / (12.0 * np.pi**2)
-        for i in transform._orders
-    }
-    most = max(waves.values(), default=0.0)
-    fields = {i: float(np.prod(shapes[i])) * size for i in transform._orders}
-    l_max = max((l for used in transform._orders.values() for _, l in used), default=0)
-    tables = most * (4 * size * ((l_max + 1) ** 2 + 1) + 44)
-    tables += sum(
-        waves[i] * (2 * size * len(used) + 8) + 2.0 * fields[i] / size
-        for i, used in transform._orders.items()
-    )
-    tops = 2.0 * (box.volume ** (1 / 3) * settings.band / settings.scales[min(waves, default=0)] / np.pi + 3)
-    atoms = n_atoms * (3 * tops * size + 400.0)
-    node = max(((2 * n.path.first.l + 1) * fields[n.path.first.scale] for n in transform._tree), default=0.0)
-    block = max(
-        ((2 * w.l + 1) * fields[w.scale] for path, _ in transform.paths for w in path[1:] if w is not None),
-        default=0.0,
-    )
-    return float(tables + atoms + 7 * size * most * (channels + 1) + node + 4 * block)

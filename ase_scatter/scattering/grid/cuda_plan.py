@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from .columns import Tree
 from .plan import INNER, Block, Plan, Resolution, Uses, make_plan
-
-if TYPE_CHECKING:
-    from .transform import GridTransform
 
 
 class DeviceUses(NamedTuple):
-    """`Uses` on the device. through: rows of what comes back through moduli, in the order of INNER."""
+    """`Uses` on the device.
+
+    Parameters
+    ----------
+    host : Uses
+        The same on the host.
+    paths, inverse_norms, exponents, weights, segments, targets : array
+        Copies on the device.
+    through : array of int
+        Rows of what comes back through moduli, in the order of INNER.
+    most_slots : int
+        Most slots of a path.
+    """
 
     host: Uses
     paths: Array
@@ -31,7 +40,19 @@ class DeviceUses(NamedTuple):
 
 
 class DeviceBlock(NamedTuple):
-    """`Block` on the device. inner: paths whose modulus goes on, as rows inner_rows."""
+    """`Block` on the device.
+
+    Parameters
+    ----------
+    host : Block
+        The same on the host.
+    paths, inner, inverse_norms : array
+        Copies on the device; paths in `inner` are numbered from 0 on.
+    inner_rows : array of int
+        Rows of moduli of these.
+    uses : tuple of DeviceUses
+        Their uses.
+    """
 
     host: Block
     paths: Array
@@ -42,6 +63,16 @@ class DeviceBlock(NamedTuple):
 
 
 class DevicePlan(NamedTuple):
+    """`Plan` on the device.
+
+    Parameters
+    ----------
+    host : Plan
+        The same on the host.
+    first, second : tuple of DeviceBlock
+        Blocks of order 1 and 2.
+    """
+
     host: Plan
     first: tuple[DeviceBlock, ...]
     second: tuple[DeviceBlock, ...]
@@ -88,16 +119,9 @@ def _upload_block(block: Block, backend: Backend) -> DeviceBlock:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Identity:
-    """A transform, as a key of caches."""
-
-    transform: GridTransform
-
-
 @lru_cache(maxsize=64)
-def _plan(
-    identity: Identity,
+def device_plan(
+    tree: Tree,
     columns: tuple[int, ...] | None,
     occupied: tuple[bool, ...],
     n_structures: int,
@@ -105,15 +129,36 @@ def _plan(
     resolutions: tuple[tuple[int, Resolution], ...],
     backend: Backend,
 ) -> DevicePlan:
-    """Plan of some columns (None: all) on the device; weights: how many rows, and their bytes."""
-    transform = identity.transform
+    """Make a plan and copy it to the device; it is kept there.
+
+    Parameters
+    ----------
+    tree : Tree
+        All columns.
+    columns : tuple of int, optional
+        Those to compute; all by default.
+    occupied : tuple of bool
+        Whether there are atoms in each channel.
+    n_structures : int
+        Structures that are computed together.
+    weights : (int, bytes), optional
+        How many rows of weights there are, and their bytes as float64; None for each column by itself.
+    resolutions : tuple of (int, Resolution)
+        Of each scale.
+    backend : Backend
+        The device.
+
+    Returns
+    -------
+    DevicePlan
+    """
     table = None
     if weights is not None:
         table = np.frombuffer(weights[1], dtype=np.float64).reshape(weights[0], -1)
     if columns is not None:
-        transform = transform.subset(columns)
+        tree = tree.subset(columns)
         table = None if table is None else table[:, list(columns)]
-    plan = make_plan(transform, occupied, n_structures, table, dict(resolutions))
+    plan = make_plan(tree, occupied, n_structures, table, dict(resolutions))
     return DevicePlan(
         plan,
         tuple(_upload_block(one, backend) for one in plan.first),

@@ -39,35 +39,20 @@ extern "C" __global__ void harmonics(
     if (e >= (long long)(l_max + 1) * n) return;
     const int k = e / n, wave = e % n;
     const double x = waves[wave], y = waves[n + wave], z = waves[2LL * n + wave];
-    const double square = x * x + y * y + z * z;
-    double c = 1, s = 0, c_before = 0, s_before = 0, start = 1;  // (x + iy)^k, (x + iy)^(k-1), (2k-1)!!
-    for (int i = 0; i < k; ++i) {
-        c_before = c;
-        s_before = s;
-        c = x * c_before - y * s_before;
-        s = x * s_before + y * c_before;
-        start *= 2 * i + 1;
-    }
-    double q1 = 0, q2 = 0, p1 = 0, p2 = 0;  // Q of the last two l; the same for |m| + 1, one l behind
+    const Turn<double> turn(x, y, k);
+    Legendre<double> legendre(z, x * x + y * y + z * z, k, turn.factorial);
     for (int l = k; l <= l_max; ++l) {
-        const double q = l == k ? start : ((2 * l - 1) * z * q1 - (l + k - 1) * square * q2) / (l - k);
-        double p = 0;
-        if (l == k + 2) p = start * (2 * k + 1);
-        if (l > k + 2) p = ((2 * l - 3) * z * p1 - (l + k - 1) * square * p2) / (l - k - 2);
-        const double norm = norms[l * (l_max + 1) + k], up = norm * k * q;
+        const double norm = norms[l * (l_max + 1) + k], up = norm * k * legendre.q;
         for (int sign = 1; sign >= (k ? -1 : 1); sign -= 2) {
             const long long lm = l * (l + 1) + sign * k;
-            const double part = sign > 0 ? c : s, before = sign > 0 ? c_before : s_before;
-            const double other = sign > 0 ? -s_before : c_before;
-            values[lm * n + wave] = norm * q * part;
-            gradients[3 * lm * n + wave] = up * before - x * norm * p * part;
-            gradients[(3 * lm + 1) * n + wave] = up * other - y * norm * p * part;
-            gradients[(3 * lm + 2) * n + wave] = norm * (l + k) * q1 * part;
+            const double part = sign > 0 ? turn.c : turn.s, before = sign > 0 ? turn.c_before : turn.s_before;
+            const double other = sign > 0 ? -turn.s_before : turn.c_before, side = norm * legendre.side * part;
+            values[lm * n + wave] = norm * legendre.q * part;
+            gradients[3 * lm * n + wave] = up * before - x * side;
+            gradients[(3 * lm + 1) * n + wave] = up * other - y * side;
+            gradients[(3 * lm + 2) * n + wave] = norm * (l + k) * legendre.below * part;
         }
-        q2 = q1;
-        q1 = q;
-        p2 = p1;
-        p1 = p;
+        legendre.advance();
     }
 }
 
@@ -92,12 +77,11 @@ extern "C" __global__ void radials(
         slope_before = slope;
         slope = other;
     }
-    const double t = min(s / (band * band), 1.0), rest = 1 - t;
-    const double window = rest * rest * rest * (1 + 3 * t + 6 * t * t);
-    const double falling = -30 * t * t * rest * rest / (band * band);
+    double falling;
+    const double window = switched(s / (band * band), &falling);
     const double envelope = norms[order] * exp(-0.5 * s), value = envelope * laguerre;
     values[e] = value * window;
-    slopes[e] = 2 * beta * beta * ((envelope * -slope - 0.5 * value) * window + value * falling);
+    slopes[e] = 2 * beta * beta * ((envelope * -slope - 0.5 * value) * window + value * falling / (band * band));
 }
 
 // ---- structure factor ---------------------------------------------------------------------------------
@@ -239,7 +223,7 @@ __device__ __forceinline__ REAL squares(const REAL* f, int members, int n_points
     return sum * inverse_norm;
 }
 
-// g = (U^2 + eps^2)^(1/2) - eps of each path, as row INNER; written so that nothing cancels.
+// g = (U^2 + eps^2)^(1/2) - eps of each path, as row INNER.
 extern "C" __global__ void moduli(
     const int* __restrict__ paths, const double* __restrict__ inverse_norms, const REAL* __restrict__ fields,
     int n_points, int tiles, double epsilon2, REAL* __restrict__ inner) {
@@ -248,8 +232,8 @@ extern "C" __global__ void moduli(
     const int* path = paths + (long long)row * WIDTH;
     const REAL* f = fields + (long long)path[FIELD] * n_points + u;
     const REAL square = squares(f, 2 * path[DEGREE] + 1, n_points, (REAL)inverse_norms[row]);
-    const REAL root = sqrt(square + (REAL)epsilon2);
-    inner[(long long)path[INNER] * n_points + u] = square / (root + (REAL)sqrt(epsilon2));
+    REAL slope;
+    inner[(long long)path[INNER] * n_points + u] = modulus(square, (REAL)1, (REAL)sqrt(epsilon2), &slope);
 }
 
 // Per path and exponent the sum of h_q(U^2) du; t = sum_q w_q dh_q/dU^2 du, plus what comes back through
@@ -266,35 +250,25 @@ extern "C" __global__ void respond(
     const int row = blockIdx.x / tiles, tile = blockIdx.x % tiles;
     const int* path = paths + (long long)row * WIDTH;
     const int members = 2 * path[DEGREE] + 1, n_slots = path[SLOTS];
-    const REAL inverse_norm = inverse_norms[row], least = epsilon2, root_least = sqrt(epsilon2);
+    const REAL inverse_norm = inverse_norms[row], epsilon = sqrt(epsilon2);
     const REAL* f = fields + (long long)path[FIELD] * n_points;
     REAL* out = scaled + (long long)path[SCALED] * n_points;
     double* mine = sums + threadIdx.x;
     for (int s = 0; s <= n_slots; ++s) mine[s * THREADS] = 0;
     for (int u = tile * THREADS + threadIdx.x; u < n_points; u += tiles * THREADS) {
         const REAL square = squares(f + u, members, n_points, inverse_norm);
-        const REAL x = square + least, root = sqrt(x);
         REAL t = 0;
         for (int s = 0; s < n_slots; ++s) {
-            const double q = exponents[path[SLOT] + s];
-            REAL value, slope;
-            if (q == 2.0) {
-                value = square;
-                slope = 1;
-            } else if (q == 1.0) {
-                value = square / (root + root_least);
-                slope = (REAL)0.5 / root;
-            } else {
-                const REAL power = pow(x, (REAL)(0.5 * q - 1.0));
-                value = power * x - pow(least, (REAL)(0.5 * q));
-                slope = (REAL)(0.5 * q) * power;
-            }
-            mine[s * THREADS] += value;
+            REAL slope;
+            mine[s * THREADS] += modulus(square, (REAL)exponents[path[SLOT] + s], epsilon, &slope);
             t += (REAL)weights[path[SLOT] + s] * slope;
         }
         t *= (REAL)du;
-        if (writes && path[INNER] >= 0)
-            t += inner[(long long)path[INNER] * n_points + u] * ((REAL)0.5 / ((REAL)n_points * root));
+        if (writes && path[INNER] >= 0) {
+            REAL slope;
+            modulus(square, (REAL)1, epsilon, &slope);
+            t += inner[(long long)path[INNER] * n_points + u] * slope / (REAL)n_points;
+        }
         mine[n_slots * THREADS] += 2.0 * t * square;
         if (writes) {
             const REAL factor = 2 * t * inverse_norm;
@@ -302,11 +276,7 @@ extern "C" __global__ void respond(
                 out[(long long)m * n_points + u] = factor * f[(long long)m * n_points + u];
         }
     }
-    for (int step = THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (threadIdx.x < step)
-            for (int s = 0; s <= n_slots; ++s) mine[s * THREADS] += mine[s * THREADS + step];
-    }
+    sum_over_block(sums, n_slots + 1);
     if (threadIdx.x != 0) return;
     // Every path before this one has its exponents and one more.
     double* result = partial + (long long)tile * n_out + path[SLOT] + row;
@@ -394,12 +364,7 @@ extern "C" __global__ void strains(
                 sum[3 * a + b] -= (double)waves[a * n_all + k] * along[(long long)b * n_all + k];
     double* mine = sums + threadIdx.x;
     for (int s = 0; s < 9; ++s) mine[s * THREADS] = sum[s];
-    for (int step = THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (threadIdx.x < step)
-            for (int s = 0; s < 9; ++s) mine[s * THREADS] += mine[s * THREADS + step];
-    }
-    __syncthreads();
+    sum_over_block(sums, 9);
     if (threadIdx.x < 9) partial[9LL * blockIdx.x + threadIdx.x] = sums[threadIdx.x * THREADS];
 }
 

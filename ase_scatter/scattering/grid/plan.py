@@ -13,16 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..wavelets import Wavelet
-
-if TYPE_CHECKING:
-    from .columns import Path
-    from .transform import GridTransform
+from .columns import Exponents, Path, Tree
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -35,10 +32,26 @@ WIDTH = 9
 class Uses(NamedTuple):
     """Adjoint fields that are made together.
 
-    paths: (n, WIDTH) table, sorted by target. inverse_norms: (n,) 1/c. exponents, weights: of all slots.
-    segments: where the paths of each target begin, and how many there are. targets: rows that they are
-    added to. n_fields: of all paths. in_place: whether they overwrite the fields that they are made
-    from. results: where in the results the n_results sums of the slots begin.
+    Parameters
+    ----------
+    paths : ndarray of int, shape (n, WIDTH)
+        Table of paths, sorted by target.
+    inverse_norms : ndarray, shape (n,)
+        1/c.
+    exponents, weights : ndarray, shape (n_slots,)
+        Of all slots.
+    segments : ndarray of int
+        Where the paths of each target begin, and how many there are.
+    targets : ndarray of int
+        Rows that they are added to.
+    n_fields : int
+        Fields of all paths.
+    in_place : bool
+        Whether they overwrite the fields that they are made from.
+    results : int
+        Where in the results the sums of the slots begin.
+    n_results : int
+        How many sums there are.
     """
 
     paths: Ints
@@ -56,7 +69,20 @@ class Uses(NamedTuple):
 class Block(NamedTuple):
     """Fields of one scale that are made together, and their uses, some at a time.
 
-    paths: (n, WIDTH) table. inner: that of paths whose modulus goes on, with inverse_norms 1/c.
+    Parameters
+    ----------
+    scale : int
+        Index of the scale.
+    paths : ndarray of int, shape (n, WIDTH)
+        Table of paths.
+    n_fields : int
+        Fields of all paths.
+    inner : ndarray of int, shape (n_inner, WIDTH)
+        Table of paths whose modulus goes on.
+    inverse_norms : ndarray, shape (n_inner,)
+        1/c of these.
+    uses : tuple of Uses
+        Their uses.
     """
 
     scale: int
@@ -71,10 +97,22 @@ class Block(NamedTuple):
 class Plan:
     """Columns in the order of computing.
 
-    first, second: blocks of order 1 and 2. n_inner: rows of moduli. n_inner_targets, n_targets: rows of
-    what is gathered at moduli and at densities. inner_heads: which head each of the former belongs to.
-    n_results: sums of slots. values: (structures, columns) where the sum of each column is, n_results for
-    those that are zero. spreads, spread_heads: where the sums 2 t U² of order 1 are, and whose.
+    Parameters
+    ----------
+    first, second : tuple of Block
+        Blocks of order 1 and 2.
+    n_inner : int
+        Rows of moduli.
+    n_inner_targets, n_targets : int
+        Rows of what is gathered at moduli and at densities.
+    inner_heads : ndarray of int
+        Head that each row at a modulus belongs to.
+    n_results : int
+        Sums of slots.
+    values : ndarray of int, shape (n_structures, n_columns)
+        Where the sum of each column is, n_results for those that are zero.
+    spreads, spread_heads : ndarray of int
+        Where the sums 2 t U² of order 1 are, and whose.
     """
 
     first: tuple[Block, ...]
@@ -108,29 +146,52 @@ class _Row(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """Of a scale: how many fields a block may have, and the (p, l) in the order of their radial functions."""
+    """Limits and wavelets of a scale.
+
+    Parameters
+    ----------
+    most_fields : int
+        Fields that a block may have.
+    orders : tuple of (int, int)
+        The (p, l) in the order of their radial functions.
+    """
 
     most_fields: int
     orders: tuple[tuple[int, int], ...]
 
 
 def make_plan(
-    transform: GridTransform,
+    tree: Tree,
     occupied: Sequence[bool],
     n_structures: int,
     weights: Floats | None,
     scales: dict[int, Resolution],
 ) -> Plan:
-    """The plan of a transform's columns; weights: (rows, columns), or None for each column by itself.
+    """Plan the passes through the columns of a tree.
 
-    occupied: whether there are atoms in each channel.
+    Parameters
+    ----------
+    tree : Tree
+        Columns.
+    occupied : sequence of bool
+        Whether there are atoms in each channel.
+    n_structures : int
+        Structures that are computed together.
+    weights : ndarray, shape (n_rows, n_columns), optional
+        Weights in eV, or None for each column by itself.
+    scales : dict
+        Index of the scale → Resolution.
+
+    Returns
+    -------
+    Plan
     """
-    first, second, counts = _rows(transform, occupied, weights)
-    made = _Maker(transform, counts, n_structures, scales)
+    first, second, counts = _rows(tree, occupied, weights)
+    made = _Maker(tree, counts, n_structures, scales)
     blocks2 = tuple(made.blocks(second, order=2))
     blocks1 = tuple(made.blocks(first, order=1))
     columns, n_inner_targets, n_targets, n_heads, n_inner = (
-        transform.n_columns, counts.inner_targets, counts.targets, counts.heads, counts.inner,
+        tree.n_columns, counts.inner_targets, counts.targets, counts.heads, counts.inner,
     )  # fmt: skip
     values = np.full((n_structures, columns), made.n_results, dtype=np.int64)
     for place, structure, column in made.values:
@@ -162,14 +223,14 @@ class _Counts(NamedTuple):
 
 
 def _rows(
-    transform: GridTransform, occupied: Sequence[bool], weights: Floats | None
+    tree: Tree, occupied: Sequence[bool], weights: Floats | None
 ) -> tuple[list[_Row], list[_Row], _Counts]:
     """Rows of order 1 and 2 of one structure."""
     n_channels, n_inner = len(occupied), 0
     first: list[_Row] = []
     second: list[_Row] = []
     inner_heads: list[int] = []
-    for node in transform._tree:
+    for node in tree.nodes:
         path = node.path
         if not occupied[path.channel]:
             continue
@@ -204,18 +265,31 @@ def _rows(
                 ]
                 second.append(_Row(child, child.second, inner, -1, uses2))
         first.append(_Row(path, path.first, path.channel, inner, uses1))
-    n_heads = transform.n_columns if weights is None else len(weights)
+    n_heads = tree.n_columns if weights is None else len(weights)
     n_targets = n_heads if weights is None else n_heads * n_channels
     counts = _Counts(n_channels, n_inner, len(inner_heads), n_targets, n_heads, inner_heads)
     return first, second, counts
 
 
-def _weighed(exponents: list[tuple[float, int]], weights: Floats) -> tuple[tuple[float, int, float], ...]:
+def _weighed(exponents: Exponents, weights: Floats) -> tuple[tuple[float, int, float], ...]:
     return tuple((q, i, float(weights[i])) for q, i in exponents)
 
 
 def in_blocks(costs: Sequence[float], limit: float) -> Iterator[slice]:
-    """Ranges of items that follow each other and cost no more than the limit, or are one item."""
+    """Cut items into blocks that follow each other and cost no more than a limit, or are one item.
+
+    Parameters
+    ----------
+    costs : sequence of float
+        Cost of each item.
+    limit : float
+        Most that a block may cost.
+
+    Yields
+    ------
+    slice
+        One block.
+    """
     start, used = 0, 0.0
     for i, cost in enumerate(costs):
         if i > start and used + cost > limit:
@@ -231,12 +305,12 @@ class _Maker:
 
     def __init__(
         self,
-        transform: GridTransform,
+        tree: Tree,
         counts: _Counts,
         n_structures: int,
         scales: dict[int, Resolution],
     ) -> None:
-        self.norms = transform.norms
+        self.tree = tree
         self.counts = counts
         self.n_structures = n_structures
         self.scales = scales
@@ -263,7 +337,7 @@ class _Maker:
             line[[TURNS, FIELD]] = (2 * p + l) % 4, n_fields
             line[INNER] = -1 if row.inner < 0 else s * self.counts.inner + row.inner
             n_fields += 2 * l + 1
-        inverse = np.array([1.0 / self.norms.get(row.path, 1.0) for _, row in rows])
+        inverse = np.array([1.0 / self.tree.norm(row.path) for _, row in rows])
         goes_on = paths[:, INNER] >= 0
         return Block(
             scale, paths, n_fields, paths[goes_on], inverse[goes_on],

@@ -7,6 +7,7 @@ a coarser field is a prefix of a finer one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +24,16 @@ from ..wavelets import phase, profile, window
 class Waves:
     """Half of the wave vectors of a box up to a cutoff, sorted by length.
 
-    indices: (K, 3) integers n. vectors: (K, 3) k in 1/Å. lengths: (K,). multiplicity: (K,) 1 or 2.
+    Parameters
+    ----------
+    indices : ndarray of int, shape (K, 3)
+        Integers n.
+    vectors : ndarray, shape (K, 3)
+        k in 1/Å.
+    lengths : ndarray, shape (K,)
+        Lengths of k in 1/Å.
+    multiplicity : ndarray, shape (K,)
+        1 or 2: how many waves each stands for.
     """
 
     indices: NDArray[np.int64]
@@ -33,7 +43,19 @@ class Waves:
 
     @classmethod
     def within(cls, vectors: NDArray[np.float64], cutoff: float) -> Waves:
-        """All waves of a box with these vectors and |k| < cutoff."""
+        """List all waves of a box up to a cutoff.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (3, 3)
+            Box vectors in Å, row by row.
+        cutoff : float
+            Waves shorter than this count, in 1/Å.
+
+        Returns
+        -------
+        Waves
+        """
         reciprocal = 2.0 * np.pi * np.linalg.inv(vectors).T
         bounds = [int(cutoff * length / (2.0 * np.pi)) for length in np.linalg.norm(vectors, axis=1)]
         axes = [np.arange(-bounds[0], bounds[0] + 1), np.arange(-bounds[1], bounds[1] + 1)]
@@ -52,11 +74,31 @@ class Waves:
         )
 
     def taken(self, which: NDArray[np.int64]) -> Waves:
-        """Some of them, or all in another order."""
+        """Take some of the waves, or all in another order.
+
+        Parameters
+        ----------
+        which : ndarray of int, shape (n,)
+            Their places.
+
+        Returns
+        -------
+        Waves
+        """
         return Waves(self.indices[which], self.vectors[which], self.lengths[which], self.multiplicity[which])
 
     def count(self, cutoff: float) -> int:
-        """How many of them have |k| < cutoff."""
+        """Count the waves up to a cutoff.
+
+        Parameters
+        ----------
+        cutoff : float
+            Waves shorter than this count, in 1/Å.
+
+        Returns
+        -------
+        int
+        """
         return int(np.searchsorted(self.lengths, cutoff, side="left"))
 
 
@@ -64,10 +106,30 @@ class Waves:
 class Level:
     """The grid of one scale β, the waves within its band, and its wavelets on them.
 
-    shape: grid points per direction. columns: how many k_y and k_z its waves have. n_waves: K.
-    flat: (K,) place of each wave in a spectrum of shape[0] by columns. y: (3, K) = β k.
-    multiplicity: (K,). harmonics: ((l_max+1)², K) and gradients: ((l_max+1)², 3, K), solid harmonics
-    of y. radial: (p, l) → A (K,) and B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
+    Parameters
+    ----------
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+    shape : tuple of int
+        Grid points per direction.
+    columns : tuple of int
+        How many k_y and k_z its waves have.
+    n_waves : int
+        Number of waves K.
+    flat : array of int, shape (K,)
+        Place of each wave in a spectrum of shape[0] by columns.
+    y : array, shape (3, K)
+        β k.
+    multiplicity : array, shape (K,)
+        How many waves each stands for.
+    harmonics : array, shape ((l_max+1)², K)
+        Solid harmonics of y.
+    gradients : array, shape ((l_max+1)², 3, K)
+        Their derivatives with respect to y.
+    radial : dict
+        (p, l) → A (K,) and B = 2 dA/d(y²) (K,), with ψ̂ = phase · A · harmonic.
     """
 
     backend: Backend
@@ -93,7 +155,29 @@ class Level:
         backend: Backend,
         dtype: str,
     ) -> Level:
-        """Tabulate the wavelets (p, l) in `orders` of scale beta."""
+        """Tabulate wavelets of a scale.
+
+        Parameters
+        ----------
+        waves : Waves
+            Waves of the box.
+        beta : float
+            β in Å.
+        band : float
+            Waves up to band/β are kept.
+        shape : tuple of int
+            Grid points per direction.
+        orders : iterable of (int, int)
+            The (p, l) to tabulate.
+        backend : Backend
+            Where the arrays are.
+        dtype : str
+            "float64" or "float32".
+
+        Returns
+        -------
+        Level
+        """
         count = waves.count(band / beta)
         indices = waves.indices[:count]
         tops = np.abs(indices).max(axis=0, initial=0)
@@ -127,33 +211,93 @@ class Level:
 
     @property
     def n_points(self) -> int:
-        return int(np.prod(self.shape))
+        """Number of grid points."""
+        return math.prod(self.shape)
 
     def fields(self, coefficients: Array) -> tuple[Array, Array]:
-        """Σ_k c_k e^{ik·u} on the grid, (m, n_points), of coefficients (m, K); and Σ_m of its square."""
-        xp = self.backend.xp
-        values = xp.empty((coefficients.shape[0], self.n_points), dtype=self.dtype)
+        """Sum plane waves on the grid.
+
+        Parameters
+        ----------
+        coefficients : array, shape (m, K)
+            Coefficients c of each field.
+
+        Returns
+        -------
+        values : array, shape (m, n_points)
+            Σ_k c_k e^{ik·u}.
+        squares : array, shape (n_points,)
+            Sum of the squares of all fields.
+        """
+        xp, blocks = self.backend.xp, self.blocks(len(coefficients))
+        if len(blocks) == 1:
+            values = self._synthesis(coefficients)
+            return values, xp.einsum("mu,mu->u", values, values)
+        values = xp.empty((len(coefficients), self.n_points), dtype=self.dtype)
         squares = xp.zeros(self.n_points, dtype=self.dtype)
-        for block in self._blocks(coefficients.shape[0]):
+        for block in blocks:
             part = self._synthesis(coefficients[block])
             values[block] = part
             squares += xp.einsum("mu,mu->u", part, part)
         return values, squares
 
-    def coefficients(self, fields: Array, factor: Array) -> Array:
-        """Σ_u factor(u) f(u) e^{−ik·u}, (m, K), of fields (m, n_points) and a factor (n_points,)."""
-        blocks = self._blocks(fields.shape[0])
-        parts = [self._analysis(fields[block] * factor) for block in blocks]
-        return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+    def coefficients(self, fields: Array, factors: Array) -> Array:
+        """Analyse products of fields and factors.
+
+        Parameters
+        ----------
+        fields : array, shape (m, n_points)
+            Fields f.
+        factors : array, shape (n, n_points)
+            What each field is multiplied with.
+
+        Returns
+        -------
+        array, shape (n, m, K)
+            Σ_u factor(u) f(u) e^{−ik·u}.
+        """
+        # Where several factors go together, all fields do.
+        parts = [
+            self._analysis((factors[some, None] * fields[None, block]).reshape(-1, self.n_points))
+            for some in self.blocks(len(factors), len(fields))
+            for block in self.blocks(len(fields))
+        ]
+        found = parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+        return found.reshape(len(factors), len(fields), -1)
 
     def spectrum(self, field: Array) -> Array:
-        """Σ_u f(u) e^{−ik·u}, (K,), of one field (n_points,)."""
+        """Analyse one field.
+
+        Parameters
+        ----------
+        field : array, shape (n_points,)
+            The field f.
+
+        Returns
+        -------
+        array, shape (K,)
+            Σ_u f(u) e^{−ik·u}.
+        """
         return self._analysis(field[None])[0]
 
-    def _blocks(self, m: int) -> list[slice]:
+    def blocks(self, n: int, each: int = 1) -> list[slice]:
+        """Cut items into blocks whose fields one FFT takes together.
+
+        Parameters
+        ----------
+        n : int
+            Number of items.
+        each : int
+            Fields of each item.
+
+        Returns
+        -------
+        list of slice
+            At least one item in each.
+        """
         limit = self.backend.points_per_fft
-        size = m if limit is None else max(1, limit // self.n_points)
-        return [slice(start, start + size) for start in range(0, m, size)]
+        size = max(1, n if limit is None else limit // (each * self.n_points))
+        return [slice(start, start + size) for start in range(0, n, size)]
 
     # The transforms go axis by axis, so that lines outside the band are never transformed; `columns`
     # says how many k_y and k_z there are inside it.
@@ -181,38 +325,61 @@ class Level:
         return fft.fft(lines, axis=1, overwrite_x=True).reshape(m, -1)[:, self.flat]
 
     def convolve(self, p: int, l: int, source: Array) -> tuple[Array, Array]:
-        """Fields (2l+1, n_points) of Σ_k source_k ψ̂_m(k) e^{ik·u}, source: (≥K,); Σ_m of their squares."""
+        """Convolve a source with a wavelet.
+
+        Parameters
+        ----------
+        p, l : int
+            Radial order and angular degree of the wavelet.
+        source : array, shape (≥K,)
+            Plane-wave coefficients.
+
+        Returns
+        -------
+        fields : array, shape (2l+1, n_points)
+            Σ_k source_k ψ̂_m(k) e^{ik·u}.
+        squares : array, shape (n_points,)
+            Σ_m of their squares.
+        """
         value, _ = self.radial[p, l]
         scaled = source[: self.n_waves] * value * phase(p, l)
         return self.fields(scaled[None, :] * self.harmonics[degree(l)])
 
-    def correlate(self, p: int, l: int, images: Array) -> Array:
-        """Σ_m conj(ψ̂_m) ŵ_m, (..., K), of images ŵ (..., 2l+1, K): the adjoint of `convolve`."""
-        value, _ = self.radial[p, l]
-        summed = (images * self.harmonics[degree(l)]).sum(axis=-2)
-        return summed * (value * phase(p, l).conjugate())
+    def adjoint(self, p: int, l: int, source: Array, fields: Array, factors: Array) -> tuple[Array, Array]:
+        """Differentiate ½ Σ_u factor(u) Σ_m f_m(u)² through the fields that `convolve` made.
 
-    def overlap(self, p: int, l: int, source: Array, images: Array) -> tuple[Array, Array]:
-        """Re[source · phase · conj(ŵ_m)], counted over both halves, times A and times B.
+        Parameters
+        ----------
+        p, l : int
+            Radial order and angular degree of the wavelet.
+        source : array, shape (≥K,)
+            Plane-wave coefficients that were convolved.
+        fields : array, shape (2l+1, n_points)
+            What `convolve` gave, f_m.
+        factors : array, shape (n, n_points)
+            Each makes a sum of its own.
 
-        Two arrays (..., 2l+1, K) that `wave_strain` turns into a strain gradient; those of all
-        wavelets with the same l add up. source: (≥K,). images: ŵ (..., 2l+1, K).
+        Returns
+        -------
+        back : array, shape (n, K)
+            Σ_m conj(ψ̂_m) ŵ_m with w = factor · f: derivatives with respect to the source.
+        strain : array, shape (n, 3, 3)
+            Derivatives with respect to a strain under which the source is kept. Element ab belongs to
+            R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
         """
+        xp, which = self.backend.xp, degree(l)
         value, slope = self.radial[p, l]
-        rotated = source[: self.n_waves] * (self.multiplicity * phase(p, l))
-        product = rotated.real * images.real
-        product += rotated.imag * images.imag
-        return product * value, product * slope
-
-    def wave_strain(self, l: int, along: Array, radial: Array) -> Array:
-        """Σ_km Re[source ∂ψ̂_m/∂ε conj(ŵ_m)], (..., 3, 3), from the two arrays of `overlap`.
-
-        Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
-        """
-        xp = self.backend.xp
-        gradient = xp.einsum("...mk,mbk->...bk", along, self.gradients[degree(l)])
-        gradient += (radial * self.harmonics[degree(l)]).sum(axis=-2)[..., None, :] * self.y
-        return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+        images = self.coefficients(fields, factors)
+        back = (images * self.harmonics[which]).sum(axis=-2)
+        # Both halves of the waves count.
+        rotated = (source[: self.n_waves] * (self.multiplicity * phase(p, l))).conj()
+        along = (images * rotated).real
+        gradient = xp.einsum("nmk,mbk->nbk", along, self.gradients[which])
+        gradient *= value
+        radial = (back * rotated).real * slope
+        gradient += radial[:, None] * self.y
+        back *= value * phase(p, l).conjugate()
+        return back, -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
 
 
 ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]
@@ -223,9 +390,27 @@ ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]
 def tabulate(
     vectors: tuple[float, ...], scales: tuple[ScaleKey, ...], band: float, backend: Backend, dtype: str
 ) -> tuple[Waves, tuple[Level, ...]]:
-    """Waves and levels of a box (nine numbers, row by row), kept while the box stays as it is.
+    """Tabulate waves and levels of a box, which are kept while the box stays as it is.
 
-    scales: in ascending order of β. The arrays are shared: nothing may write to them.
+    Parameters
+    ----------
+    vectors : tuple of float
+        Nine numbers of the box vectors in Å, row by row.
+    scales : tuple of ScaleKey
+        Scales in ascending order of β.
+    band : float
+        Waves up to band/β are kept.
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    waves : Waves
+        All waves.
+    levels : tuple of Level
+        One for each scale. The arrays are shared: nothing may write to them.
     """
     rows = np.array(vectors).reshape(3, 3)
     waves = Waves.within(rows, band / scales[0][0] if scales else 0.0)

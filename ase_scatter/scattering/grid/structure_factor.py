@@ -16,8 +16,20 @@ from .plane_waves import Waves
 class StructureFactor:
     """e^{−ik·R_j} of all atoms and waves, made from three one-dimensional tables per atom.
 
-    factors: three (2 n_max + 1, N). places: three (K,) indices into them. whole: all the phases
-    (K, N) where they are few enough to keep, None where blocks of atoms are made when needed.
+    Parameters
+    ----------
+    backend : Backend
+        Where the arrays are.
+    factors : tuple of array
+        Three tables (2 n_max + 1, N).
+    places : tuple of array
+        Three lists (K,) of indices into them.
+    vectors : array, shape (K, 3)
+        k in 1/Å.
+    multiplicity : array, shape (K,)
+        How many waves each stands for.
+    whole : array, shape (K, N), optional
+        All phases where they are few enough to keep; otherwise blocks of atoms are made when needed.
     """
 
     backend: Backend
@@ -34,6 +46,25 @@ class StructureFactor:
     def build(
         cls, waves: Waves, box: Box, positions: NDArray[np.float64], backend: Backend, dtype: str
     ) -> StructureFactor:
+        """Tabulate the phases of atoms.
+
+        Parameters
+        ----------
+        waves : Waves
+            Waves of the box.
+        box : Box
+            The box.
+        positions : ndarray, shape (N, 3)
+            Positions in Å.
+        backend : Backend
+            Where the arrays are.
+        dtype : str
+            "float64" or "float32".
+
+        Returns
+        -------
+        StructureFactor
+        """
         fractional = positions @ np.linalg.inv(box.vectors)
         # Wrapping keeps the phases exact for atoms far outside the cell.
         fractional = fractional - np.floor(fractional)
@@ -69,11 +100,35 @@ class StructureFactor:
         return x
 
     def densities(self, charges: Array) -> Array:
-        """ρ̂_c(k) = Σ_j q_cj e^{−ik·R_j}, (channels, K), of charges (channels, N)."""
+        """Sum charges times phases over the atoms.
+
+        Parameters
+        ----------
+        charges : array, shape (n_channels, N)
+            q of each channel and atom.
+
+        Returns
+        -------
+        array, shape (n_channels, K)
+            ρ̂_c(k) = Σ_j q_cj e^{−ik·R_j}.
+        """
         return sum((self._phases(block) @ charges[:, block].T).T for block in self._blocks())
 
     def gradient(self, charges: Array, adjoint: Array) -> Array:
-        """∂/∂R_j of Re Σ_k ρ̂(k) Φ(k) over all waves, (n, N, 3), of Φ (n, K) and charges (N,)."""
+        """Differentiate Re Σ_k ρ̂(k) Φ(k) over all waves.
+
+        Parameters
+        ----------
+        charges : array, shape (N,)
+            q of each atom.
+        adjoint : array, shape (n, K)
+            Several Φ.
+
+        Returns
+        -------
+        array, shape (n, N, 3)
+            ∂/∂R_j.
+        """
         xp = self.backend.xp
         weighted = adjoint * self.multiplicity
         blocks = []

@@ -6,7 +6,6 @@ They are made there, by kernels, from the list of waves; only that changes with 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,19 +14,27 @@ from ..harmonics import prefactors
 from ..transform import Shapes
 from ..wavelets import normalisation
 from .box import Box
+from .columns import GridSettings
 from .plane_waves import Waves
 
-if TYPE_CHECKING:
-    from .columns import GridSettings
-
-FILE = "scattering/grid/grid.cu"
+FILES = ("compute/math.cuh", "scattering/grid/grid.cu")
 
 GROUPS = 4
 """Threads that share out the m of a path in the kernel `correlate`."""
 
 
 def macros(dtype: str) -> dict[str, object]:
-    """What grid.cu is compiled with."""
+    """List what grid.cu is compiled with.
+
+    Parameters
+    ----------
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    dict
+    """
     return {"REAL": real(dtype), "GROUPS": GROUPS}
 
 
@@ -35,9 +42,24 @@ def macros(dtype: str) -> dict[str, object]:
 class Scale:
     """Grid of one β, the waves within its band in the order of their places, and its wavelets on them.
 
-    places: how many there are in a spectrum. wave_at: (places,) the wave there or −1. place_of, which:
-    (K,) where each wave is, there and among all waves. radial, slopes: (n, K) A and 2 dA/dk² of each
-    (p, l) in use, with ψ̂ = phase · A · harmonic of k.
+    Parameters
+    ----------
+    shape : tuple of int
+        Grid points per direction.
+    n_waves : int
+        Number of waves K.
+    places : int
+        Length of a spectrum.
+    wave_at : array of int, shape (places,)
+        The wave at each place, or −1.
+    place_of : array of int, shape (K,)
+        Place of each wave.
+    which : array of int, shape (K,)
+        Index of each wave among all.
+    radial : array, shape (n, K)
+        A of each (p, l) in use, with ψ̂ = phase · A · harmonic of k.
+    slopes : array, shape (n, K)
+        2 dA/dk².
     """
 
     shape: tuple[int, int, int]
@@ -51,6 +73,7 @@ class Scale:
 
     @property
     def n_points(self) -> int:
+        """Number of grid points."""
         return int(np.prod(self.shape))
 
 
@@ -58,9 +81,22 @@ class Scale:
 class Tables:
     """All waves of a box, in the order of their places on any grid, and its scales.
 
-    waves: (4, K) k in 1/Å and how often each counts. factors: (rows, 2) axis and n of the tables of
-    one-dimensional phases. rows: (3, K) the three factors of each wave. harmonics, gradients:
-    ((l_max+1)², K) and ((l_max+1)², 3, K), solid harmonics of k.
+    Parameters
+    ----------
+    n_waves : int
+        Number of waves K.
+    waves : array, shape (4, K)
+        k in 1/Å and how often each counts.
+    factors : array of int, shape (n_rows, 2)
+        Axis and n of the tables of one-dimensional phases.
+    rows : array of int, shape (3, K)
+        The three factors of each wave.
+    harmonics : array, shape ((l_max+1)², K)
+        Solid harmonics of k.
+    gradients : array, shape ((l_max+1)², 3, K)
+        Their derivatives with respect to k.
+    scales : dict
+        Index of the scale → Scale.
     """
 
     n_waves: int
@@ -79,8 +115,28 @@ Orders = tuple[tuple[int, int], ...]
 def tabulate(
     settings: GridSettings, box: Box, shapes: Shapes, orders: dict[int, Orders], backend: Backend, dtype: str
 ) -> Tables:
-    """Tables of a box. orders: of each scale in use, in ascending order of β."""
-    kernels = load_kernels(backend, (FILE,), macros(dtype))
+    """Tabulate waves and wavelets of a box on a device.
+
+    Parameters
+    ----------
+    settings : GridSettings
+        Hyperparameters.
+    box : Box
+        The box.
+    shapes : ndarray of int, shape (n_scales, 3)
+        Grid points per direction of each scale.
+    orders : dict
+        The (p, l) of each scale in use, in ascending order of β.
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+
+    Returns
+    -------
+    Tables
+    """
+    kernels = load_kernels(backend, FILES, macros(dtype))
     waves = Waves.within(box.vectors, settings.band / settings.scales[min(orders)])
     nx, ny, nz = waves.indices.T
     waves = waves.taken(np.lexsort((nz, ny, ny < 0, nx, nx < 0)))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array, Backend
+from ...compute.functions import modulus, switched
 from ...structures.neighbors import Neighbors
 from ...structures.system import System
 from ..harmonics import solid_harmonics_of
@@ -22,12 +23,24 @@ from .plan import Layout, clamp
 
 
 class _Pairs(NamedTuple):
-    """Surroundings of some atoms, padded to n_most neighbours.
+    """Surroundings of all atoms, padded to n_most neighbours.
 
-    vectors: (n, n_most, 3), of padding far outside the cutoff. held: (n, n_most, 3) at which functions are
-    taken, f(r) r̂; scale: (n, n_most) f/r; bend: (n, n_most) (f′ − f/r)/f², or None where f = r for all.
-    neighbor: (n, n_most) index of the atom, of padding the centre. reverse: (n, n_most) where the way back
-    stands in a flattened table of all atoms' pairs. real: (n, n_most) 1 or 0.
+    Parameters
+    ----------
+    vectors : array, shape (N, n_most, 3)
+        Vectors of the pairs in Å; of padding, far outside the cutoff.
+    held : array, shape (N, n_most, 3)
+        Vectors at which functions are taken in Å: `plan.clamp` of the distance, in the same direction.
+    scale : array, shape (N, n_most), optional
+        f/r of the clamp f; None where f = r for all pairs.
+    bend : array, shape (N, n_most), optional
+        (f′ − f/r)/f² per Å²; None where f = r for all pairs.
+    neighbor : array of int, shape (N, n_most)
+        The other atom; of padding, the centre.
+    reverse : array of int, shape (N, n_most)
+        Where the way back stands in a flattened table of all pairs.
+    real : array, shape (N, n_most)
+        1, or 0 for padding.
     """
 
     vectors: Array
@@ -66,7 +79,23 @@ def _padded(system: System, neighbors: Neighbors, cutoff: float) -> tuple[NDArra
 
 
 class Surroundings:
-    """One structure under one plan: forward, adjoint and Jacobian."""
+    """One structure under one plan: forward, adjoint and what the Jacobian needs.
+
+    Parameters
+    ----------
+    layout : Layout
+        Tables of the transform.
+    system : System
+        The structure.
+    neighbors : Neighbors
+        Pairs of atoms within the cutoff, or farther.
+    kind : ndarray of int, shape (N,)
+        Which of the elements each atom is.
+    backend : Backend
+        Where the arrays are.
+    dtype : str
+        "float64" or "float32".
+    """
 
     def __init__(
         self,
@@ -113,10 +142,8 @@ class Surroundings:
         vectors = self.pairs.held[which]
         square = (vectors * vectors).sum(axis=2)
         r = xp.sqrt(square)
-        t = xp.maximum((r - (plan.cutoff - plan.switch)) * (1.0 / plan.switch), 0.0)
-        rest = xp.maximum(1.0 - t, 0.0)  # beyond the cutoff nothing is left, of padding too
-        fade = rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t)
-        fade_slope = -30.0 / plan.switch * t * t * rest * rest / r
+        fade, fade_slope = switched((r - (plan.cutoff - plan.switch)) * (1.0 / plan.switch), xp)
+        fade_slope *= 1.0 / (plan.switch * r)
         values, slopes = [], []
         for row, scale in zip(plan.polynomial, plan.scale, strict=True):
             inverse = float(plan.betas[scale] ** -2)
@@ -134,15 +161,40 @@ class Surroundings:
     def _phi(self, which: slice) -> Array:
         """φ_λm (n, n_phi, n_most)."""
         rho, _, harmonics, _ = self._functions(which)
-        return rho[:, self._index(self._wavelet)] * harmonics[:, self._index(self._harmonic)]
+        return rho[:, self.index(self._wavelet)] * harmonics[:, self.index(self._harmonic)]
 
-    def _index(self, indices: NDArray[Any]) -> Array:
+    def index(self, indices: NDArray[Any]) -> Array:
+        """Move indices to the device.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Any shape.
+
+        Returns
+        -------
+        array of int
+            The same on the device.
+        """
         return self.backend.to_device(np.asarray(indices, dtype=np.int64))
 
-    def _gradient_of_phi(self, which: slice) -> tuple[Array, Array]:
-        """φ (n, n_phi, n_most) and ∂φ/∂r_ij (n, n_phi, 3, n_most)."""
+    def gradient_of_phi(self, which: slice) -> tuple[Array, Array]:
+        """Evaluate the pair functions φ_λm and their gradients at the pairs of some atoms.
+
+        Parameters
+        ----------
+        which : slice or array of int
+            The n atoms.
+
+        Returns
+        -------
+        phi : array, shape (n, n_phi, n_most)
+            φ.
+        gradient : array, shape (n, n_phi, 3, n_most)
+            ∂φ/∂r_ij, per Å.
+        """
         rho, slope, harmonics, gradients = self._functions(which)
-        wavelet, harmonic = self._index(self._wavelet), self._index(self._harmonic)
+        wavelet, harmonic = self.index(self._wavelet), self.index(self._harmonic)
         rho, slope = rho[:, wavelet], slope[:, wavelet]
         y = harmonics[:, harmonic]
         vectors = self.pairs.held[which].transpose(0, 2, 1)
@@ -157,7 +209,17 @@ class Surroundings:
     # ---- fields ---------------------------------------------------------------------------------
 
     def fields(self) -> tuple[Array, Array, Array]:
-        """φ, A (N, channels·n_phi) normalised, and g (N, n_sources)."""
+        """Convolve, and take the moduli that are convolved again.
+
+        Returns
+        -------
+        phi : array, shape (N, n_phi, n_most)
+            The pair functions.
+        a : array, shape (N, n_channels·n_phi)
+            A, normalised.
+        g : array, shape (N, n_sources)
+            The moduli g.
+        """
         xp, plan = self.xp, self.plan
         phi = self._phi(slice(None))
         a = xp.matmul(self.charges, phi.transpose(0, 2, 1)) * self.backend.to_device(plan.scale_a, self.dtype)
@@ -171,24 +233,65 @@ class Surroundings:
         for s, row in enumerate(plan.source.tolist()):
             at, size = plan.moduli[row].tolist()
             part = a[:, at : at + size]
-            g[:, s] = xp.sqrt((part * part).sum(axis=1) + plan.epsilon2) - plan.epsilon2**0.5
+            g[:, s], _ = modulus((part * part).sum(axis=1) + plan.epsilon2, 1.0, plan.epsilon2, xp)
         return g
 
-    def _received(self, g: Array) -> Array:
-        """g of the neighbours (N, n_sources, n_most)."""
+    def received(self, g: Array) -> Array:
+        """Look up what each atom receives from its neighbours.
+
+        Parameters
+        ----------
+        g : array, shape (N, n_sources)
+            The moduli g.
+
+        Returns
+        -------
+        array, shape (N, n_sources, n_most)
+            g of the neighbours, 0 for padding.
+        """
         return g[self.pairs.neighbor].transpose(0, 2, 1) * self.pairs.real[:, None]
 
     def second(self, phi: Array, g: Array) -> Array:
-        """B (N, n_sources·n_outer), normalised."""
+        """Convolve the moduli g once more.
+
+        Parameters
+        ----------
+        phi : array, shape (N, n_phi, n_most)
+            The pair functions.
+        g : array, shape (N, n_sources)
+            The moduli g.
+
+        Returns
+        -------
+        array, shape (N, n_sources·n_outer)
+            B, normalised.
+        """
         plan = self.plan
         outer = phi[:, : plan.n_outer].transpose(0, 2, 1)
-        b = self.xp.matmul(self._received(g), outer) * self.backend.to_device(plan.scale_b, self.dtype)
+        b = self.xp.matmul(self.received(g), outer) * self.backend.to_device(plan.scale_b, self.dtype)
         return b.reshape(self.n, -1)
 
     # ---- terms ----------------------------------------------------------------------------------
 
     def invariants(self, a: Array, b: Array) -> Iterator[tuple[Term, Array, list[tuple[Any, Array]]]]:
-        """Every term: its values (n,), and (field or (field, wavelet), ∂/∂ that field (n, 2l+1))."""
+        """Evaluate every term and its derivatives with respect to the fields.
+
+        Parameters
+        ----------
+        a : array, shape (n, n_channels·n_phi)
+            A of some atoms.
+        b : array, shape (n, n_sources·n_outer)
+            B of these atoms.
+
+        Yields
+        ------
+        term : Term
+            A term.
+        values : array, shape (n,)
+            Its values at the atoms.
+        slopes : list of (Field or (Field, Wavelet), array of shape (n, 2l + 1))
+            Fields of order 1 or 2, and the derivatives with respect to them.
+        """
         xp, layout, epsilon2 = self.xp, self.layout, self.plan.epsilon2
 
         def of(key: Any) -> Array:
@@ -206,9 +309,8 @@ class Surroundings:
                 if key not in squares:
                     squares[key] = (field * field).sum(axis=1) + epsilon2
                 assert term.exponent is not None
-                power = squares[key] ** (0.5 * term.exponent - 1.0)
-                value = power * squares[key] - epsilon2 ** (0.5 * term.exponent)
-                yield term, value, [(key, (term.exponent * power)[:, None] * field)]
+                value, slope = modulus(squares[key], term.exponent, epsilon2, xp)
+                yield term, value, [(key, (2.0 * slope)[:, None] * field)]
         for kind in ("cross", "cross2"):
             for term in layout.terms[kind]:
                 one: Any = term.fields[0] if kind == "cross" else (term.fields[0], term.second)
@@ -234,7 +336,15 @@ class Surroundings:
                 )
 
     def features(self) -> Iterator[tuple[Term, NDArray[Any]]]:
-        """Every term's values at the atoms (N,), on the host."""
+        """Evaluate every term.
+
+        Yields
+        ------
+        term : Term
+            A term.
+        values : ndarray, shape (N,)
+            Its values at the atoms, on the host.
+        """
         phi, a, g = self.fields()
         b = self.second(phi, g)
         for term, values, _ in self.invariants(a, b):
@@ -243,7 +353,22 @@ class Surroundings:
     def evaluate(
         self, weights: dict[Term, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Energies (N,), forces (N, 3) and strain gradient (3, 3), with weights (n_elements,) per term."""
+        """Evaluate the energy and its derivatives.
+
+        Parameters
+        ----------
+        weights : dict of Term to ndarray, shape (n_elements,)
+            Weights in eV of each term and element.
+
+        Returns
+        -------
+        energies : ndarray, shape (N,)
+            Energies of the atoms in eV.
+        forces : ndarray, shape (N, 3)
+            In eV/Å.
+        strain : ndarray, shape (3, 3)
+            Strain gradient in eV.
+        """
         xp, plan, backend = self.xp, self.plan, self.backend
         phi, a, g = self.fields()
         b = self.second(phi, g)
@@ -270,8 +395,8 @@ class Surroundings:
         d_a = d_a.reshape(self.n, -1, plan.n_phi) * backend.to_device(plan.scale_a, self.dtype)
         d_phi = xp.matmul(d_a.transpose(0, 2, 1), self.charges)
         if n_sources:
-            d_phi[:, :n_outer] += xp.matmul(d_b.transpose(0, 2, 1), self._received(g))
-        _, gradient = self._gradient_of_phi(slice(None))
+            d_phi[:, :n_outer] += xp.matmul(d_b.transpose(0, 2, 1), self.received(g))
+        _, gradient = self.gradient_of_phi(slice(None))
         force = (gradient * d_phi[:, :, None]).sum(axis=1).transpose(0, 2, 1)  # (N, n_most, 3)
         force *= self.pairs.real[:, :, None]
         flat = force.reshape(-1, 3)

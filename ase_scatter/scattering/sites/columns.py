@@ -22,6 +22,7 @@ from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 from ...errors import InputError
+from ..channels import Channels
 from ..wavelets import Wavelet
 
 MOST_MIXED = 3
@@ -34,14 +35,34 @@ KINDS = ("modulus", "cross", "triple", "modulus2", "cross2")
 
 
 class Field(NamedTuple):
-    """A channel and the wavelet that it is convolved with."""
+    """A channel and the wavelet that it is convolved with.
+
+    Parameters
+    ----------
+    channel : int
+        Index of the channel.
+    wavelet : Wavelet
+        The wavelet.
+    """
 
     channel: int
     wavelet: Wavelet
 
 
 class Term(NamedTuple):
-    """An invariant: its kind, its fields, the second wavelet of order 2, the exponent of a modulus."""
+    """An invariant of an atom's surroundings.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``KINDS``.
+    fields : tuple of Field
+        One field for moduli; two for cross, three for triple. Of order 2 the first is the source.
+    second : Wavelet, optional
+        The second wavelet of order 2.
+    exponent : float, optional
+        The exponent q of a modulus.
+    """
 
     kind: str
     fields: tuple[Field, ...]
@@ -49,7 +70,13 @@ class Term(NamedTuple):
     exponent: float | None = None
 
     def flat(self) -> list[Any]:
-        """As a list that JSON can hold."""
+        """Describe the term as a list that JSON can hold.
+
+        Returns
+        -------
+        list
+            Kind, fields, second wavelet and exponent.
+        """
         row: list[Any] = [self.kind, [[f.channel, *_numbers(f.wavelet)] for f in self.fields]]
         row.append(None if self.second is None else _numbers(self.second))
         row.append(self.exponent)
@@ -57,7 +84,23 @@ class Term(NamedTuple):
 
     @classmethod
     def of_flat(cls, row: list[Any]) -> Term:
-        """The term that `flat` described."""
+        """Read a term that `flat` described.
+
+        Parameters
+        ----------
+        row : list
+            What `flat` gave.
+
+        Returns
+        -------
+        Term
+            The same term.
+
+        Raises
+        ------
+        InputError
+            If the kind is unknown.
+        """
         kind, fields, second, exponent = row
         if kind not in KINDS:
             raise InputError(f"unknown kind of term {kind!r}: a newer ase-scatter may know it")
@@ -91,12 +134,32 @@ RICHNESS: dict[int, dict[str, Any]] = {
 class SitesSettings:
     """Hyperparameters of the candidate columns; `recommended` chooses them from what the data are.
 
-    scales: the ladder of β in Å, ascending. cutoff: neighbours up to this distance (Å) count.
-    switch: over so many Å before the cutoff they fade out. epsilon2: ε², in units of the mean of U².
-    first: largest l of each radial order p, for order 1. inner, outer: the same for the first and the
-    second wavelet of order 2, which leaves out the `skipped` smallest scales. triple: largest l of
-    triple products (of p = 0 fields; 0 leaves them out). exponents1, exponents2: the q of the moduli of
-    order 1 and 2 (an empty exponents2 leaves order 2 out).
+    Parameters
+    ----------
+    scales : tuple of float
+        The ladder of β in Å, ascending.
+    cutoff : float
+        Neighbours up to this distance (Å) count.
+    switch : float, optional
+        Length (Å) before the cutoff over which neighbours fade out.
+    epsilon2 : float, optional
+        ε², in units of the mean of U².
+    first : tuple of int, optional
+        Largest l of each radial order p, for order 1.
+    inner, outer : tuple of int, optional
+        The same for the first and the second wavelet of order 2.
+    skipped : int, optional
+        Number of the smallest scales that order 2 leaves out.
+    triple : int, optional
+        Largest l of triple products, which are of fields with p = 0; 0 leaves them out.
+    exponents1, exponents2 : tuple of float, optional
+        The q of the moduli of order 1 and 2; an empty `exponents2` leaves order 2 out.
+
+    Raises
+    ------
+    InputError
+        If lengths or exponents are not positive, the scales do not ascend, or the switch is longer than the
+        cutoff.
     """
 
     scales: tuple[float, ...]
@@ -126,10 +189,25 @@ class SitesSettings:
 
     @classmethod
     def recommended(cls, n_elements: int, bond: float, **given: Any) -> SitesSettings:
-        """Settings for so many elements with this typical bond (Å); what is given stays as it is.
+        """Choose settings from the number of elements and a typical bond.
 
-        The cutoff is twice the bond or 4.5 Å, the largest scale half of the cutoff. The number of columns
-        grows with elements and channels, so that with more elements each gets fewer (measured).
+        The cutoff is twice the bond and at least `LEAST_CUTOFF`, the largest scale about half of the cutoff.
+        The number of columns grows with elements and channels, so that with more elements each gets fewer
+        (measured).
+
+        Parameters
+        ----------
+        n_elements : int
+            Number of elements.
+        bond : float
+            Typical distance of nearest neighbours in Å.
+        **given : object
+            Settings that stay as they are given.
+
+        Returns
+        -------
+        SitesSettings
+            The settings.
         """
         settings = {**RICHNESS[min(n_elements, max(RICHNESS))], **given}
         n_scales, ratio = settings.pop("n_scales"), settings.pop("ratio")
@@ -141,16 +219,46 @@ class SitesSettings:
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Describe the settings as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            Name and value of each setting.
+        """
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SitesSettings:
-        """The settings that `to_dict` described."""
+        """Read settings that `to_dict` described.
+
+        Parameters
+        ----------
+        data : dict
+            What `to_dict` gave.
+
+        Returns
+        -------
+        SitesSettings
+            The same settings.
+        """
         return cls(**data)
 
     def wavelets(self, which: tuple[int, ...], *, skipped: int = 0) -> list[Wavelet]:
-        """All wavelets with the (p, l) of a table p → largest l, without the smallest scales."""
+        """List wavelets of all scales.
+
+        Parameters
+        ----------
+        which : tuple of int
+            Largest l of each radial order p.
+        skipped : int, optional
+            Number of the smallest scales that are left out.
+
+        Returns
+        -------
+        list of Wavelet
+            By scale, then p, then l.
+        """
         return [
             Wavelet(i, p, l)
             for i in range(min(skipped, len(self.scales) - 1), len(self.scales))
@@ -160,10 +268,22 @@ class SitesSettings:
 
 
 def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
-    """All terms that the settings allow, for so many channels.
+    """List all terms that the settings allow.
 
     Fields of different channels meet in cross only, where both have p = 0, and where there are no more
     than three channels.
+
+    Parameters
+    ----------
+    settings : SitesSettings
+        Hyperparameters.
+    n_channels : int
+        Number of channels.
+
+    Returns
+    -------
+    list of Term
+        The terms, each once.
     """
     first = settings.wavelets(settings.first)
     plain = [w for w in first if w.p == 0]
@@ -210,7 +330,18 @@ def _couple(a: int, b: int, c: int) -> bool:
 
 
 def required_degree(terms: list[Term]) -> int:
-    """Degree up to which the rule over directions has to be exact (0 without triple products)."""
+    """Find the degree up to which the rule over directions has to be exact.
+
+    Parameters
+    ----------
+    terms : list of Term
+        The terms in use.
+
+    Returns
+    -------
+    int
+        0 without triple products.
+    """
     return max((sum(f.wavelet.l for f in t.fields) for t in terms if t.kind == "triple"), default=0)
 
 
@@ -219,18 +350,87 @@ COST = {"modulus": 0.2, "cross": 0.2, "triple": 1.0, "modulus2": 0.6, "cross2": 
 
 
 class SiteColumn(NamedTuple):
-    """A term, summed over the atoms of one element (its place in the elements)."""
+    """A term, summed over the atoms of one element.
+
+    Parameters
+    ----------
+    term : Term
+        The term.
+    element : int
+        Index of the element.
+    """
 
     term: Term
     element: int
 
 
-def _flat(key: Any) -> list[int]:
+def label(column: SiteColumn, scales: Sequence[float], channels: Channels) -> str:
+    """
+    Describe a column to people.
+
+    Parameters
+    ----------
+    column : SiteColumn
+        The column.
+    scales : sequence of float
+        The ladder of β in Å.
+    channels : Channels
+        Names of the channels and the elements.
+
+    Returns
+    -------
+    str
+        One line with order, kind of term, channels, wavelets, exponent and element.
+    """
+
+    def wavelet(w: Wavelet) -> str:
+        return f"β={scales[w.scale]:.3g} p={w.p} l={w.l}"
+
+    term = column.term
+    names = [f"{channels.names[f.channel]} {wavelet(f.wavelet)}" for f in term.fields]
+    if term.second is not None:
+        names[0] += f" → {wavelet(term.second)}"
+    q = "" if term.exponent is None else f"; q={term.exponent:.3g}"
+    order = 1 if term.second is None else 2
+    return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {channels.elements[column.element]}"
+
+
+Key = Field | tuple[Field, Wavelet]
+"""A field of order 1, or of order 2: the field and the second wavelet."""
+
+
+def json_of_key(key: Key) -> list[int]:
+    """
+    Write a field as numbers.
+
+    Parameters
+    ----------
+    key : Field or (Field, Wavelet)
+        A field of order 1 or 2.
+
+    Returns
+    -------
+    list of int
+        Channel, scale, p and l; for order 2 also scale, p and l of the second wavelet.
+    """
     field, second = (key, None) if isinstance(key, Field) else key
-    numbers = [field.channel, field.wavelet.scale, field.wavelet.p, field.wavelet.l]
-    return numbers if second is None else [*numbers, second.scale, second.p, second.l]
+    numbers = [field.channel, *_numbers(field.wavelet)]
+    return numbers if second is None else [*numbers, *_numbers(second)]
 
 
-def _key(numbers: Sequence[int]) -> Any:
+def key_of_json(numbers: Sequence[int]) -> Key:
+    """
+    Read a field that `json_of_key` wrote.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Four numbers for a field of order 1, seven for one of order 2.
+
+    Returns
+    -------
+    Field or (Field, Wavelet)
+        The field.
+    """
     field = Field(int(numbers[0]), Wavelet(*map(int, numbers[1:4])))
     return field if len(numbers) == 4 else (field, Wavelet(*map(int, numbers[4:])))

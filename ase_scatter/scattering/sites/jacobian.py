@@ -13,18 +13,18 @@ device of the arrays.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compute.backend import Array
+from ...compute.functions import modulus
 from ..transform import Jacobian
 from .arrays import Surroundings
-from .columns import Field, Term
-from .plan import Layout
+from .columns import Field
+from .jacobian_plan import Table
 
 BLOCK = 64
 """Atoms whose surroundings are differentiated at once on the host: about what its caches hold."""
@@ -32,157 +32,53 @@ DEVICE_BLOCK = 1e9
 """Bytes that the derivatives of the fields of a block may take on a device."""
 
 Ints = NDArray[np.int64]
-Columns = Mapping[Term, Ints]
-"""Per term the column of each element, or −1."""
-
-
-class Slice(NamedTuple):
-    """The derivatives after one field: rows start:stop of those after fields of this size, 2l+1.
-
-    at: where the field's components begin among those of its channel or source.
-    """
-
-    size: int
-    start: int
-    stop: int
-    at: int
-
-
-class Table(NamedTuple):
-    """What the columns of one element are made of; components count in A and, after it, in B.
-
-    powers: size 2l+1 → components (t, 2l+1) and exponents (t,). products: size → components of both
-    fields (t, 2l+1). sphere: per l the components (n, 2l+1) of fields in triple products; triples: (t, 3)
-    which of these. columns: (c,) of the values: of powers and products by size, then of triples.
-    thirds: size → rows of triples, the slot that is differentiated, and how often its field occurs.
-    order: size → (e,) derivatives sorted by field. scale: size → (e,) of these fields, 1/√c.
-    parts: the fields of each channel, then those of each source; paired: per source the columns of the
-    latter. first: (c,) of all derivatives, in the order of parts, one of each column; further: (which
-    columns, which derivatives) that are to be added.
-    """
-
-    powers: dict[int, tuple[Ints, NDArray[np.float64]]]
-    products: dict[int, tuple[Ints, Ints]]
-    sphere: dict[int, Ints]
-    triples: Ints
-    columns: Ints
-    thirds: dict[int, tuple[Ints, Ints, NDArray[np.float64]]]
-    order: dict[int, Ints]
-    scale: dict[int, NDArray[np.float64]]
-    parts: list[list[Slice]]
-    paired: list[Ints]
-    first: Ints
-    further: list[tuple[Ints, Ints]]
-
-
-def make_tables(layout: Layout, columns: Columns) -> list[Table]:
-    """One for each element."""
-    n_elements = len(next(iter(columns.values())))
-    return [
-        _table(layout, {t: int(c[k]) for t, c in columns.items() if c[k] >= 0}) for k in range(n_elements)
-    ]
-
-
-def _table(layout: Layout, columns: Mapping[Term, int]) -> Table:
-    plan = layout.plan
-    n_a = plan.scale_a.size
-    scales = np.concatenate([plan.scale_a.ravel(), plan.scale_b.ravel()])
-
-    def components(key: Any) -> Ints:
-        at, size = layout.fields[key] if isinstance(key, Field) else layout.pairs[key]
-        return np.arange(at, at + size) + (0 if isinstance(key, Field) else n_a)
-
-    def by_size(terms: Sequence[Term]) -> Iterator[tuple[int, list[tuple[Term, Ints]]]]:
-        known = [(t, components(t.fields[0] if t.second is None else (t.fields[0], t.second))) for t in terms]
-        for size in sorted({len(where) for _, where in known}):
-            yield size, [(t, where) for t, where in known if len(where) == size]
-
-    of_kind = {kind: [t for t in terms if t in columns] for kind, terms in layout.terms.items()}
-    powers, products, thirds, sphere = {}, {}, {}, {}
-    ordered: list[Term] = []
-    # Per size what is differentiated: (first component of the field, column).
-    slots: dict[int, list[tuple[int, int]]] = {}
-    for size, found in by_size(of_kind["modulus"] + of_kind["modulus2"]):
-        ordered += [t for t, _ in found]
-        powers[size] = np.array([w for _, w in found]), np.array([float(t.exponent or 0) for t, _ in found])
-        slots.setdefault(size, []).extend((int(w[0]), columns[t]) for t, w in found)
-    for size, found in by_size(of_kind["cross"] + of_kind["cross2"]):
-        ordered += [t for t, _ in found]
-        one, two = np.array([w for _, w in found]), np.array([components(t.fields[1]) for t, _ in found])
-        products[size] = one, two
-        for side in (one, two):
-            of_side = zip(side[:, 0].tolist(), found, strict=True)
-            slots.setdefault(size, []).extend((at, columns[t]) for at, (t, _) in of_side)
-    ordered += of_kind["triple"]
-    turned = sorted({f for t in of_kind["triple"] for f in t.fields}, key=lambda f: (f.wavelet.l, f))
-    for l in sorted({f.wavelet.l for f in turned}):
-        sphere[l] = np.array([components(f) for f in turned if f.wavelet.l == l])
-        chosen = []
-        for row, t in enumerate(of_kind["triple"]):
-            for f, times in Counter(t.fields).items():
-                if f.wavelet.l == l:
-                    chosen.append((row, t.fields.index(f), times))
-                    slots.setdefault(2 * l + 1, []).append((int(components(f)[0]), columns[t]))
-        rows, slot, count = np.array(chosen).T
-        thirds[2 * l + 1] = rows, slot, count.astype(np.float64)
-
-    order = {size: np.argsort([at for at, _ in known], kind="stable") for size, known in slots.items()}
-    after = {size: np.array(known)[order[size]] for size, known in slots.items()}
-    # Channels stand in A one after the other, and sources in B.
-    bounds = [k * plan.n_phi for k in range(len(plan.charges))]
-    bounds += [n_a + s * plan.n_outer for s in range(len(layout.sources))]
-    parts: list[list[Slice]] = [[] for _ in bounds]
-    gaining: list[list[Ints]] = [[] for _ in bounds]  # columns, in the order of the slices
-    for size, known in after.items():
-        fields, starts, counts = np.unique(known[:, 0], return_index=True, return_counts=True)
-        for at, start, stop in zip(fields.tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
-            part = int(np.searchsorted(bounds, at, side="right")) - 1
-            parts[part].append(Slice(size, start, stop, at - bounds[part]))
-            gaining[part].append(known[start:stop, 1])
-    paired = [np.concatenate([np.zeros(0, np.int64), *those]) for those in gaining[len(plan.charges) :]]
-    gains = [columns for those in gaining for columns in those]
-    first, further = _rounds(np.concatenate([np.zeros(0, np.int64), *gains]))
-    return Table(
-        powers=powers,
-        products=products,
-        sphere=sphere,
-        triples=np.array([[turned.index(f) for f in t.fields] for t in of_kind["triple"]]).reshape(-1, 3),
-        columns=np.array([columns[t] for t in ordered], dtype=np.int64),
-        thirds=thirds,
-        order=order,
-        scale={size: scales[known[:, 0]] for size, known in after.items()},
-        parts=parts,
-        paired=paired,
-        first=first,
-        further=further,
-    )
-
-
-def _rounds(columns: Ints) -> tuple[Ints, list[tuple[Ints, Ints]]]:
-    """First occurrence of each column (in their order), and then (which column, where) of the second
-    ones, of the third ones, …, so that no round meets a column twice."""
-    place = np.argsort(columns, kind="stable")
-    _, start, counts = np.unique(columns[place], return_index=True, return_counts=True)
-    further = []
-    for k in range(1, int(counts.max(initial=1))):
-        which = np.flatnonzero(counts > k)
-        further.append((which, place[start[which] + k]))
-    return place[start], further
 
 
 def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[Ints, Ints, NDArray[Any]]]:
-    """Atoms of each element, its columns, and their values there (atoms, columns), on the host."""
+    """Evaluate all columns at the atoms.
+
+    Parameters
+    ----------
+    around : Surroundings
+        The structure.
+    tables : sequence of Table
+        One for each element.
+
+    Yields
+    ------
+    atoms : ndarray of int, shape (n,)
+        Atoms of one element.
+    columns : ndarray of int, shape (c,)
+        The columns of this element.
+    values : ndarray, shape (n, c)
+        Their values, on the host.
+    """
     phi, a, g = around.fields()
     fields = around.xp.concatenate([a, around.second(phi, g)], axis=1)
     for element, table in enumerate(tables):
         atoms = np.flatnonzero(around.kind == element)
         if len(atoms) and len(table.columns):
-            values, _ = _terms(around, table, fields[around._index(atoms)].T)
+            values, _ = _terms(around, table, fields[around.index(atoms)].T)
             yield atoms, table.columns, around.backend.to_host(values.T)
 
 
 def differentiate(around: Surroundings, tables: Sequence[Table], n_columns: int) -> Jacobian:
-    """Every column with its derivatives, on the device; tables: one for each element."""
+    """Evaluate every column with its derivatives.
+
+    Parameters
+    ----------
+    around : Surroundings
+        The structure.
+    tables : sequence of Table
+        One for each element.
+    n_columns : int
+        Number of columns.
+
+    Returns
+    -------
+    Jacobian
+        Its arrays are on the device of the structure.
+    """
     work = _Work(around, n_columns)
     for element, table in enumerate(tables):
         atoms = np.flatnonzero(around.kind == element)
@@ -196,8 +92,8 @@ class _Near:
     """Some atoms, and what is in their reach.
 
     centres, atoms: which of all, and which are in reach, on the device. charges: (n, channels, n_most).
-    gradient: of φ after r_ij, (n, n_phi·3, n_most); outer_gradient: of those of the second convolution;
-    outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
+    gradient: of φ with respect to r_ij, (n, n_phi·3, n_most); outer_gradient: of those of the second
+    convolution; outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
     """
 
     def __init__(self, around: Surroundings, which: Ints) -> None:
@@ -205,15 +101,15 @@ class _Near:
         neighbor = around.neighbor[which]
         in_reach = np.union1d(neighbor, which)
         self.xp = xp
-        self.centres, self.atoms = around._index(which), around._index(in_reach)
+        self.centres, self.atoms = around.index(which), around.index(in_reach)
         self.charges = around.charges[self.centres]
         one_hot = xp.eye(len(in_reach), dtype=around.dtype)
         real = around.pairs.real[self.centres][:, :, None]
-        ends = one_hot[around._index(np.searchsorted(in_reach, neighbor))] * real  # (n, n_most, a)
-        starts = one_hot[around._index(np.searchsorted(in_reach, which))][:, None] * real
+        ends = one_hot[around.index(np.searchsorted(in_reach, neighbor))] * real  # (n, n_most, a)
+        starts = one_hot[around.index(np.searchsorted(in_reach, which))][:, None] * real
         # What r_ij changes by when an atom in reach moves, and, three more columns, under strain.
         self._change = xp.concatenate([ends - starts, around.pairs.vectors[self.centres]], axis=2)
-        phi, gradient = around._gradient_of_phi(self.centres)
+        phi, gradient = around.gradient_of_phi(self.centres)
         n_most = phi.shape[2]
         self.gradient = gradient.reshape(n, -1, n_most)
         if n_outer:
@@ -231,7 +127,7 @@ class _Block(NamedTuple):
     """Some atoms, and the derivatives of their messages.
 
     centres, atoms: which, and which are in reach, on the device. messages: per source (n, 3·(a + 3)), ∂g
-    after the positions of the atoms in reach and the strain.
+    with respect to the positions of the atoms in reach and the strain.
     """
 
     centres: Array
@@ -249,7 +145,7 @@ class _Work:
         phi, a, g = around.fields()
         self.g = g
         self.fields = xp.concatenate([a, around.second(phi, g)], axis=1)
-        self.received = around._received(g)
+        self.received = around.received(g)
         self.values = xp.zeros(n_columns, dtype="float64")
         self.d_positions = xp.zeros((n_columns, 3, around.n), dtype=around.dtype)
         self.d_strain = xp.zeros((n_columns, 3, 3), dtype=around.dtype)
@@ -263,10 +159,10 @@ class _Work:
             self.block = max(1, int(DEVICE_BLOCK / bytes_each))
 
     def _add(self, columns: Ints, atoms: Array, gained: Array) -> None:
-        """gained: (c, 3·(a + 3)) of these columns, after the positions of these atoms and the strain."""
-        index = self.around._index(columns)
+        """Add derivatives (c, 3·(a + 3)) with respect to the positions of these atoms and the strain."""
+        index = self.around.index(columns)
         gained = gained.reshape(len(columns), 3, -1)
-        axis = self.around._index(np.arange(3))
+        axis = self.around.index(np.arange(3))
         self.d_positions[index[:, None, None], axis[:, None], atoms] += gained[:, :, :-3]
         self.d_strain[index] += gained[:, :, -3:]
 
@@ -276,7 +172,7 @@ class _Work:
         near = _Near(around, which)
         fields = self.fields[near.centres].T  # (components, n)
         values, slopes = _terms(around, table, fields)
-        self.values[around._index(table.columns)] += values.astype("float64").sum(axis=1)
+        self.values[around.index(table.columns)] += values.astype("float64").sum(axis=1)
 
         messages: dict[int, Array] = {}
         gained: list[Array] = []
@@ -298,12 +194,12 @@ class _Work:
                     from_g = near.outer[at : at + size].reshape(slope.shape[1], -1)
                     gained_g.append(xp.matmul(slope, from_g))
         total = xp.concatenate(gained)
-        summed = total[around._index(table.first)]
+        summed = total[around.index(table.first)]
         for columns, more in table.further:
-            summed[around._index(columns)] += total[around._index(more)]
+            summed[around.index(columns)] += total[around.index(more)]
         self._add(np.sort(table.columns), near.atoms, summed)
         if gained_g:
-            index = around._index(np.concatenate(table.paired))
+            index = around.index(np.concatenate(table.paired))
             self.d_g[index[:, None], near.atoms] += xp.concatenate(gained_g)
         self.blocks.append(_Block(near.centres, near.atoms, messages))
 
@@ -322,7 +218,7 @@ class _Work:
             columns = np.concatenate([table.paired[source] for table in tables])
             if not len(columns):
                 continue
-            d_g = self.d_g[self.around._index(columns)]
+            d_g = self.d_g[self.around.index(columns)]
             for block in self.blocks:
                 gained = self.xp.matmul(d_g[:, block.centres], block.messages[source])
                 self._add(columns, block.atoms, gained)
@@ -333,7 +229,7 @@ class _Work:
 
 
 def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
-    """Values (c, n) of all terms, and by size their derivatives (e, size, n) after fields, sorted."""
+    """Values (c, n) of all terms, and by size their derivatives (e, size, n), sorted by field."""
 
     def on_device(values: NDArray[Any]) -> Array:
         return around.backend.to_device(values, around.dtype)
@@ -341,33 +237,31 @@ def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, di
     xp, plan = around.xp, around.layout.plan
     values: list[Array] = []
     slopes: dict[int, list[Array]] = {size: [] for size in table.order}
-    for size, (where, exponents) in table.powers.items():
-        field = fields[around._index(where)]  # (t, size, n)
-        square = (field * field).sum(axis=1) + plan.epsilon2
-        q = on_device(exponents)[:, None]
-        power = square ** (0.5 * q - 1.0)
-        values.append(power * square - on_device(plan.epsilon2 ** (0.5 * exponents))[:, None])
-        slopes[size].append((q * power)[:, None] * field)
+    for (size, q), where in table.powers.items():
+        field = fields[around.index(where)]  # (t, size, n)
+        value, slope = modulus((field * field).sum(axis=1) + plan.epsilon2, q, plan.epsilon2, xp)
+        values.append(value)
+        slopes[size].append((2.0 * slope)[:, None] * field)
     for size, (one, two) in table.products.items():
-        first, second = fields[around._index(one)], fields[around._index(two)]
+        first, second = fields[around.index(one)], fields[around.index(two)]
         values.append((first * second).sum(axis=1))
         slopes[size] += [second, first]
     if len(table.triples):
         harmonics = {l: plan.directions[l * l : (l + 1) * (l + 1)] for l in table.sphere}
         on_sphere = xp.concatenate(
-            [xp.matmul(on_device(harmonics[l].T), fields[around._index(where)])
+            [xp.matmul(on_device(harmonics[l].T), fields[around.index(where)])
              for l, where in table.sphere.items()]
         )  # fmt: skip
         # (fields, directions, n)
-        x, y, z = (on_sphere[around._index(table.triples[:, slot])] for slot in range(3))
+        x, y, z = (on_sphere[around.index(table.triples[:, slot])] for slot in range(3))
         others = xp.stack([y * z, x * z, x * y])
         values.append(xp.einsum("tdn,d->tn", x * others[0], on_device(plan.areas)))
         for size, (rows, slot, times) in table.thirds.items():
             back = on_device(harmonics[(size - 1) // 2] * plan.areas)
-            chosen = others[around._index(slot), around._index(rows)]
+            chosen = others[around.index(slot), around.index(rows)]
             slopes[size].append(xp.matmul(back, chosen) * on_device(times)[:, None, None])
     found = {
-        size: xp.concatenate(parts)[around._index(table.order[size])]
+        size: xp.concatenate(parts)[around.index(table.order[size])]
         * on_device(table.scale[size])[:, None, None]
         for size, parts in slopes.items()
     }

@@ -18,35 +18,60 @@ import math
 
 import numpy as np
 
+from ...compute.compiled import compiled, compiled_exactly
 from .numba_pairs import (
-    _begin,
-    _compiled,
-    _exactly,
-    _finish,
-    _gather,
-    _harmonics,
-    _padded,
-    _radial,
-    _rise,
-    _room,
+    begin_pull,
+    finish_pull,
+    gather_neighbors,
+    harmonics_of,
+    padded,
+    radial_functions,
+    room_for,
 )
+from .numba_terms import add_moduli, add_products, add_triples, modulus
 
 
-@_compiled
+@compiled
 def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, a, g):  # type: ignore[no-untyped-def]
-    """Pass 1: a (N, channels·n_phi), normalised, and g (N, n_sources)."""
-    room = _room(first, start, stop)
+    """Pass 1: convolve, and take the moduli that are convolved again.
+
+    Parameters
+    ----------
+    start, stop : int
+        The atoms start…stop − 1.
+    plan : Plan
+        Tables of the transform.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    kind : ndarray of int, shape (N,)
+        Element of each atom.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
+    a : ndarray, shape (N, n_channels·n_phi)
+        Takes A, normalised.
+    g : ndarray, shape (N, n_sources)
+        Takes the moduli g.
+    """
+    room = room_for(first, start, stop)
     near, pair = np.empty((6, room)), np.empty(room, np.int64)
-    envelope, rho = np.empty((3, room)), np.empty((len(plan.l), room))
+    envelope, rho = np.empty((5, room)), np.empty((len(plan.l), room))
     q, cs = np.empty((plan.l_max + 1, plan.l_max + 1, room)), np.empty((2, plan.l_max + 1, room))
     y = np.empty(((plan.l_max + 1) ** 2, room))
     charged = np.empty(room)
     n_channels = len(plan.charges)
     for i in range(start, stop):
-        n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
-        n = _padded(n_real)
-        _radial(n, len(plan.l), plan, near, envelope, rho, rho, False)
-        _harmonics(n, plan.l_max, prefactor, near, q, cs, y)
+        n_real = gather_neighbors(i, kind, positions, cell, first, second, shifts, plan, near, pair)
+        n = padded(n_real)
+        radial_functions(n, len(plan.l), plan, near, envelope, rho, rho, False)
+        harmonics_of(n, plan.l_max, prefactor, near, q, cs, y)
         for c in range(n_channels):
             charged[n_real:n] = 0.0
             for v in range(n_real):
@@ -68,100 +93,59 @@ def fields(start, stop, plan, prefactor, kind, positions, cell, first, second, s
             total = plan.epsilon2
             for m in range(size):
                 total += a[i, at + m] * a[i, at + m]
-            g[i, s] = math.sqrt(total) - math.sqrt(plan.epsilon2)
+            g[i, s] = modulus(total, 1.0, plan.epsilon2)[0]
 
 
-@_compiled
-def _moduli(  # type: ignore[no-untyped-def]
-    species, field, gradient, moduli, terms_, exponents, weights, epsilon2, squares, slopes
-):  # fmt: skip
-    """Energy of the moduli of a field; adds to its gradient. squares, slopes: work space."""
-    total = 0.0
-    for k in range(len(moduli)):
-        at, size = moduli[k, 0], moduli[k, 1]
-        square = epsilon2
-        for m in range(size):
-            square += field[at + m] * field[at + m]
-        squares[k] = square
-        slopes[k] = 0.0
-    for t in range(len(terms_)):
-        k = terms_[t]
-        value, rise = _rise(squares[k], exponents[t], epsilon2)
-        total += weights[t, species] * value
-        slopes[k] += weights[t, species] * rise
-    for k in range(len(moduli)):
-        at, size = moduli[k, 0], moduli[k, 1]
-        for m in range(size):
-            gradient[at + m] += 2.0 * slopes[k] * field[at + m]
-    return total
-
-
-@_compiled
-def _products(species, one, d_one, two, d_two, terms_, weights):  # type: ignore[no-untyped-def]
-    """Energy of products of two fields, which may be the same; adds to the gradient of both."""
-    total = 0.0
-    for t in range(len(terms_)):
-        first, second, size = terms_[t, 0], terms_[t, 1], terms_[t, 2]
-        w = weights[t, species]
-        value = 0.0
-        for m in range(size):
-            value += one[first + m] * two[second + m]
-            d_one[first + m] += w * two[second + m]
-            d_two[second + m] += w * one[first + m]
-        total += w * value
-    return total
-
-
-@_compiled
-def _triples(species, field, gradient, plan, weights, sphere, d_sphere):  # type: ignore[no-untyped-def]
-    """Energy of products of three fields, integrated over directions. sphere, d_sphere: work space."""
-    n_directions = len(plan.areas)
-    total = 0.0
-    for f in range(len(plan.sphere)):
-        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
-        for d in range(n_directions):
-            sphere[f, d] = field[at] * plan.directions[harmonic, d]
-            d_sphere[f, d] = 0.0
-        for m in range(1, size):
-            for d in range(n_directions):
-                sphere[f, d] += field[at + m] * plan.directions[harmonic + m, d]
-    for t in range(len(plan.triple)):
-        one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
-        w = weights[t, species]
-        value = 0.0
-        for d in range(n_directions):
-            x, y, z = sphere[one, d], sphere[two, d], sphere[three, d]
-            area = w * plan.areas[d]
-            value += area * x * y * z
-            d_sphere[one, d] += area * y * z
-            d_sphere[two, d] += area * x * z
-            d_sphere[three, d] += area * x * y
-        total += value
-    for f in range(len(plan.sphere)):
-        at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
-        for m in range(size):
-            value = 0.0
-            for d in range(n_directions):
-                value += d_sphere[f, d] * plan.directions[harmonic + m, d]
-            gradient[at + m] += value
-    return total
-
-
-@_compiled
+@compiled
 def terms(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, weights, kind, positions, cell, first, second, shifts,
     a, g, kept, energy, back, force,
 ):  # fmt: skip
-    """Pass 2: energy (N,); a becomes ∂E/∂a but for what comes through g; kept (N, n) holds a of the
-    sources; back (P, n_sources) ∂E/∂g of each pair's neighbour; force (P, 3) begins."""
-    room = _room(first, start, stop)
+    """Pass 2: energies, and derivatives with respect to the fields.
+
+    Parameters
+    ----------
+    start, stop : int
+        The atoms start…stop − 1.
+    plan : Plan
+        Tables of the transform.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    weights : tuple of ndarray, each of shape (n_terms, n_elements)
+        Weights in eV of each kind of term, in the order of ``KINDS``.
+    kind : ndarray of int, shape (N,)
+        Element of each atom.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
+    a : ndarray, shape (N, n_channels·n_phi)
+        A; becomes ∂E/∂A without what comes through g.
+    g : ndarray, shape (N, n_sources)
+        The moduli g.
+    kept : ndarray, shape (N, n)
+        Takes A of the sources.
+    energy : ndarray, shape (N,)
+        Takes the energies in eV.
+    back : ndarray, shape (P, n_sources)
+        Takes ∂E/∂g of each pair's neighbour.
+    force : ndarray, shape (P, 3)
+        Takes the part of ∂E/∂r_ij that comes from order 2, in eV/Å.
+    """
+    room = room_for(first, start, stop)
     near, pair = np.empty((6, room)), np.empty(room, np.int64)
     n_outer, n_sources = plan.n_outer, len(plan.source)
     n_inner = plan.n_outer_wavelets
     outer_l = 0
     for w in range(n_inner):
         outer_l = max(outer_l, plan.l[w])
-    envelope, rho, slope = np.empty((3, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
+    envelope, rho, slope = np.empty((5, room)), np.empty((n_inner, room)), np.empty((n_inner, room))
     q, cs = np.empty((outer_l + 1, outer_l + 1, room)), np.empty((2, outer_l + 1, room))
     y = np.empty(((outer_l + 1) ** 2, room))
     phi, sent, got = np.empty((n_outer, room)), np.empty((n_sources, room)), np.empty(room)
@@ -180,20 +164,12 @@ def terms(  # type: ignore[no-untyped-def]
         here = a[i]
         da[:] = 0.0
 
-        total += _moduli(
-            species,
-            here,
-            da,
-            plan.moduli,
-            plan.modulus,
-            plan.exponent1,
-            weights1,
-            plan.epsilon2,
-            squares,
-            slopes,
-        )
-        total += _products(species, here, da, here, da, plan.cross, weights_c)
-        total += _triples(species, here, da, plan, weights_t, sphere, d_sphere)
+        total += add_moduli(
+            species, here, da, plan.moduli, plan.modulus, plan.exponent1, weights1, plan.epsilon2,
+            squares, slopes,
+        )  # fmt: skip
+        total += add_products(species, here, da, here, da, plan.cross, weights_c)
+        total += add_triples(species, here, da, plan, weights_t, sphere, d_sphere)
 
         # Order 2.
         for p in range(first[i], first[i + 1]):
@@ -201,10 +177,10 @@ def terms(  # type: ignore[no-untyped-def]
                 back[p, s] = 0.0
             force[p, 0], force[p, 1], force[p, 2] = 0.0, 0.0, 0.0
         if n_sources > 0:
-            n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
-            n = _padded(n_real)
-            _radial(n, n_inner, plan, near, envelope, rho, slope, True)
-            _harmonics(n, outer_l, prefactor, near, q, cs, y)
+            n_real = gather_neighbors(i, kind, positions, cell, first, second, shifts, plan, near, pair)
+            n = padded(n_real)
+            radial_functions(n, n_inner, plan, near, envelope, rho, slope, True)
+            harmonics_of(n, outer_l, prefactor, near, q, cs, y)
             for w in range(n_inner):
                 l, at = plan.l[w], plan.offset[w]
                 for m in range(2 * l + 1):
@@ -222,19 +198,11 @@ def terms(  # type: ignore[no-untyped-def]
                         value += sent[s, v] * phi[k, v]
                     b[s * n_outer + k] = value * plan.scale_b[s, k]
                     db[s * n_outer + k] = 0.0
-            total += _moduli(
-                species,
-                b,
-                db,
-                plan.moduli2,
-                plan.modulus2,
-                plan.exponent2,
-                weights2,
-                plan.epsilon2,
-                squares2,
-                slopes2,
-            )
-            total += _products(species, b, db, here, da, plan.cross2, weights_c2)
+            total += add_moduli(
+                species, b, db, plan.moduli2, plan.modulus2, plan.exponent2, weights2, plan.epsilon2,
+                squares2, slopes2,
+            )  # fmt: skip
+            total += add_products(species, b, db, here, da, plan.cross2, weights_c2)
             for s in range(n_sources):
                 for k in range(n_outer):
                     db[s * n_outer + k] *= plan.scale_b[s, k]
@@ -249,7 +217,7 @@ def terms(  # type: ignore[no-untyped-def]
                         got[v] += w_k * phi[k, v]
                 for v in range(n_real):
                     back[pair[v], s] = got[v]
-            _begin(n, outer_l, weight, radial, pull)
+            begin_pull(n, outer_l, weight, radial, pull)
             for w in range(n_inner):
                 l, at = plan.l[w], plan.offset[w]
                 for m in range(2 * l + 1):
@@ -262,7 +230,7 @@ def terms(  # type: ignore[no-untyped-def]
                     for v in range(n):
                         radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
                         weight[l * l + m, v] += rho[w, v] * got[v]
-            _finish(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
+            finish_pull(n, outer_l, prefactor, near, q, cs, weight, radial, pull)
             for v in range(n_real):
                 for x_ in range(3):
                     force[pair[v], x_] = pull[x_, v]
@@ -278,24 +246,60 @@ def terms(  # type: ignore[no-untyped-def]
         energy[i] = total
 
 
-@_compiled
+@compiled
 def adjoint(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, reverse,
     a, g, kept, back, force, virial,
 ):  # fmt: skip
-    """Pass 3: force (P, 3) = ∂E/∂r_ij of every pair, and virial (N, 6) = Σ_j r_ij ⊗ ∂E/∂r_ij."""
-    room = _room(first, start, stop)
+    """Pass 3: derivatives with respect to the vectors of all pairs.
+
+    Parameters
+    ----------
+    start, stop : int
+        The atoms start…stop − 1.
+    plan : Plan
+        Tables of the transform.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    kind : ndarray of int, shape (N,)
+        Element of each atom.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
+    reverse : ndarray of int, shape (P,)
+        The pair that each pair is from the other end.
+    a : ndarray, shape (N, n_channels·n_phi)
+        ∂E/∂A without what comes through g; becomes complete.
+    g : ndarray, shape (N, n_sources)
+        The moduli g.
+    kept : ndarray, shape (N, n)
+        A of the sources.
+    back : ndarray, shape (P, n_sources)
+        ∂E/∂g of each pair's neighbour.
+    force : ndarray, shape (P, 3)
+        The part of order 2; becomes ∂E/∂r_ij, in eV/Å.
+    virial : ndarray, shape (N, 6)
+        Takes Σ_j r_ij ⊗ ∂E/∂r_ij in eV, as xx, yy, zz, yz, xz, xy.
+    """
+    room = room_for(first, start, stop)
     near, pair = np.empty((6, room)), np.empty(room, np.int64)
     n_sources, n_channels, l_max = len(plan.source), len(plan.charges), plan.l_max
-    envelope, rho, slope = np.empty((3, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
+    envelope, rho, slope = np.empty((5, room)), np.empty((len(plan.l), room)), np.empty((len(plan.l), room))
     q, cs = np.empty((l_max + 1, l_max + 1, room)), np.empty((2, l_max + 1, room))
     y = np.empty(((l_max + 1) ** 2, room))
     weight, pull, radial = np.empty(((l_max + 1) ** 2, room)), np.empty((3, room)), np.empty(room)
     charged, along, got = np.empty((n_channels, room)), np.empty(room), np.empty(room)
     root = math.sqrt(plan.epsilon2)
     for i in range(start, stop):
-        n_real = _gather(i, kind, positions, cell, first, second, shifts, plan, near, pair)
-        n = _padded(n_real)
+        n_real = gather_neighbors(i, kind, positions, cell, first, second, shifts, plan, near, pair)
+        n = padded(n_real)
         at_kept = 0
         for s in range(n_sources):
             total = 0.0
@@ -306,9 +310,9 @@ def adjoint(  # type: ignore[no-untyped-def]
             for m in range(size):
                 a[i, at + m] += total * kept[i, at_kept]
                 at_kept += 1
-        _radial(n, len(plan.l), plan, near, envelope, rho, slope, True)
-        _harmonics(n, l_max, prefactor, near, q, cs, y)
-        _begin(n, l_max, weight, radial, pull)
+        radial_functions(n, len(plan.l), plan, near, envelope, rho, slope, True)
+        harmonics_of(n, l_max, prefactor, near, q, cs, y)
+        begin_pull(n, l_max, weight, radial, pull)
         for c in range(n_channels):
             charged[c, n_real:n] = 0.0
             for v in range(n_real):
@@ -335,7 +339,7 @@ def adjoint(  # type: ignore[no-untyped-def]
             if used:
                 for v in range(n):
                     radial[v] += slope[w, v] * along[v]
-        _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull)
+        finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull)
         for k in range(6):
             virial[i, k] = 0.0
         for v in range(n_real):
@@ -356,9 +360,23 @@ def adjoint(  # type: ignore[no-untyped-def]
             virial[i, 5] += 0.5 * (dx * fy + dy * fx)
 
 
-@_exactly
+@compiled_exactly
 def collect(start, stop, first, reverse, force, forces):  # type: ignore[no-untyped-def]
-    """Forces (N, 3): of every atom Σ_j (∂E/∂r_ij − ∂E/∂r_ji)."""
+    """Sum the forces on atoms, Σ_j (∂E/∂r_ij − ∂E/∂r_ji).
+
+    Parameters
+    ----------
+    start, stop : int
+        The atoms start…stop − 1.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    reverse : ndarray of int, shape (P,)
+        The pair that each pair is from the other end.
+    force : ndarray, shape (P, 3)
+        ∂E/∂r_ij in eV/Å.
+    forces : ndarray, shape (N, 3)
+        Takes the forces in eV/Å.
+    """
     for i in range(start, stop):
         x, y, z = 0.0, 0.0, 0.0
         for p in range(first[i], first[i + 1]):

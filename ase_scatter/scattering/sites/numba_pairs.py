@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from numba import njit
-
+from ...compute.compiled import compiled, compiled_exactly
 from .plan import HELD
 
-_fast = {"contract", "reassoc", "nsz", "arcp"}
 
+@compiled_exactly
+def padded(n):  # type: ignore[no-untyped-def]
+    """Round up to a multiple of 8, which vector instructions like.
 
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True, fastmath=_fast, error_model="numpy")(function)
+    Parameters
+    ----------
+    n : int
+        Number of neighbours.
 
-
-def _exactly(function: Any) -> Any:
-    """For sums over a list's pairs: the same bits however many further pairs the list holds."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
-
-
-@njit(cache=True, nogil=True)
-def _padded(n):  # type: ignore[no-untyped-def]
+    Returns
+    -------
+    int
+        The multiple.
+    """
     return (n + 7) // 8 * 8
 
 
-@_exactly
-def _gather(  # type: ignore[no-untyped-def]
-    i, kind, positions, cell, first, second, shifts, plan, near, pair
-):  # fmt: skip
-    """Of the neighbours within the cutoff the pairs, and (x, y, z, r) at which functions are taken, f/r and
-    (f′ − f/r)/f² (see `plan.clamp`); how many there are.
+@compiled_exactly
+def gather_neighbors(i, kind, positions, cell, first, second, shifts, plan, near, pair):  # type: ignore[no-untyped-def]
+    """Gather the neighbours of an atom within the cutoff, and where their functions are taken.
 
-    Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff,
-    whose pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for
-    rounding may differ: all that is kept of pairs is therefore set to zero first.
+    Parameters
+    ----------
+    i : int
+        The atom.
+    kind : ndarray of int, shape (N,)
+        Element of each atom.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
+    plan : Plan
+        Tables of the transform.
+    near : ndarray, shape (6, room)
+        Takes x, y, z and r of the neighbours in Å, with r clamped to f (`plan.clamp`), and f/r and
+        (f′ − f/r)/f².
+    pair : ndarray of int, shape (room,)
+        Takes the pair of each neighbour.
+
+    Returns
+    -------
+    int
+        Number of neighbours.
+
+    Notes
+    -----
+    Up to the next multiple of 8, which the loops over neighbours run to, follow some at the cutoff, whose
+    pair functions are zero. A pair right at the cutoff may be in one pass and not in another, for rounding
+    may differ: all that is kept of pairs is therefore set to zero first.
     """
     n, cutoff = 0, plan.cutoff
     square = cutoff * cutoff
@@ -57,17 +84,61 @@ def _gather(  # type: ignore[no-untyped-def]
                 near[4, n], near[5, n] = scale, (t * t * (3.0 - 2.0 * t) - scale) / (f * f)
             pair[n] = p
             n += 1
-    for v in range(n, _padded(n)):
+    for v in range(n, padded(n)):
         near[0, v], near[1, v], near[2, v], near[3, v] = 0.0, 0.0, 0.0, cutoff
         near[4, v], near[5, v] = 1.0, 0.0
     return n
 
 
-@_compiled
-def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
-    """Radial functions of the first wavelets (n_wavelets, n), and their derivatives over r."""
+@compiled
+def switched(t):  # type: ignore[no-untyped-def]
+    """Evaluate the polynomial that falls from 1 to 0, as `functions.switched` does.
+
+    Parameters
+    ----------
+    t : float
+        At most 1; below 0 it counts as 0.
+
+    Returns
+    -------
+    value, slope : float
+        1 − 10t³ + 15t⁴ − 6t⁵, and its derivative with respect to t.
+    """
+    t = max(0.0, t)
+    rest = 1.0 - t
+    return rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t), -30.0 * t * t * rest * rest
+
+
+@compiled
+def radial_functions(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # type: ignore[no-untyped-def]
+    """Evaluate the radial functions of the first wavelets.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    n_wavelets : int
+        Number of wavelets.
+    plan : Plan
+        Tables of the transform.
+    near : ndarray, shape (6, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    envelope : ndarray, shape (5, ≥ n)
+        Work space.
+    rho : ndarray, shape (n_wavelets, ≥ n)
+        Takes the radial functions.
+    slope : ndarray, shape (n_wavelets, ≥ n)
+        Takes their derivatives with respect to r, divided by r.
+    with_slope : bool
+        Whether `slope` is wanted.
+    """
     on = plan.cutoff - plan.switch
     r = near[3]
+    for v in range(n):
+        fade, fading = switched((r[v] - on) / plan.switch)
+        envelope[3, v] = fade
+        # over r: r times this is the derivative of the cutoff's factor
+        envelope[4, v] = fading / (plan.switch * r[v])
     last = -1
     for w in range(n_wavelets):
         k = plan.scale[w]
@@ -75,13 +146,11 @@ def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # typ
         if k != last:
             last = k
             for v in range(n):
-                t = max(0.0, (r[v] - on) / plan.switch)
-                rest = 1.0 - t
-                e = math.exp(-0.5 * r[v] * r[v] * inverse)
-                envelope[0, v] = r[v] * r[v] * inverse
-                envelope[1, v] = e * rest * rest * rest * (1.0 + 3.0 * t + 6.0 * t * t)
-                # over r: r times this is the derivative of the cutoff's factor
-                envelope[2, v] = e * -30.0 * t * t * rest * rest / (plan.switch * r[v])
+                s = r[v] * r[v] * inverse
+                e = math.exp(-0.5 * s)
+                envelope[0, v] = s
+                envelope[1, v] = e * envelope[3, v]
+                envelope[2, v] = e * envelope[4, v]
         c = plan.polynomial[w]
         top = len(c) - 1
         while top > 0 and c[top] == 0.0:
@@ -104,9 +173,27 @@ def _radial(n, n_wavelets, plan, near, envelope, rho, slope, with_slope):  # typ
                 rho[w, v] = envelope[1, v] * value
 
 
-@_compiled
-def _harmonics(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
-    """Solid harmonics ((l_max+1)², n); leaves q and cs for `_gradients`."""
+@compiled
+def harmonics_of(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-untyped-def]
+    """Evaluate the solid harmonics, as `harmonics.solid_harmonics_of` does.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    near : ndarray, shape (6, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    q : ndarray, shape (l_max + 1, l_max + 1, ≥ n)
+        Takes Q_l^m, for `finish_pull`.
+    cs : ndarray, shape (2, l_max + 1, ≥ n)
+        Takes c_m and s_m, for `finish_pull`.
+    values : ndarray, shape ((l_max + 1)², ≥ n)
+        Takes r^l Y_lm.
+    """
     x, y, z = near[0], near[1], near[2]
     for v in range(n):
         cs[0, 0, v], cs[1, 0, v] = 1.0, 0.0
@@ -138,7 +225,7 @@ def _harmonics(n, l_max, prefactor, near, q, cs, values):  # type: ignore[no-unt
                     values[here - m, v] = f * q[l, m, v] * cs[1, m, v]
 
 
-@_compiled
+@compiled
 def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-untyped-def]
     """Adds Σ_lm weight_lm ∇Y_lm to force (3, n)."""
     x, y = near[0], near[1]
@@ -164,31 +251,45 @@ def _pull(n, l_max, prefactor, near, q, cs, weight, force):  # type: ignore[no-u
                     force[1, v] += turn * (down * cs[0, m - 1, v] - up * cs[1, m - 1, v])
 
 
-@_compiled
-def _rise(x, q, epsilon2):  # type: ignore[no-untyped-def]
-    """h_q and its derivative at x = U² + ε²."""
-    if q == 1.0:
-        root = math.sqrt(x)
-        return root - math.sqrt(epsilon2), 0.5 / root
-    if q == 2.0:
-        return x - epsilon2, 1.0
-    if q == 1.5:
-        root = math.sqrt(x)
-        fourth = math.sqrt(root)
-        return root * fourth - epsilon2**0.75, 0.75 / fourth
-    return x ** (0.5 * q) - epsilon2 ** (0.5 * q), 0.5 * q * x ** (0.5 * q - 1.0)
+@compiled
+def room_for(first, start, stop):  # type: ignore[no-untyped-def]
+    """Find how many neighbours the work space of some atoms has to hold.
 
+    Parameters
+    ----------
+    first : ndarray of int, shape (N + 1,)
+        First pair of each atom.
+    start, stop : int
+        The atoms start…stop − 1.
 
-@_compiled
-def _room(first, start, stop):  # type: ignore[no-untyped-def]
+    Returns
+    -------
+    int
+        A multiple of 8.
+    """
     most = 1
     for i in range(start, stop):
         most = max(most, first[i + 1] - first[i])
-    return _padded(most)
+    return padded(most)
 
 
-@_compiled
-def _begin(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
+@compiled
+def begin_pull(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
+    """Set to zero what derivatives of the pairs' energy are collected in.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    weight : ndarray, shape ((l_max + 1)², ≥ n)
+        What multiplies the gradient of each harmonic.
+    radial : ndarray, shape (≥ n,)
+        What multiplies the vector of the pair.
+    pull : ndarray, shape (3, ≥ n)
+        Derivatives with respect to the vector of the pair.
+    """
     for k in range((l_max + 1) ** 2):
         for v in range(n):
             weight[k, v] = 0.0
@@ -197,8 +298,29 @@ def _begin(n, l_max, weight, radial, pull):  # type: ignore[no-untyped-def]
         pull[0, v], pull[1, v], pull[2, v] = 0.0, 0.0, 0.0
 
 
-@_compiled
-def _finish(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
+@compiled
+def finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull):  # type: ignore[no-untyped-def]
+    """Add up the derivatives with respect to the vectors of the pairs.
+
+    Parameters
+    ----------
+    n : int
+        Number of neighbours, padded.
+    l_max : int
+        Largest degree.
+    prefactor : ndarray, shape (l_max + 1, l_max + 1)
+        `harmonics.prefactors`.
+    near : ndarray, shape (6, ≥ n)
+        x, y, z and r of the neighbours in Å.
+    q, cs : ndarray
+        What `harmonics_of` left.
+    weight : ndarray, shape ((l_max + 1)², ≥ n)
+        What multiplies the gradient of each harmonic.
+    radial : ndarray, shape (≥ n,)
+        What multiplies the vector of the pair.
+    pull : ndarray, shape (3, ≥ n)
+        Takes the derivatives.
+    """
     _pull(n, l_max, prefactor, near, q, cs, weight, pull)
     for v in range(n):
         pull[0, v] += radial[v] * near[0, v]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import lebedev_rule
 from scipy.special import binom, gammaln
 
 from ..harmonics import degree, solid_harmonics
@@ -28,17 +27,60 @@ LEBEDEV_DEGREES = (3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 
 
 class Plan(NamedTuple):
-    """Tables for the kernels, all NumPy arrays or numbers.
+    """Tables for loops over atoms and pairs: NumPy arrays and numbers only.
 
-    cutoff, switch (Å), epsilon2. closest: (n_elements, n_elements) in Å, below which a pair's functions are
-    held (see `clamp`). l_max: of all wavelets. betas: (n_scales,) in Å. scale, l, offset: (n_wavelets,) of
-    each wavelet. polynomial: (n_wavelets, p_max + 1), coefficients in x² of what multiplies e^(−x²/2) and the
-    solid harmonic of the vector in Å. n_outer_wavelets, n_outer, n_phi. charges: (n_channels, n_elements).
-    scale_a: (n_channels, n_phi), 1/√c where A is used, else 0. scale_b: (n_sources, n_outer), the same for B.
-    moduli: (n, 2) offset and size in A. modulus: (n, 1) row of moduli; exponent1. cross: (n, 3) two offsets
-    and a size. sphere: (n, 3) offset, size, first harmonic of the fields on the sphere; triple: (n, 3) rows
-    of sphere. directions: (n_harmonics, n_directions); areas. source: (n_sources,) row of moduli. moduli2:
-    (n, 2) offset and size in B. modulus2, exponent2. cross2: (n, 3) offset in B, offset in A, size.
+    Parameters
+    ----------
+    cutoff, switch : float
+        In Å.
+    epsilon2 : float
+        ε².
+    closest : ndarray, shape (n_elements, n_elements)
+        Distances in Å below which the functions of pairs are held (see `clamp`); 0 for none.
+    l_max : int
+        Largest l of all wavelets.
+    betas : ndarray, shape (n_scales,)
+        The ladder of β in Å.
+    scale, l, offset : ndarray of int, shape (n_wavelets,)
+        Of each wavelet its scale, its degree, and where its functions begin among the n_phi.
+    polynomial : ndarray, shape (n_wavelets, p_max + 1)
+        Coefficients in x² of what multiplies e^(−x²/2) and the solid harmonic of the vector in Å.
+    n_outer_wavelets, n_outer : int
+        Number of wavelets of the second convolution, which come first, and of their functions.
+    n_phi : int
+        Number of pair functions φ_λm.
+    charges : ndarray, shape (n_channels, n_elements)
+        q_c(Z).
+    scale_a : ndarray, shape (n_channels, n_phi)
+        1/√c where A is used, else 0.
+    scale_b : ndarray, shape (n_sources, n_outer)
+        The same for B.
+    moduli : ndarray of int, shape (n, 2)
+        Offset in A and size of the fields that moduli are taken of.
+    modulus : ndarray of int, shape (n_terms,)
+        Row of `moduli` for each modulus.
+    exponent1 : ndarray, shape (n_terms,)
+        Exponent of each modulus.
+    cross : ndarray of int, shape (n_terms, 3)
+        Offsets in A of both fields, and their size.
+    sphere : ndarray of int, shape (n, 3)
+        Offset in A, size and first harmonic of the fields in triple products.
+    triple : ndarray of int, shape (n_terms, 3)
+        Rows of `sphere`.
+    directions : ndarray, shape (n_harmonics, n_directions)
+        Harmonics in the directions of a Lebedev rule.
+    areas : ndarray, shape (n_directions,)
+        Weights of the rule; their sum is 4π.
+    source : ndarray of int, shape (n_sources,)
+        Row of `moduli` of each field that is convolved again.
+    moduli2 : ndarray of int, shape (n, 2)
+        Offset in B and size of the fields that moduli are taken of.
+    modulus2 : ndarray of int, shape (n_terms,)
+        Row of `moduli2` for each modulus.
+    exponent2 : ndarray, shape (n_terms,)
+        Exponent of each modulus.
+    cross2 : ndarray of int, shape (n_terms, 3)
+        Offset in B, offset in A, and size.
     """
 
     cutoff: float
@@ -75,9 +117,20 @@ class Plan(NamedTuple):
 class Layout(NamedTuple):
     """A plan, and where everything is in it.
 
-    terms: kind → the terms in the order of the plan's tables. wavelets: in the order of the plan.
-    fields: (offset, size) in A of every field. sources: fields whose g is convolved again. pairs:
-    (offset, size) in B of every (source, second wavelet).
+    Parameters
+    ----------
+    plan : Plan
+        The tables.
+    terms : dict of str to list of Term
+        For each kind the terms in the order of the plan's tables.
+    wavelets : list of Wavelet
+        In the order of the plan.
+    fields : dict of Field to (int, int)
+        Offset in A and size of every field.
+    sources : list of Field
+        Fields whose g is convolved again.
+    pairs : dict of (Field, Wavelet) to (int, int)
+        Offset in B and size of every source and second wavelet.
     """
 
     plan: Plan
@@ -95,10 +148,25 @@ def make_layout(
     norms: Mapping[Any, float],
     closest: Sequence[Sequence[float]] = (),
 ) -> Layout:
-    """Tables for these distinct terms.
+    """Make the tables for some terms.
 
-    charges: (n_channels, n_elements). norms: c of each field and of each (field, second wavelet); 1
-    where there is none. closest: of each pair of elements, none for 0.
+    Parameters
+    ----------
+    settings : SitesSettings
+        Hyperparameters.
+    charges : ndarray, shape (n_channels, n_elements)
+        Weights of the elements in each channel.
+    terms : sequence of Term
+        Distinct terms.
+    norms : mapping of Field or (Field, Wavelet) to float
+        The normalisation c of fields of order 1 and 2; 1 where none is given.
+    closest : sequence of sequence of float
+        Distances in Å of each pair of elements below which its functions are held; empty for none.
+
+    Returns
+    -------
+    Layout
+        The tables.
     """
     by_kind: dict[str, list[Term]] = {kind: [t for t in terms if t.kind == kind] for kind in KINDS}
     outer = sorted({t.second for t in terms if t.second is not None})
@@ -133,7 +201,7 @@ def make_layout(
     squared2 = list(dict.fromkeys((t.fields[0], t.second) for t in by_kind["modulus2"] if t.second))
     turned = list(dict.fromkeys(f for t in by_kind["triple"] for f in t.fields))
     widest = max((f.wavelet.l for f in turned), default=0)
-    directions, areas = _sphere(required_degree(by_kind["triple"]), widest)
+    directions, areas = directions_of_rule(required_degree(by_kind["triple"]), widest)
     plan = Plan(
         cutoff=float(settings.cutoff),
         switch=float(settings.switch),
@@ -179,10 +247,25 @@ def make_layout(
 
 
 def clamp(r: Floats, closest: Floats) -> tuple[Floats, Floats]:
-    """Distance at which the functions of pairs r apart are taken, and its derivative.
+    """Find at which distance the functions of a pair are taken.
 
-    It is r down to the closest distance in the training data; below it stops, with two continuous
-    derivatives, so that steep functions are not followed to where nothing was learnt: there the core repels.
+    It is r down to the closest distance in the training data. Below, it comes to rest over `HELD` of that
+    distance, with two continuous derivatives, so that steep functions are not followed to where nothing was
+    learnt: there the repulsion acts.
+
+    Parameters
+    ----------
+    r : ndarray
+        Distances in Å, any shape.
+    closest : ndarray
+        The closest distances in Å of the pairs' elements, of the same shape; 0 for none.
+
+    Returns
+    -------
+    held : ndarray
+        The distances in Å at which functions are taken.
+    slope : ndarray
+        Their derivatives with respect to r.
     """
     width = HELD * closest
     t = np.clip((r - closest) / np.where(width > 0, width, 1.0) + 1.0, 0.0, 1.0)
@@ -205,10 +288,27 @@ def _polynomials(wavelets: Sequence[Wavelet], scales: Sequence[float]) -> Floats
     return table
 
 
-def _sphere(exact: int, l_max: int) -> tuple[Floats, Floats]:
-    """Harmonics (n_harmonics, n_directions) and areas of a Lebedev rule exact for this degree."""
+def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
+    """Tabulate harmonics in the directions of a Lebedev rule.
+
+    Parameters
+    ----------
+    exact : int
+        Degree up to which the rule integrates exactly; 0 gives no directions.
+    l_max : int
+        Largest degree of the harmonics.
+
+    Returns
+    -------
+    harmonics : ndarray, shape ((l_max + 1)², n_directions)
+        Y_lm; the number of directions is a multiple of 8.
+    areas : ndarray, shape (n_directions,)
+        Weights of the rule, 0 for directions that pad it.
+    """
     if exact == 0:
         return np.zeros((0, 0)), np.zeros(0)
+    from scipy.integrate import lebedev_rule  # its import takes longer than all of this package
+
     points, areas = lebedev_rule(next(d for d in LEBEDEV_DEGREES if d >= exact))
     # Padded with directions of no area to a multiple of 8, for the sake of vector instructions.
     points = np.pad(points, ((0, 0), (0, -points.shape[1] % 8)), mode="edge")

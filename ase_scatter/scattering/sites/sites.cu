@@ -1,4 +1,4 @@
-// Passes over atoms for the atom-centred transform (see sites.py): one block per atom.
+// Passes over atoms for the atom-centred transform (see transform.py): one block per atom.
 //
 //     0. hold       where the functions of each pair are taken
 //     1. fields     A, and g of the fields that are convolved again
@@ -18,8 +18,6 @@
 
 #define AT_ONCE (TILE < 8 ? TILE : 8)
 #define SOURCES (N_SOURCES > 0 ? N_SOURCES : 1)  // to divide by
-
-__device__ static REAL square(REAL x) { return x * x; }
 
 // ---- pair functions ---------------------------------------------------------------------------------------
 
@@ -45,9 +43,8 @@ __device__ static void radial(
     RANGE(item, here * n_wavelets) {
         const int v = item / n_wavelets, w = item % n_wavelets;
         const REAL r = near[4 * v + 3], inverse = numbers[inverse_beta2_ + w], s = r * r * inverse;
-        const REAL t = max((REAL)0, (r - (REAL)(CUTOFF - SWITCH)) * (REAL)(1.0 / (SWITCH)));
-        const REAL rest = max((REAL)0, 1 - t), e = exp((REAL)-0.5 * s);
-        const REAL fade = e * rest * rest * rest * (1 + 3 * t + 6 * t * t);
+        REAL fading, e = exp((REAL)-0.5 * s);
+        const REAL fade = e * switched((r - (REAL)(CUTOFF - SWITCH)) * (REAL)(1.0 / (SWITCH)), &fading);
         const REAL* c = numbers + polynomial_ + w * N_POLYNOMIAL;
         REAL value = c[N_POLYNOMIAL - 1], rise = 0;
         for (int k = N_POLYNOMIAL - 2; k >= 0; --k) {
@@ -56,8 +53,7 @@ __device__ static void radial(
         }
         rho[item] = fade * value;
         if (slope)
-            slope[item] = fade * (2 * rise - value) * inverse
-                          - e * (REAL)(30.0 / (SWITCH)) * t * t * rest * rest / r * value;
+            slope[item] = fade * (2 * rise - value) * inverse + e * (REAL)(1.0 / (SWITCH)) * fading / r * value;
     }
 }
 
@@ -67,21 +63,13 @@ __device__ static void harmonics(const REAL* numbers, int here, int l_max, const
     RANGE(item, here * (l_max + 1)) {
         const int v = item / (l_max + 1), m = item % (l_max + 1);
         const REAL x = near[4 * v], y = near[4 * v + 1], z = near[4 * v + 2], rr = square(near[4 * v + 3]);
-        REAL c = 1, s = 0, q = 1, below = 0;
-        for (int k = 1; k <= m; ++k) {
-            const REAL up = x * c - y * s;
-            s = x * s + y * c;
-            c = up;
-            q *= 2 * k - 1;
-        }
-        for (int l = m; l <= l_max; ++l) {
-            const REAL f = numbers[prefactor_ + l * (L_MAX + 1) + m] * q;
+        const Turn<REAL> turn(x, y, m);
+        Legendre<REAL> legendre(z, rr, m, turn.factorial);
+        for (int l = m; l <= l_max; ++l, legendre.advance()) {
+            const REAL f = numbers[prefactor_ + l * (L_MAX + 1) + m] * legendre.q;
             REAL* here_l = values + v * size + l * l + l;
-            here_l[m] = f * c;
-            if (m > 0) here_l[-m] = f * s;
-            const REAL next = ((2 * l + 1) * z * q - (l + m) * rr * below) / (l + 1 - m);
-            below = q;
-            q = next;
+            here_l[m] = f * turn.c;
+            if (m > 0) here_l[-m] = f * turn.s;
         }
     }
 }
@@ -89,41 +77,19 @@ __device__ static void harmonics(const REAL* numbers, int here, int l_max, const
 // Σ_lm weight_lm ∇Y_lm of order |m| at pair v, three numbers. weight: ((L_MAX + 1)²,).
 __device__ static void pull_of_order(const REAL* numbers, int m, const REAL* near, const REAL* weight, REAL* pull) {
     const REAL x = near[0], y = near[1], z = near[2], rr = square(near[3]);
-    REAL c = 1, s = 0, c_before = 0, s_before = 0, q = 1;  // c + is = (x + iy)^m
-    for (int k = 1; k <= m; ++k) {
-        c_before = c;
-        s_before = s;
-        c = x * c_before - y * s_before;
-        s = x * s_before + y * c_before;
-        q *= 2 * k - 1;
-    }
-    // Q_l^m in q, Q_{l−1}^m in below, Q_{l−1}^{m+1} in side.
-    REAL below = 0, side = 0, side_below = 0, px = 0, py = 0, pz = 0;
-    for (int l = m; l <= L_MAX; ++l) {
+    const Turn<REAL> turn(x, y, m);
+    Legendre<REAL> legendre(z, rr, m, turn.factorial);
+    REAL px = 0, py = 0, pz = 0;
+    for (int l = m; l <= L_MAX; ++l, legendre.advance()) {
         const REAL f = numbers[prefactor_ + l * (L_MAX + 1) + m];
         const REAL up = weight[l * l + l + m], down = m > 0 ? weight[l * l + l - m] : (REAL)0;
-        const REAL along = f * (up * c + down * s);
-        px -= x * along * side;
-        py -= y * along * side;
-        pz += (l + m) * along * below;
-        if (m > 0) {
-            const REAL turn = f * m * q;
-            px += turn * (up * c_before + down * s_before);
-            py += turn * (down * c_before - up * s_before);
-        }
-        const REAL next = ((2 * l + 1) * z * q - (l + m) * rr * below) / (l + 1 - m);
-        // The other chain is one l behind: Q_l^{m+1} from Q_{l−1}^{m+1} and Q_{l−2}^{m+1}.
-        REAL side_next = 0;
-        if (l == m + 1) {
-            side_next = 1;
-            for (int k = 1; k <= m + 1; ++k) side_next *= 2 * k - 1;
-        } else if (l > m + 1) {
-            side_next = ((2 * l - 1) * z * side - (l + m) * rr * side_below) / (l - m - 1);
-        }
-        below = q;
-        q = next;
-        side_below = side;
-        side = side_next;
+        const REAL along = f * (up * turn.c + down * turn.s);
+        px -= x * along * legendre.side;
+        py -= y * along * legendre.side;
+        pz += (l + m) * along * legendre.below;
+        const REAL around = f * m * legendre.q;  // 0 for m = 0
+        px += around * (up * turn.c_before + down * turn.s_before);
+        py += around * (down * turn.c_before - up * turn.s_before);
     }
     pull[0] = px;
     pull[1] = py;
@@ -202,33 +168,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) fields(
     __syncthreads();
     RANGE(s, N_SOURCES) {
         const int f = tables[source_field_ + s], at = tables[field_first_ + f], end = tables[field_first_ + f + 1];
-        REAL total = (REAL)(EPSILON2);
+        REAL total = 0, slope;
         for (int e = at; e < end; ++e) total += square(field[e]);
-        g[i * N_SOURCES + s] = sqrt(total) - (REAL)(EPSILON);
+        g[i * N_SOURCES + s] = modulus(total, (REAL)1, (REAL)(EPSILON), &slope);
     }
 }
 
 // ---- pass 2 -----------------------------------------------------------------------------------------------
-
-// h_q and its derivative at x = U² + ε².
-__device__ static void rise(REAL x, REAL q, REAL* value, REAL* slope) {
-    const REAL root = sqrt(x);
-    if (q == 1) {
-        *value = root - (REAL)(EPSILON);
-        *slope = (REAL)0.5 / root;
-    } else if (q == 2) {
-        *value = x - (REAL)(EPSILON2);
-        *slope = 1;
-    } else if (q == (REAL)1.5) {
-        const REAL fourth = sqrt(root);
-        *value = root * fourth - pow((REAL)(EPSILON), (REAL)1.5);
-        *slope = (REAL)0.75 / fourth;
-    } else {
-        const REAL power = pow(x, (REAL)0.5 * q - 1);
-        *value = power * x - pow((REAL)(EPSILON), q);
-        *slope = (REAL)0.5 * q * power;
-    }
-}
 
 // Moduli of fields: their energy, and 2 ∂E/∂U² of each. bounds: of each field's entries; which: field of each
 // modulus; begin: its terms; exponents and weights: of the terms.
@@ -238,13 +184,11 @@ __device__ static double moduli(
 ) {
     double energy = 0;
     RANGE(k, n) {
-        REAL x = (REAL)(EPSILON2), slope = 0;
-        for (int e = bounds[which[k]]; e < bounds[which[k] + 1]; ++e) x += square(field[e]);
+        REAL u = 0, slope = 0, rise;
+        for (int e = bounds[which[k]]; e < bounds[which[k] + 1]; ++e) u += square(field[e]);
         for (int t = begin[k]; t < begin[k + 1]; ++t) {
-            REAL value, up;
-            rise(x, exponents[t], &value, &up);
-            energy += (double)(weights[t] * value);
-            slope += weights[t] * up;
+            energy += (double)(weights[t] * modulus(u, exponents[t], (REAL)(EPSILON), &rise));
+            slope += weights[t] * rise;
         }
         slopes[k] = 2 * slope;
     }
@@ -412,11 +356,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) terms(
     __syncthreads();
     double* parts = (double*)pool;
     parts[threadIdx.x] = energy;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        for (int t = 1; t < THREADS; ++t) energy += parts[t];
-        energies[i] = energy;
-    }
+    sum_over_block(parts, 1);
+    if (threadIdx.x == 0) energies[i] = parts[0];
 }
 
 // ---- pass 3 -----------------------------------------------------------------------------------------------

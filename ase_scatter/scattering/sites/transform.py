@@ -27,22 +27,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compute import threads
 from ...compute.target import HOST, Target
 from ...errors import InputError
 from ...structures.batch import Batch
 from ...structures.neighbors import CACHE
 from ...structures.system import Evaluation, System
 from ..channels import Channels
-from ..harmonics import prefactors
 from ..transform import Jacobian, LabelledColumn, Transform
-from ..wavelets import Wavelet
-from . import numba_kernels as kernels
+from . import host
 from .arrays import Surroundings
-from .columns import COST, KINDS, Field, SiteColumn, SitesSettings, Term, _flat, _key, candidate_terms
-from .cuda import Tables, on_device
-from .host import _BUFFERS, LEAST_PER_THREAD
-from .jacobian import Table, at_atoms, differentiate, make_tables
+from .columns import (
+    COST,
+    KINDS,
+    SiteColumn,
+    SitesSettings,
+    Term,
+    candidate_terms,
+    json_of_key,
+    key_of_json,
+    label,
+)
+from .cuda import on_device
+from .cuda_plan import Tables
+from .jacobian import at_atoms, differentiate
+from .jacobian_plan import Table, make_tables
 from .plan import Layout, make_layout
 
 
@@ -50,9 +58,18 @@ from .plan import Layout, make_layout
 class SitesTransform(Transform):
     """Scattering coefficients of orders 1 and 2 at the atoms.
 
-    settings: hyperparameters. channels: weights per element. terms: the columns. norms: c of each
-    Field and each (Field, second wavelet) used (1 where not calibrated). closest: (n_elements, n_elements)
-    the shortest distances (Å) in the training data, below which columns do not change; () for none.
+    Parameters
+    ----------
+    settings : SitesSettings
+        Hyperparameters.
+    channels : Channels
+        Weights of the elements.
+    terms : tuple of SiteColumn
+        The columns.
+    norms : dict of Field or (Field, Wavelet) to float
+        The normalisation c of fields of order 1 and 2; 1 where none is given.
+    closest : tuple of tuple of float, shape (n_elements, n_elements)
+        Shortest distances in Å in the training data, below which columns do not change; empty for none.
     """
 
     settings: SitesSettings
@@ -66,7 +83,25 @@ class SitesTransform(Transform):
 
     @classmethod
     def candidates(cls, settings: SitesSettings, channels: Channels) -> SitesTransform:
-        """All columns that the settings allow, not yet calibrated."""
+        """Make the transform of all columns that the settings allow, not yet calibrated.
+
+        Parameters
+        ----------
+        settings : SitesSettings
+            Hyperparameters.
+        channels : Channels
+            Weights of the elements.
+
+        Returns
+        -------
+        SitesTransform
+            The transform.
+
+        Raises
+        ------
+        InputError
+            If the settings leave no columns.
+        """
         terms = candidate_terms(settings, len(channels.names))
         if not terms:
             raise InputError("the settings leave no columns: give first and exponents1, or inner and outer")
@@ -86,22 +121,10 @@ class SitesTransform(Transform):
 
     @cached_property
     def columns(self) -> Sequence[LabelledColumn]:
-        return tuple(LabelledColumn(self._label(c), COST[c.term.kind]) for c in self.terms)
-
-    def _label(self, column: SiteColumn) -> str:
-        term, element = column
-        names = [self._name(f) for f in term.fields]
-        if term.second is not None:
-            names[0] += f" → {self._wavelet(term.second)}"
-        q = "" if term.exponent is None else f"; q={term.exponent:.3g}"
-        order = 1 if term.second is None else 2
-        return f"sites S{order} {term.kind}[{' · '.join(names)}{q}] at {self.elements[element]}"
-
-    def _name(self, field: Field) -> str:
-        return f"{self.channels.names[field.channel]} {self._wavelet(field.wavelet)}"
-
-    def _wavelet(self, wavelet: Wavelet) -> str:
-        return f"β={self.settings.scales[wavelet.scale]:.3g} p={wavelet.p} l={wavelet.l}"
+        return tuple(
+            LabelledColumn(label(c, self.settings.scales, self.channels), COST[c.term.kind])
+            for c in self.terms
+        )
 
     def subset(self, indices: Iterable[int]) -> SitesTransform:
         terms = tuple(self.terms[i] for i in indices)
@@ -130,6 +153,10 @@ class SitesTransform(Transform):
         return Tables.of(self._layout)
 
     @cached_property
+    def _work_space(self) -> host.WorkSpace:
+        return host.WorkSpace()
+
+    @cached_property
     def _tables(self) -> list[Table]:
         """What the columns of each element are made of."""
         return make_tables(self._layout, self._index)
@@ -151,7 +178,20 @@ class SitesTransform(Transform):
     # ---- calibration ----------------------------------------------------------------------------
 
     def calibrated(self, systems: Sequence[System], target: Target = HOST) -> SitesTransform:
-        """The transform with every c set to the mean of U² over the atoms of these structures."""
+        """Set every c to the mean of U² over the atoms of some structures.
+
+        Parameters
+        ----------
+        systems : sequence of System
+            The structures.
+        target : Target, optional
+            Where and how precisely.
+
+        Returns
+        -------
+        SitesTransform
+            The calibrated transform.
+        """
         calibrated = replace(self, norms={})
         n_atoms = sum(len(system) for system in systems)
         for order in (1, 2):
@@ -202,14 +242,19 @@ class SitesTransform(Transform):
         self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
         self.require_weights(rows)
-        padded = np.pad(rows, ((0, 0), (0, 1)))  # a 0 for columns that there are not
+        padded = np.zeros((len(rows), self.n_columns + 1))  # a 0 for columns that there are not
+        padded[:, :-1] = rows
         if target.on_host:
             # Compiled code computes in float64, faster than array code would in float32.
             return [
-                [
-                    Evaluation(float(energies.sum()), forces, strain, energies)
-                    for energies, forces, strain in self._compiled(system, padded)
-                ]
+                host.evaluate(
+                    self._layout.plan,
+                    system,
+                    self.channels.kinds(system.numbers),
+                    CACHE.neighbors(system, self.cutoff),
+                    [tuple(row[places] for places in self._places) for row in padded],
+                    self._work_space,
+                )
                 for system in batch.systems
             ]
         kinds = self.channels.kinds(batch.numbers)
@@ -219,61 +264,6 @@ class SitesTransform(Transform):
 
     def memory(self, system: System, target: Target) -> float:
         return self._kernel_tables.bytes_needed(system, target.dtype)
-
-    def _compiled(
-        self, system: System, rows: NDArray[np.float64]
-    ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
-        """Energies (N,), forces (N, 3) and strain gradient (3, 3) by the compiled passes, for each row of
-        weights; the fields are the same for all."""
-        layout = self._layout
-        plan = layout.plan
-        near = CACHE.neighbors(system, self.cutoff)
-        kind = self.channels.kinds(system.numbers)
-        n, n_sources = len(system), len(plan.source)
-        where = (kind, system.positions, system.cell, near.first, near.second, near.shifts)
-        # All that each atom or pair keeps between the passes.
-        shapes = (
-            (n, plan.charges.shape[0] * plan.n_phi),
-            (n, n_sources),
-            (n, int(plan.moduli[plan.source, 1].sum())),
-            (near.n_pairs, n_sources),
-            (near.n_pairs, 3),
-        )
-        a, g, kept, back, force = buffers = _BUFFERS.take(shapes)
-        virial = np.empty((n, 6))
-        factors = prefactors(plan.l_max)
-        least = LEAST_PER_THREAD
-        threads.over_ranges(n, least, kernels.fields, plan, factors, *where, a, g)
-        fields = a.copy() if len(rows) > 1 else a  # pass 2 writes over them
-        several = []
-        for row in rows:
-            if a is not fields:
-                a[:] = fields
-            tables = tuple(row[places] for places in self._places)
-            energies, forces = np.empty(n), np.empty((n, 3))
-            threads.over_ranges(
-                n, least, kernels.terms, plan, factors, tables, *where, a, g, kept, energies, back, force
-            )
-            threads.over_ranges(
-                n,
-                least,
-                kernels.adjoint,
-                plan,
-                factors,
-                *where,
-                near.reverse,
-                a,
-                g,
-                kept,
-                back,
-                force,
-                virial,
-            )
-            threads.over_ranges(n, least, kernels.collect, near.first, near.reverse, force, forces)
-            xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
-            several.append((energies, forces, np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])))
-        _BUFFERS.give_back(shapes, buffers)
-        return several
 
     def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
         return differentiate(self._around(system, target), self._tables, self.n_columns)
@@ -286,7 +276,7 @@ class SitesTransform(Transform):
             "settings": self.settings.to_dict(),
             "channels": self.channels.to_dict(),
             "columns": [[*term.flat(), element] for term, element in self.terms],
-            "norms": [[_flat(key), c] for key, c in self.norms.items()],
+            "norms": [[json_of_key(key), c] for key, c in self.norms.items()],
             "closest": [list(row) for row in self.closest],
         }
 
@@ -296,6 +286,6 @@ class SitesTransform(Transform):
             SitesSettings.from_dict(data["settings"]),
             Channels.from_dict(data["channels"]),
             tuple(SiteColumn(Term.of_flat(row[:-1]), int(row[-1])) for row in data["columns"]),
-            {_key(row[0]): float(row[1]) for row in data["norms"]},
+            {key_of_json(row[0]): float(row[1]) for row in data["norms"]},
             tuple(tuple(map(float, row)) for row in data.get("closest", ())),
         )
