@@ -61,11 +61,12 @@ class Regression:
     """How weights follow from moments.
 
     price: (n,) what each column's gain is divided by when columns are chosen. forced: columns that are
-    always there and carry no penalty.
+    always there and carry no penalty. prior: rows that count in every fit.
     """
 
     price: Vector
     forced: Indices
+    prior: Moments | None = None
 
     def penalty(self, moments: Moments, ridge: float) -> Vector:
         """(n,) of each column, in units of its own size in the rows."""
@@ -79,10 +80,14 @@ class Regression:
         there[self.forced] = False
         return int(np.count_nonzero(there))
 
+    def told(self, moments: Moments) -> Moments:
+        """With the prior."""
+        return moments if self.prior is None else moments + self.prior
+
     def select(self, moments: Moments, ridge: float, size: int) -> Selection:
         """The forced columns and so many more, with what their weights follow from."""
         return select(
-            moments, self.penalty(moments, ridge), size + len(self.forced),
+            self.told(moments), self.penalty(moments, ridge), size + len(self.forced),
             forced=self.forced, price=self.price,
         )  # fmt: skip
 
@@ -92,14 +97,15 @@ class Regression:
             return self.select(moments, ridge, size).columns
         among = np.concatenate([among, self.forced])
         places = np.arange(len(among) - len(self.forced), len(among))
-        inner = Regression(self.price[among], places)
+        prior = None if self.prior is None else self.prior.columns(among)
+        inner = Regression(self.price[among], places, prior)
         return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
 
     def weights(self, moments: Moments, ridge: float, columns: Indices) -> Vector:
         """(n,), zero for all other columns."""
         weights = np.zeros(len(self.price))
         penalty = self.penalty(moments, ridge)[columns]
-        weights[columns] = solve(moments.columns(columns), penalty)
+        weights[columns] = solve(self.told(moments).columns(columns), penalty)
         return weights
 
 

@@ -4,22 +4,24 @@ For each element: the coefficients of its atoms, each over its standard deviatio
 principal axes, each over its standard deviation again, and what is left of them over its root mean square.
 The length of this vector is the distance to the middle of the training data (Mahalanobis's, with all small
 axes taken as one); the grade is this length over the largest among the training atoms, as MTP's is 1 at the
-edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (2017)).
+edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (2017)). Where two atoms are
+nearer to each other than any such pair in the training data, it is at least the ratio of the distances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from .distances import distances_seen, pairs_within
 from .progress import in_order
 from .settings import spread
-from .system import System
+from .system import System, kinds_of
 from .transforms import Transform
 
 AXES = 24
@@ -35,7 +37,7 @@ class Region:
 
     columns: (c,) those that vary. mean: (c,) and axes: (k, c) such that axes @ (x − mean) has unit
     variance; rest: the root mean square of what the axes leave of (x − mean)/scale. scale: (c,) standard
-    deviations. edge: the largest distance.
+    deviations. edge: the largest distance. shortest: element → how near (Å) its atoms came to these.
     """
 
     columns: NDArray[np.int64]
@@ -45,6 +47,7 @@ class Region:
     lengths: NDArray[np.float64]
     rest: float
     edge: float
+    shortest: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, x: NDArray[np.float64]) -> Region:
@@ -104,7 +107,16 @@ class Domain:
             for symbol, rows in _by_element(system, x).items():
                 kept = spread(list(range(len(rows))), most)
                 found.setdefault(symbol, []).append(rows[kept])
-        return cls({symbol: Region.of(np.concatenate(rows)) for symbol, rows in found.items()})
+        symbols = list(found)
+        seen = distances_seen(systems, symbols)
+        return cls(
+            {
+                symbol: replace(
+                    Region.of(np.concatenate(rows)), shortest=dict(zip(symbols, nearest, strict=True))
+                )
+                for (symbol, rows), nearest in zip(found.items(), seen.tolist(), strict=True)
+            }
+        )
 
     def grade(self, transform: Transform, system: System, *, device: str = "cpu") -> NDArray[np.float64]:
         """(N,) how far the atoms are from the training data, 1 at their edge."""
@@ -113,7 +125,19 @@ class Domain:
         for symbol, rows in _by_element(system, x).items():
             mine = system.numbers == atomic_numbers[symbol]
             grades[mine] = self.regions[symbol].grade(rows)
-        return grades
+        return np.maximum(grades, self._crowding(system))
+
+    def _crowding(self, system: System) -> NDArray[np.float64]:
+        """(N,) shortest distance seen over that of the nearest atom, 0 where none is nearer than it."""
+        found = np.zeros(len(system))
+        symbols = list(self.regions)
+        seen = np.array([[self.regions[a].shortest.get(b, 0.0) for b in symbols] for a in symbols])
+        if seen.any():
+            kinds = kinds_of(system.numbers, symbols)
+            i, j, r = pairs_within(system, float(seen.max()))
+            ratio = seen[kinds[i], kinds[j]] / r
+            np.maximum.at(found, i, np.where(ratio > 1.0, ratio, 0.0))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -125,6 +149,7 @@ class Domain:
                 "lengths": _short(r.lengths),
                 "rest": r.rest,
                 "edge": r.edge,
+                "shortest": dict(r.shortest),
             }
             for symbol, r in self.regions.items()
         }
@@ -141,6 +166,7 @@ class Domain:
                     np.array(r["lengths"], dtype=np.float64),
                     float(r["rest"]),
                     float(r["edge"]),
+                    dict(r.get("shortest", {})),
                 )
                 for symbol, r in data.items()
             }

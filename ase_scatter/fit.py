@@ -16,6 +16,7 @@ import threadpoolctl
 from . import threads
 from .backend import require_device
 from .committee import HeldOut, Round, Validation, geometric_mean, kept_out, members
+from .compression import compressed_rows
 from .design import Normals, Problem
 from .domain import Domain
 from .errors import InputError
@@ -144,6 +145,8 @@ def solve(
     regression, parts, validation = choice.regression, choice.parts, choice.validation
     total = Moments.summed(parts)
     ridge, size = validation.best
+    first = regression.weights(total, ridge, regression.choose(total, ridge, size))
+    regression = replace(regression, prior=compressed_rows(problem, first))
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
     held_out: dict[str, HeldOut] = {}

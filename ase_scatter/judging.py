@@ -166,7 +166,7 @@ def choose(
     if thorough and open_ and len(kinds) > 1:
         sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial))
     validation, parts = validated(regression, sigmas, thorough)
-    if regression.forced[-1:] >= problem.n + len(problem.elements):
+    if regression.forced.max(initial=0) >= problem.n + len(problem.elements):
         total, (ridge, size) = Moments.summed(parts), validation.best
         weights = regression.weights(total, ridge, regression.choose(total, ridge, size))
         pressures = problem.pressures(weights)

@@ -183,7 +183,7 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
             for b in plain
             if a.l == b.l
         ]
-        direct = [Field(channel, w) for w in plain if w.l <= settings.triple]
+        direct = [Field(channel, w) for w in plain if w.l <= settings.triple] if settings.triple else []
         terms += [
             Term("triple", chosen)
             for chosen in combinations_with_replacement(direct, 3)
@@ -210,4 +210,4 @@ def _couple(a: int, b: int, c: int) -> bool:
 
 def required_degree(terms: list[Term]) -> int:
     """Degree up to which the rule over directions has to be exact (0 without triple products)."""
-    return max((sum(f.wavelet.l for f in t.fields) for t in terms if t.kind == "triple"), default=0)
+    return max((sum(f.wavelet.l for f in t.fields) or 1 for t in terms if t.kind == "triple"), default=0)
