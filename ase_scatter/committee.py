@@ -80,6 +80,11 @@ class Regression:
         there[self.forced] = False
         return int(np.count_nonzero(there))
 
+    def among(self, columns: Indices) -> Regression:
+        """Of these columns alone, ascending, the forced ones among them."""
+        prior = None if self.prior is None else self.prior.columns(columns)
+        return Regression(self.price[columns], np.searchsorted(columns, self.forced), prior)
+
     def told(self, moments: Moments) -> Moments:
         """With the prior."""
         return moments if self.prior is None else moments + self.prior

@@ -78,6 +78,16 @@ class Normals:
             for part in self.parts
         ]
 
+    def columns(self, indices: NDArray[np.int64]) -> Normals:
+        """Of some of the columns."""
+        return Normals(
+            [{kind: stream.columns(indices) for kind, stream in part.items()} for part in self.parts],
+            [
+                Sample(s.part, Rows({k: m[:, indices] for k, m in s.rows.matrix.items()}, s.rows.target))
+                for s in self.sample
+            ],
+        )
+
 
 class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.

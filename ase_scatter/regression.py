@@ -149,6 +149,12 @@ class Stream:
             )
         return stream
 
+    def columns(self, indices: NDArray[np.int64]) -> Stream:
+        """The moments of some of the columns, on the host."""
+        stream = Stream(len(indices))
+        stream._sum = self.moments().columns(indices)
+        return stream
+
     def moments(self) -> Moments:
         """Of all rows so far, on the host."""
         if self._backend.name != "cpu":
