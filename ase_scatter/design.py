@@ -192,9 +192,8 @@ class Problem:
         start = [self.free_atoms.energies[symbol] for symbol in self.elements]
         return start + weights[..., self.n : self.n + len(self.elements)]
 
-    def pressures(self, weights: NDArray[np.float64]) -> dict[str, float]:
-        """Mean pressure (GPa) that stresses have beyond their energies, by group, with weights (width,)."""
-        virials = weights[self.n + len(self.elements) :]
+    def pressures(self, virials: NDArray[np.float64]) -> dict[str, float]:
+        """Mean pressure (GPa) that stresses have beyond their energies by group, of virials per atom (eV)."""
         density: dict[str, list[float]] = {group: [] for group in self.offsets}
         for frame in self.frames:
             if frame.stress is not None:

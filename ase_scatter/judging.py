@@ -44,7 +44,8 @@ LARGER_WORTH = 0.98
 SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
 """The cutoff is chosen on at most so many frames with so many atoms."""
 OFFSETS_WORTH = 0.97
-"""Stresses get offsets where the score falls below this times that without."""
+"""Stresses get offsets where the score falls below this times that without, and the pressures found are
+larger than the mean error of stresses."""
 
 Sums = Mapping[str, tuple[NDArray[np.float64], int]]
 """Kind → sums of |error| for each of several weights, and the number of rows."""
@@ -172,8 +173,13 @@ def choose(
         return validate(regression, parts, ridges, most, problem.workers, progress, judge, (1.0,))
 
     regression = bound
-    if "stress" in kinds and quick(freed, sigmas).least < OFFSETS_WORTH * quick(bound, sigmas).least:
-        regression = freed
+    if "stress" in kinds:
+        with_, without = quick(freed, sigmas), quick(bound, sigmas)
+        if with_.least < OFFSETS_WORTH * without.least:
+            weights = fitted(few.weighted(sigmas), freed.among(pool), with_)
+            off = problem.pressures(weights[-len(problem.offsets) :])
+            if max(map(abs, off.values())) > with_.errors[with_.best]["stress"]:
+                regression = freed
     open_ = [kind for kind in settings.open_sigmas if kind in kinds]
     if thorough and open_ and len(kinds) > 1:
         sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial).least)
@@ -189,9 +195,7 @@ def choose(
     else:
         validation = quick(regression, sigmas)
     if thorough and regression.forced.max(initial=0) >= last:
-        total, best = Moments.summed(parts), validation.best
-        weights = regression.weights(total, best[0], regression.choose(total, *best))
-        pressures = problem.pressures(weights)
+        pressures = problem.pressures(fitted(parts, regression, validation)[last:])
         told = ", ".join(f"{value:+.2f} GPa {group}".rstrip() for group, value in pressures.items())
         notes.append(
             f"the pressures in the data are not those of their energies ({told}): an offset per atom and "
@@ -201,6 +205,12 @@ def choose(
         validation, sigmas=dict(sigmas), pressures=pressures, notes=tuple(note for note in notes if note)
     )
     return Choice(regression, parts, validation)
+
+
+def fitted(parts: Sequence[Moments], regression: Regression, validation: Validation) -> NDArray[np.float64]:
+    """Weights of a fit to all parts with the best ridge and number of columns."""
+    total, (ridge, size) = Moments.summed(parts), validation.best
+    return regression.weights(total, ridge, regression.choose(total, ridge, size))
 
 
 def with_cutoff(
