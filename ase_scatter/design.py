@@ -239,9 +239,9 @@ class Problem:
             unit = GPA * system.volume
             symmetric = 0.5 * (d_strain + d_strain.transpose(0, 2, 1))
             matrix["stress"] = self._padded(xp.stack([symmetric[:, a, b] for a, b in VOIGT]) / unit)
-            matrix["stress"][:3, self.width - len(self.offsets) + self.offsets.index(self._offset(frame))] = (
-                n_atoms / unit
-            )
+            if self.offsets:
+                offset = self.width - len(self.offsets) + self.offsets.index(self._offset(frame))
+                matrix["stress"][:3, offset] = n_atoms / unit
             virial = to_voigt(core.strain_gradient) if core else 0.0
             target["stress"] = (frame.stress * system.volume - virial) / unit
         return Rows(matrix, target)
