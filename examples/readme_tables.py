@@ -23,7 +23,7 @@ ELEMENTS = ("Li", "Si", "Mo", "NbMoTaW", "LiSi")
 
 SITES_OPTIONS = {
     "scales": "wavelet scales β, Å, ascending; if not given, after the data's bond lengths",
-    "cutoff": "neighbours up to this distance count, Å; if not given, twice the data's bond length",
+    "cutoff": "neighbours up to this distance count, Å; if not given, validation decides",
     "switch": "over so many Å before the cutoff they fade out",
     "epsilon2": "ε², in units of the mean of U²: how smooth the modulus is at 0",
     "first": "order 1: largest l for p = 0, 1, …",
@@ -49,10 +49,10 @@ GRID_OPTIONS = {
 FIT_OPTIONS = {
     "transform": "`sites` (sums over atoms), `grid` (integrals over space) or `both`",
     "channels": "densities: `species`, `charges`, or in Python a table {channel: {element: weight}}",
-    "columns": "largest number of columns in the model",
-    "sigma_energy": "what counts as an error of 1: energies, eV/atom",
-    "sigma_force": "the same for force components, eV/Å",
-    "sigma_stress": "the same for stress components, GPa",
+    "columns": "largest number of columns in the model; if not given, 600 per element, at most 1800",
+    "sigma_energy": "what counts as an error of 1: energies, eV/atom; if not given, validation decides",
+    "sigma_force": "the same for force components, eV/Å; if not given, 0.06 (only ratios count)",
+    "sigma_stress": "the same for stress components, GPa; if not given, validation decides",
     "sigma_net": "the same for the net force over the number of atoms, eV/Å",
     "thrift": "a column's gain is divided by its cost to this power when columns are chosen",
     "ridge": "strength of the ridge; if not given, the best of `ridges` by validation",
@@ -60,7 +60,7 @@ FIT_OPTIONS = {
     "folds": 'parts that the data are dealt into: whole frames, those of one `info["source"]` together',
     "members": "of the committee that gives error bars, 0 for none",
     "averaged": "whether the model is the mean of the committee; if not given, validation decides",
-    "e0": "energies of the free atoms, eV; if not given, least squares",
+    "e0": "energies of the free atoms, eV; if not given, those of frames of one atom, or least squares",
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }

@@ -279,12 +279,13 @@ def test_through_the_calculator(result):
 def test_other_weights_from_the_same_sums():
     """The sigmas of the settings that are solved with, not those of the design matrix."""
     frames = emt_frames(16)
-    tight = replace(SETTINGS, sigma_energy=1e-5, members=0)
-    problem = Problem(SETTINGS, ["Cu", "Ni"], frames, 1, False)
+    given = replace(SETTINGS, sites={**SETTINGS.sites, "cutoff": 4.5}, members=0)
+    tight = replace(given, sigma_energy=1e-5)
+    problem = Problem(given, ["Cu", "Ni"], frames, 1, False)
     model, _, _ = solve(problem, problem.normals(), tight)
     by_itself = fit(frames, settings=tight, progress=False, workers=1).model
     assert np.array_equal(model.weights, by_itself.weights)
-    loose = fit(frames, settings=replace(SETTINGS, members=0), progress=False, workers=1).model
+    loose = fit(frames, settings=given, progress=False, workers=1).model
     assert not np.array_equal(model.weights, loose.weights)
 
 

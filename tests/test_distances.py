@@ -6,7 +6,10 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from ase_scatter.structures.distances import shortest_distances
+from ase_scatter.model.extrapolation import Domain
+from ase_scatter.scattering import SitesSettings, SitesTransform
+from ase_scatter.scattering.channels import Channels
+from ase_scatter.structures.distances import distances_seen, shortest_distances
 from ase_scatter.structures.system import System
 
 
@@ -21,3 +24,22 @@ def test_shortest_of_each_pair() -> None:
 def test_images_count() -> None:
     found = shortest_distances([System.from_atoms(bulk("Cu"))], ["Cu"])
     assert np.allclose(found, 3.61 / np.sqrt(2))
+
+
+def test_nearer_than_ever_is_outside() -> None:
+    atoms = bulk("Cu", cubic=True)
+    systems = []
+    for seed in range(6):
+        atoms.positions = bulk("Cu", cubic=True).positions
+        atoms.rattle(0.05, seed=seed)
+        systems.append(System.from_atoms(atoms))
+    settings = SitesSettings(scales=(1.0, 1.5), cutoff=4.0, first=(1,), triple=0, exponents2=())
+    transform = SitesTransform.candidates(settings, Channels.by_species(["Cu"])).calibrated(systems)
+    domain = Domain.of(transform, systems, 1, False)
+    nearest = distances_seen(systems, ["Cu"])[0, 0]
+    assert domain.regions["Cu"].shortest == {"Cu": nearest}
+    pair = Atoms("CuCu", positions=[[0, 0, 0], [0, 0, 0.999 * nearest]])
+    assert domain.grade(transform, System.from_atoms(pair)).min() > 1
+    again = Domain.from_dict(domain.to_dict())
+    assert again.regions["Cu"].shortest == domain.regions["Cu"].shortest
+    assert max(domain.grade(transform, system).max() for system in systems) <= 1 + 1e-9

@@ -17,7 +17,7 @@ def test_device_agrees_where_columns_rest(transform: SitesTransform, dtype: str)
     system = crowded()
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
     expected = transform.evaluate(system, weights)
-    found = transform.evaluate(system, weights, Target("strict"), dtype=dtype)
+    found = transform.evaluate(system, weights, Target("strict", dtype))
     assert expected.energies is not None
     size = tuple(
         float(np.abs(values).max())

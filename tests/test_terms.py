@@ -45,27 +45,30 @@ def counts(settings, n_channels=1):
 
 def test_counts_by_hand():
     """Fields: 2 scales × (l = 0, 1). Moduli: 4 × 2 exponents. Cross: one pair of scales per l. Order 2
-    without the smallest scale: 1 source, 2 second wavelets; each meets the 2 fields of its l."""
-    assert counts(TINY) == (8, 2, 0, 2, 4)
+    without the smallest scale: 1 source, 2 second wavelets; each meets the 2 fields of its l. Triples of
+    (0, 0, 0): 4 of two scales; of (0, 1, 1): 2 × 3."""
+    assert counts(TINY) == (8, 2, 10, 2, 4)
 
 
 def test_counts_with_more_of_each():
-    # l = 2 as well: triples of (1, 1, 2): 3 pairs of scales × 2; of (2, 2, 2): 4.
-    assert counts(replace(TINY, first=(2,), triple=2)) == (12, 3, 10, 2, 4)
-    assert counts(replace(TINY, first=(2,), triple=1)) == (12, 3, 0, 2, 4)
+    # l = 2 as well: triples of (1, 1, 2): 3 pairs of scales × 2; of (0, 2, 2): 2 × 3; of (2, 2, 2): 4.
+    assert counts(replace(TINY, first=(2,), triple=2)) == (12, 3, 26, 2, 4)
+    assert counts(replace(TINY, first=(2,), triple=1)) == (12, 3, 10, 2, 4)
+    assert counts(replace(TINY, first=(2,), triple=0)) == (12, 3, 0, 2, 4)
     # p = 1 with l = 0: one more field per scale; of l = 0 there are 4 fields, 6 pairs. No other kind has it.
-    assert counts(replace(TINY, first=(1, 0))) == (12, 7, 0, 2, 4)
+    assert counts(replace(TINY, first=(1, 0))) == (12, 7, 10, 2, 4)
     # Both scales convolve again: 2 sources, 4 second wavelets.
-    assert counts(replace(TINY, skipped=0)) == (8, 2, 0, 8, 16)
-    assert counts(replace(TINY, inner=(1, 0))) == (8, 2, 0, 6, 12)
-    assert counts(replace(TINY, exponents2=())) == (8, 2, 0, 0, 0)
-    assert counts(replace(TINY, exponents2=(1.0, 1.5, 2.0))) == (8, 2, 0, 6, 4)
+    assert counts(replace(TINY, skipped=0)) == (8, 2, 10, 8, 16)
+    assert counts(replace(TINY, inner=(1, 0))) == (8, 2, 10, 6, 12)
+    assert counts(replace(TINY, exponents2=())) == (8, 2, 10, 0, 0)
+    assert counts(replace(TINY, exponents2=(1.0, 1.5, 2.0))) == (8, 2, 10, 6, 4)
 
 
 def test_the_last_scale_is_never_skipped():
     assert counts(replace(TINY, skipped=5)) == counts(TINY)
-    # One scale: 4 moduli, nothing to cross; one source, two second wavelets, one plain field for each.
-    assert counts(replace(TINY, scales=(1.0,))) == (4, 0, 0, 2, 2)
+    # One scale: 4 moduli, nothing to cross, two triples; one source, two second wavelets, for each one plain
+    # field.
+    assert counts(replace(TINY, scales=(1.0,))) == (4, 0, 2, 2, 2)
 
 
 @pytest.mark.parametrize("n_channels", [1, 2, 3, 4, 5])
@@ -96,7 +99,7 @@ def test_products_are_of_equal_degree():
         if term.kind in ("modulus2", "cross2"):
             assert min(term.second.scale, term.fields[0].wavelet.scale) >= settings.skipped
         if term.kind == "triple":
-            assert all(f.wavelet.p == 0 and 0 < f.wavelet.l <= settings.triple for f in term.fields)
+            assert all(f.wavelet.p == 0 and f.wavelet.l <= settings.triple for f in term.fields)
         assert (term.exponent is None) == (term.kind not in ("modulus", "modulus2"))
         assert (term.second is None) == (term.kind not in ("modulus2", "cross2"))
 
@@ -116,11 +119,12 @@ def test_which_three_degrees_couple():
     for a, b, c in product(range(6), repeat=3):
         largest = np.abs(np.einsum("in,jn,kn,n->ijk", y[a], y[b], y[c], areas)).max()
         assert largest < 1e-12 or largest > 1e-2
-        assert _couple(a, b, c) == (largest > 1e-2 and min(a, b, c) > 0)
+        assert _couple(a, b, c) == (largest > 1e-2)
 
 
 def test_the_degree_that_triples_need():
-    assert required_degree(candidate_terms(TINY, 1)) == 0
+    assert required_degree(candidate_terms(TINY, 1)) == 2
+    assert required_degree(candidate_terms(replace(TINY, first=(0,)), 1)) == 1
     assert required_degree(candidate_terms(replace(TINY, first=(2,), triple=2), 1)) == 6
     assert required_degree(candidate_terms(replace(TINY, first=(3,), triple=3), 1)) == 8  # not 9: odd
     assert required_degree([]) == 0
@@ -205,7 +209,7 @@ def test_recommended_settings(n_elements):
     np.testing.assert_allclose(ratios, RICHNESS[min(n_elements, 3)]["ratio"], rtol=0.02)
     given = SitesSettings.recommended(n_elements, 2.4, cutoff=6.0, first=(1,), scales=(0.5, 0.9))
     assert (given.cutoff, given.first, given.scales) == (6.0, (1,), (0.5, 0.9))
-    assert SitesSettings.recommended(n_elements, 0.7).cutoff == 3.0  # longer than the switch
+    assert SitesSettings.recommended(n_elements, 0.7).cutoff == 4.5  # short bonds
     assert len(candidate_terms(settings, 1)) > 50
 
 
@@ -312,13 +316,14 @@ def test_products_of_three_are_exact():
     np.testing.assert_allclose(np.einsum("in,jn,n->ij", y, y, areas), np.eye(25), atol=1e-12)
     products = [np.einsum("in,jn,kn,n->ijk", h, h, h, w) for h, w in ((y, areas), (finer, others))]
     np.testing.assert_allclose(*products, atol=1e-12)
-    coupled = {(a, b, c) for a, b, c in product(range(1, 5), repeat=3) if _couple(a, b, c)}
-    for a, b, c in product(range(1, 5), repeat=3):
+    coupled = {(a, b, c) for a, b, c in product(range(5), repeat=3) if _couple(a, b, c)}
+    for a, b, c in product(range(5), repeat=3):
         largest = np.abs(products[0][degree(a), degree(b), degree(c)]).max()
         assert (largest > 1e-2) == ((a, b, c) in coupled)
 
 
 def test_no_directions_without_triples():
-    plan = make_layout(TINY, np.ones((1, 1)), candidate_terms(TINY, 1), {}).plan
+    none = replace(TINY, triple=0)
+    plan = make_layout(none, np.ones((1, 1)), candidate_terms(none, 1), {}).plan
     assert plan.directions.shape == (0, 0)
     assert len(plan.areas) == len(plan.sphere) == len(plan.triple) == 0

@@ -4,13 +4,14 @@ For each element: the coefficients of its atoms, each over its standard deviatio
 principal axes, each over its standard deviation again, and what is left of them over its root mean square.
 The length of this vector is the distance to the middle of the training data (Mahalanobis's, with all small
 axes taken as one); the grade is this length over the largest among the training atoms, as MTP's is 1 at the
-edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (2017)).
+edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (2017)). Where two atoms are
+nearer to each other than any such pair in the training data, it is at least the ratio of the distances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from ..compute.parallel import Progress, in_order
 from ..compute.target import HOST, Target
 from ..scattering import Transform
+from ..structures.distances import distances_seen
+from ..structures.pair_search import half_list
 from ..structures.sampling import spread
-from ..structures.system import System
+from ..structures.system import System, kinds_of
 
 AXES = 24
 """So many principal axes are kept."""
@@ -50,6 +53,8 @@ class Region:
         Root mean square of what the axes leave of (x − mean)/scale.
     edge : float
         Largest distance among the training atoms.
+    shortest : mapping of str to float
+        Shortest distance in Å to the atoms of each element in the training data.
     """
 
     columns: NDArray[np.int64]
@@ -59,6 +64,7 @@ class Region:
     lengths: NDArray[np.float64]
     rest: float
     edge: float
+    shortest: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, x: NDArray[np.float64]) -> Region:
@@ -162,7 +168,16 @@ class Domain:
             for symbol, rows in _by_element(system, x).items():
                 kept = spread(list(range(len(rows))), most)
                 found.setdefault(symbol, []).append(rows[kept])
-        return cls({symbol: Region.of(np.concatenate(rows)) for symbol, rows in found.items()})
+        symbols = list(found)
+        seen = distances_seen(systems, symbols)
+        return cls(
+            {
+                symbol: replace(
+                    Region.of(np.concatenate(rows)), shortest=dict(zip(symbols, nearest, strict=True))
+                )
+                for (symbol, rows), nearest in zip(found.items(), seen.tolist(), strict=True)
+            }
+        )
 
     def grade(self, transform: Transform, system: System, target: Target = HOST) -> NDArray[np.float64]:
         """How far the atoms are from the training data.
@@ -186,7 +201,20 @@ class Domain:
         for symbol, rows in _by_element(system, x).items():
             mine = system.numbers == atomic_numbers[symbol]
             grades[mine] = self.regions[symbol].grade(rows)
-        return grades
+        return np.maximum(grades, self._crowding(system))
+
+    def _crowding(self, system: System) -> NDArray[np.float64]:
+        """(N,) shortest distance seen over that of the nearest atom, 0 where none is nearer than it."""
+        found = np.zeros(len(system))
+        symbols = list(self.regions)
+        seen = np.array([[self.regions[a].shortest.get(b, 0.0) for b in symbols] for a in symbols])
+        if seen.any():
+            kinds = kinds_of(system.numbers, symbols)
+            pairs = half_list(system.positions, system.cell, system.pbc, float(seen.max()))
+            ratio = seen[kinds[pairs.i], kinds[pairs.j]] / pairs.distances
+            for atoms in (pairs.i, pairs.j):
+                np.maximum.at(found, atoms, np.where(ratio > 1.0, ratio, 0.0))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it.
@@ -204,6 +232,7 @@ class Domain:
                 "lengths": _short(r.lengths),
                 "rest": r.rest,
                 "edge": r.edge,
+                "shortest": dict(r.shortest),
             }
             for symbol, r in self.regions.items()
         }
@@ -231,6 +260,7 @@ class Domain:
                     np.array(r["lengths"], dtype=np.float64),
                     float(r["rest"]),
                     float(r["edge"]),
+                    dict(r.get("shortest", {})),
                 )
                 for symbol, r in data.items()
             }

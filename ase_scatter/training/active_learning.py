@@ -191,5 +191,7 @@ def _greedy(
 def _sigmas(model: Model) -> Mapping[str, float]:
     """What counted as an error of 1 in the model's fit; the defaults, where it does not say."""
     default = FitSettings().sigmas
-    settings = model.metadata.get("fit", {}).get("settings", {})
-    return {kind: float(settings.get(f"sigma_{kind}", default[kind])) for kind in ("energy", "force")}
+    fit = model.metadata.get("fit", {})
+    given = {kind: fit.get("settings", {}).get(f"sigma_{kind}") for kind in ("energy", "force")}
+    chosen = fit.get("validation", {}).get("sigmas", {})
+    return {kind: float(chosen.get(kind) or value or default[kind]) for kind, value in given.items()}

@@ -26,8 +26,12 @@ MOST_STEPS = 4
 WORTH = 0.995
 """… as long as the score falls below this times the best so far."""
 
-QUICK = (0.7,)
-"""Number of columns, over the most, where only one is tried."""
+QUICK = 420
+"""At most so many columns where only one number is tried."""
+LARGE, POOL = 2500, 1000
+"""Of more columns than `LARGE` a pool of so many is chosen on all data, for whatever is tried with few."""
+QUICK_RIDGE = 1e-9
+"""Of the ridges the one nearest to this is tried there."""
 CUTOFF_STEP = 1.1
 MOST_CUTOFF_STEPS = 3
 LARGER_WORTH = 0.98
@@ -35,7 +39,8 @@ LARGER_WORTH = 0.98
 SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
 """The cutoff is chosen on at most so many frames with so many atoms."""
 OFFSETS_WORTH = 0.97
-"""Stresses get offsets where the score falls below this times that without."""
+"""Stresses get offsets where the score falls below this times that without, and the pressures found are
+larger than the mean error of stresses."""
 
 
 def balanced(
@@ -66,7 +71,8 @@ def balanced(
 class Choice:
     """What validation decided on.
 
-    regression: with or without offsets of the stresses. parts: moments of each part with the sigmas.
+    regression: with or without offsets of the stresses. parts: moments of each part with the sigmas, none
+    where the choice was quick.
     validation: by ridge and number of columns.
     """
 
@@ -88,35 +94,55 @@ def choose(
     among: the columns to choose from, None for all. thorough: False for one ridge and one number of columns,
     and sigmas as they are.
     """
-    judge = Judge(normals)
     kinds = {kind for part in normals.parts for kind in part} - {"net"}
-    ridges = settings.tried_ridges
-
-    def validated(
-        regression: Regression, sigmas: Mapping[str, float], fully: bool = False
-    ) -> tuple[Validation, list[Moments]]:
-        parts = normals.weighted(sigmas)
-        most = min(settings.most_columns(len(problem.elements)), regression.usable(Moments.summed(parts)))
-        tried, sizes = (ridges, SIZES) if fully else (ridges[len(ridges) // 2 :][:1], QUICK)
-        return validate(regression, parts, tried, most, problem.workers, progress, judge, sizes), parts
-
-    def quick(regression: Regression, sigmas: Mapping[str, float]) -> float:
-        return validated(regression, sigmas)[0].least
-
     sigmas, notes, pressures = settings.sigmas, [problem.free_atoms.note], {}
-    regression = problem.regression(among, settings.thrift)
+    ridges = settings.tried_ridges
+    ridge = min(ridges, key=lambda ridge: abs(np.log(max(ridge, 1e-16) / QUICK_RIDGE)))
+    last = problem.n + len(problem.elements)
+    bound, freed = (problem.regression(among, settings.thrift, offsets) for offsets in (False, True))
+    pool, few = np.arange(problem.width), normals
+    if problem.width > LARGE:
+        total = Moments.summed(normals.weighted(sigmas))
+        pool = np.union1d(bound.choose(total, ridge, POOL), pool[problem.n :])
+        few = normals.columns(pool)
+    judge = Judge(few)
+
+    def quick(
+        regression: Regression, sigmas: Mapping[str, float], ridges: Sequence[float] = (ridge,)
+    ) -> Validation:
+        """With few columns from the pool."""
+        parts, regression = few.weighted(sigmas), regression.among(pool)
+        most = min(
+            QUICK,
+            settings.most_columns(len(problem.elements)),
+            regression.usable(Moments.summed(parts)),
+        )
+        return validate(regression, parts, ridges, most, problem.workers, progress, judge, (1.0,))
+
+    regression = bound
     if "stress" in kinds:
-        freed = problem.regression(among, settings.thrift, offsets=True)
-        if quick(freed, sigmas) < OFFSETS_WORTH * quick(regression, sigmas):
-            regression = freed
+        with_, without = quick(freed, sigmas), quick(bound, sigmas)
+        if with_.least < OFFSETS_WORTH * without.least:
+            weights = fitted(few.weighted(sigmas), freed.among(pool), with_)
+            off = problem.pressures(weights[-len(problem.offsets) :])
+            if max(map(abs, off.values())) > with_.errors[with_.best]["stress"]:
+                regression = freed
     open_ = [kind for kind in settings.open_sigmas if kind in kinds]
     if thorough and open_ and len(kinds) > 1:
-        sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial))
-    validation, parts = validated(regression, sigmas, thorough)
-    if regression.forced[-1:] >= problem.n + len(problem.elements):
-        total, (ridge, size) = Moments.summed(parts), validation.best
-        weights = regression.weights(total, ridge, regression.choose(total, ridge, size))
-        pressures = problem.pressures(weights)
+        sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial).least)
+    parts: list[Moments] = []
+    if thorough:
+        parts = normals.weighted(sigmas)
+        if problem.width > LARGE:
+            ridges = (quick(regression, sigmas, ridges).best[0],)
+        most = min(settings.most_columns(len(problem.elements)), regression.usable(Moments.summed(parts)))
+        validation = validate(
+            regression, parts, ridges, most, problem.workers, progress, Judge(normals), SIZES
+        )
+    else:
+        validation = quick(regression, sigmas)
+    if thorough and regression.forced.max(initial=0) >= last:
+        pressures = problem.pressures(fitted(parts, regression, validation)[last:])
         told = ", ".join(f"{value:+.2f} GPa {group}".rstrip() for group, value in pressures.items())
         notes.append(
             f"the pressures in the data are not those of their energies ({told}): an offset per atom and "
@@ -126,6 +152,12 @@ def choose(
         validation, sigmas=dict(sigmas), pressures=pressures, notes=tuple(note for note in notes if note)
     )
     return Choice(regression, parts, validation)
+
+
+def fitted(parts: Sequence[Moments], regression: Regression, validation: Validation) -> NDArray[np.float64]:
+    """Weights of a fit to all parts with the best ridge and number of columns."""
+    total, (ridge, size) = Moments.summed(parts), validation.best
+    return regression.weights(total, ridge, regression.choose(total, ridge, size))
 
 
 def with_cutoff(

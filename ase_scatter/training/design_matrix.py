@@ -112,6 +112,16 @@ class Normals:
             for part in self.parts
         ]
 
+    def columns(self, indices: NDArray[np.int64]) -> Normals:
+        """Of some of the columns."""
+        return Normals(
+            [{kind: stream.columns(indices) for kind, stream in part.items()} for part in self.parts],
+            [
+                Sample(s.part, Rows({k: m[:, indices] for k, m in s.rows.matrix.items()}, s.rows.target))
+                for s in self.sample
+            ],
+        )
+
 
 class Problem:
     """One regression: candidate columns, targets, and the parts that the frames are dealt into.
@@ -260,9 +270,8 @@ class Problem:
         start = [self.free_atoms.energies[symbol] for symbol in self.elements]
         return start + weights[..., self.n : self.n + len(self.elements)]
 
-    def pressures(self, weights: NDArray[np.float64]) -> dict[str, float]:
-        """Mean pressure (GPa) that stresses have beyond their energies, by group, with weights (width,)."""
-        virials = weights[self.n + len(self.elements) :]
+    def pressures(self, virials: NDArray[np.float64]) -> dict[str, float]:
+        """Mean pressure (GPa) that stresses have beyond their energies by group, of virials per atom (eV)."""
         density: dict[str, list[float]] = {group: [] for group in self.offsets}
         for frame in self.frames:
             if frame.stress is not None:
@@ -316,9 +325,9 @@ class Problem:
             unit = GPA * system.volume
             symmetric = 0.5 * (d_strain + d_strain.transpose(0, 2, 1))
             matrix["stress"] = self._padded(xp.stack([symmetric[:, a, b] for a, b in VOIGT]) / unit)
-            matrix["stress"][:3, self.width - len(self.offsets) + self.offsets.index(self._offset(frame))] = (
-                n_atoms / unit
-            )
+            if self.offsets:
+                offset = self.width - len(self.offsets) + self.offsets.index(self._offset(frame))
+                matrix["stress"][:3, offset] = n_atoms / unit
             virial = to_voigt(core.strain_gradient) if core else 0.0
             target["stress"] = (frame.stress * system.volume - virial) / unit
         return Rows(matrix, target)

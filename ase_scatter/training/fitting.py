@@ -26,6 +26,7 @@ from ..structures.dataset import Frame, as_frames, as_systems, elements_of
 from ..structures.system import System
 from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
+from .compression import compressed_rows
 from .coverage import HeldOut
 from .design_matrix import Normals, Problem
 from .metrics import ErrorTable, Prediction, errors
@@ -211,6 +212,8 @@ def solve(
     regression, parts, validation = choice.regression, choice.parts, choice.validation
     total = Moments.summed(parts)
     ridge, size = validation.best
+    first = regression.weights(total, ridge, regression.choose(total, ridge, size))
+    regression = replace(regression, prior=compressed_rows(problem, first))
     pool = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, pool)[None]
     held_out: dict[str, HeldOut] = {}

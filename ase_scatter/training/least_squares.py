@@ -183,10 +183,13 @@ class Regression:
         What the gain of each column is divided by when columns are chosen.
     forced : ndarray of int
         Columns that are always there and carry no penalty.
+    prior : Moments, optional
+        Rows that count in every fit.
     """
 
     price: Vector
     forced: Indices
+    prior: Moments | None = None
 
     def penalty(self, moments: Moments, ridge: float) -> Vector:
         """Penalty of each column, in units of its own size in the rows.
@@ -222,6 +225,25 @@ class Regression:
         there[self.forced] = False
         return int(np.count_nonzero(there))
 
+    def among(self, columns: Indices) -> Regression:
+        """The regression with some columns alone.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            Columns that stay, ascending, the forced ones among them.
+
+        Returns
+        -------
+        Regression
+        """
+        prior = None if self.prior is None else self.prior.columns(columns)
+        return Regression(self.price[columns], np.searchsorted(columns, self.forced), prior)
+
+    def _told(self, moments: Moments) -> Moments:
+        """With the prior."""
+        return moments if self.prior is None else moments + self.prior
+
     def select(self, moments: Moments, ridge: float, size: int) -> Selection:
         """The forced columns and some more, with what their weights follow from.
 
@@ -239,7 +261,7 @@ class Regression:
         Selection
         """
         return select(
-            moments, self.penalty(moments, ridge), size + len(self.forced),
+            self._told(moments), self.penalty(moments, ridge), size + len(self.forced),
             forced=self.forced, price=self.price,
         )  # fmt: skip
 
@@ -265,7 +287,8 @@ class Regression:
             return self.select(moments, ridge, size).columns
         among = np.concatenate([among, self.forced])
         places = np.arange(len(among) - len(self.forced), len(among))
-        inner = Regression(self.price[among], places)
+        prior = None if self.prior is None else self.prior.columns(among)
+        inner = Regression(self.price[among], places, prior)
         return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
 
     def weights(self, moments: Moments, ridge: float, columns: Indices) -> Vector:
@@ -286,5 +309,5 @@ class Regression:
         """
         weights = np.zeros(len(self.price))
         penalty = self.penalty(moments, ridge)[columns]
-        weights[columns] = solve(moments.columns(columns), penalty)
+        weights[columns] = solve(self._told(moments).columns(columns), penalty)
         return weights

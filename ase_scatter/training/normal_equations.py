@@ -244,6 +244,22 @@ class Stream:
             )
         return stream
 
+    def columns(self, indices: NDArray[np.int64]) -> Stream:
+        """The moments of some columns, on the host.
+
+        Parameters
+        ----------
+        indices : ndarray of int, shape (k,)
+            Columns that stay.
+
+        Returns
+        -------
+        Stream
+        """
+        stream = Stream(len(indices))
+        stream._sum = self.moments().columns(indices)
+        return stream
+
     def moments(self) -> Moments:
         """The moments of all rows so far.
 

@@ -129,7 +129,7 @@ def with_all_columns(problem: Problem, parts: list[Moments], settings: FitSettin
             per_part.append(part.loss(weights) / part.count)
         losses[ridge] = geometric_mean(per_part)
     weights = regression.weights(total, min(losses, key=losses.get), columns)
-    e0 = dict(zip(problem.elements, weights[problem.n :].tolist(), strict=True))
+    e0 = dict(zip(problem.elements, problem.e0(weights).tolist(), strict=True))
     transform = problem.candidates.deployed(problem.transform)
     return Model("all columns", transform, weights[: problem.n], e0, problem.core)
 

@@ -304,7 +304,7 @@ def candidate_terms(settings: SitesSettings, n_channels: int) -> list[Term]:
             for b in plain
             if a.l == b.l
         ]
-        direct = [Field(channel, w) for w in plain if w.l <= settings.triple]
+        direct = [Field(channel, w) for w in plain if w.l <= settings.triple] if settings.triple else []
         terms += [
             Term("triple", chosen)
             for chosen in combinations_with_replacement(direct, 3)
@@ -342,7 +342,7 @@ def required_degree(terms: list[Term]) -> int:
     int
         0 without triple products.
     """
-    return max((sum(f.wavelet.l for f in t.fields) for t in terms if t.kind == "triple"), default=0)
+    return max((sum(f.wavelet.l for f in t.fields) or 1 for t in terms if t.kind == "triple"), default=0)
 
 
 COST = {"modulus": 0.2, "cross": 0.2, "triple": 1.0, "modulus2": 0.6, "cross2": 0.5}
