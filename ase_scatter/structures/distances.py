@@ -37,7 +37,8 @@ def distances_seen(systems: Sequence[System], elements: Sequence[str]) -> NDArra
         kinds = kinds_of(system.numbers, elements)
         pairs = half_list(system.positions, system.cell, system.pbc, REACH)
         np.minimum.at(shortest, (kinds[pairs.i], kinds[pairs.j]), pairs.distances)
-    return np.minimum(shortest, shortest.T)
+    both: NDArray[np.float64] = np.minimum(shortest, shortest.T)
+    return both
 
 
 def shortest_distances(systems: Sequence[System], elements: Sequence[str]) -> NDArray[np.float64]:

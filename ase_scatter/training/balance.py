@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute.parallel import Progress
 from ..scattering import SitesSettings, SitesTransform
 from ..structures.dataset import Frame
 from ..structures.sampling import spread
@@ -46,10 +50,23 @@ larger than the mean error of stresses."""
 def balanced(
     sigmas: Mapping[str, float], open_: Sequence[str], judged: Callable[[Mapping[str, float]], float]
 ) -> dict[str, float]:
-    """Sigmas of which those of the open kinds are moved while that lowers the score.
+    """Move sigmas while that lowers the score.
 
-    judged: the score for some sigmas. Only ratios of sigmas count, so that those of forces, where there are
-    any, need not be open.
+    Only ratios of sigmas count, so that those of forces, where there are any, need not be open.
+
+    Parameters
+    ----------
+    sigmas : mapping of str to float
+        Where to begin, by kind of label.
+    open_ : sequence of str
+        Kinds whose sigmas are moved.
+    judged : callable
+        The score for some sigmas.
+
+    Returns
+    -------
+    dict of str to float
+        The sigmas with the least score.
     """
     best = dict(sigmas)
     least = judged(best)
@@ -71,9 +88,14 @@ def balanced(
 class Choice:
     """What validation decided on.
 
-    regression: with or without offsets of the stresses. parts: moments of each part with the sigmas, none
-    where the choice was quick.
-    validation: by ridge and number of columns.
+    Parameters
+    ----------
+    regression : Regression
+        With or without offsets of the stresses.
+    parts : list of Moments
+        Of each part, with the sigmas; none where the choice was quick.
+    validation : Validation
+        By ridge and number of columns.
     """
 
     regression: Regression
@@ -86,13 +108,29 @@ def choose(
     normals: Normals,
     settings: FitSettings,
     among: Sequence[int] | None = None,
-    progress: bool = False,
+    progress: Progress = False,
     thorough: bool = True,
 ) -> Choice:
-    """Sigmas that the settings leave open, whether stresses have offsets, ridge and number of columns.
+    """Choose sigmas that the settings leave open, offsets of stresses, ridge and number of columns.
 
-    among: the columns to choose from, None for all. thorough: False for one ridge and one number of columns,
-    and sigmas as they are.
+    Parameters
+    ----------
+    problem : Problem
+        The regression.
+    normals : Normals
+        Its normal equations.
+    settings : FitSettings
+        What is given, and what is left open.
+    among : sequence of int, optional
+        Columns to choose from; by default all.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    thorough : bool
+        False for one ridge and one number of columns, and sigmas as they are.
+
+    Returns
+    -------
+    Choice
     """
     kinds = {kind for part in normals.parts for kind in part} - {"net"}
     sigmas, notes, pressures = settings.sigmas, [problem.free_atoms.note], {}
@@ -155,7 +193,22 @@ def choose(
 
 
 def fitted(parts: Sequence[Moments], regression: Regression, validation: Validation) -> NDArray[np.float64]:
-    """Weights of a fit to all parts with the best ridge and number of columns."""
+    """Fit to all parts with the best ridge and number of columns.
+
+    Parameters
+    ----------
+    parts : sequence of Moments
+        Of each part.
+    regression : Regression
+        How weights follow from moments.
+    validation : Validation
+        What tells the ridge and the number.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Weights.
+    """
     total, (ridge, size) = Moments.summed(parts), validation.best
     return regression.weights(total, ridge, regression.choose(total, ridge, size))
 
@@ -165,13 +218,33 @@ def with_cutoff(
     elements: Sequence[str],
     frames: Sequence[Frame],
     workers: int,
-    progress: bool,
+    progress: Progress,
     device: str = "cpu",
 ) -> FitSettings:
-    """The settings, with a cutoff of the sites that does best on some of the frames where none is given.
+    """Choose the cutoff of the sites on some of the frames, where none is given.
 
     From the recommended one the cutoff, and the scales with it, are made smaller or larger by steps of a
     tenth as long as that helps; larger ones cost more and have to be worth it.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        The settings.
+    elements : sequence of str
+        Chemical symbols.
+    frames : sequence of Frame
+        The data.
+    workers : int
+        Threads.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+    device : str
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    FitSettings
+        With a cutoff, or as they are.
     """
     sites = settings.sites
     if settings.transform == "grid" or isinstance(sites, SitesSettings) or "cutoff" in sites:
@@ -200,7 +273,17 @@ def with_cutoff(
 
 
 def sample_frames(frames: Sequence[Frame]) -> list[Frame]:
-    """At most so many frames and atoms, evenly spread, and all free atoms."""
+    """Choose at most `SAMPLED_FRAMES` frames and `SAMPLED_ATOMS` atoms, evenly spread, and all free atoms.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The data.
+
+    Returns
+    -------
+    list of Frame
+    """
     atoms = sum(len(frame.system) for frame in frames)
     n = int(min(SAMPLED_FRAMES, len(frames) * SAMPLED_ATOMS / atoms))
     kept = {id(frame) for frame in spread(list(frames), max(n, 2))}

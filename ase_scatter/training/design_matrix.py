@@ -54,7 +54,7 @@ class Rows:
 
     Parameters
     ----------
-    matrix : mapping of str to array, shape (r, n_columns + n_elements)
+    matrix : mapping of str to array, shape (r, width)
         By kind of label, on the device.
     target : mapping of str to ndarray, shape (r,)
         By kind of label, on the host.
@@ -113,7 +113,17 @@ class Normals:
         ]
 
     def columns(self, indices: NDArray[np.int64]) -> Normals:
-        """Of some of the columns."""
+        """Those of some columns.
+
+        Parameters
+        ----------
+        indices : ndarray of int, shape (k,)
+            Columns that stay.
+
+        Returns
+        -------
+        Normals
+        """
         return Normals(
             [{kind: stream.columns(indices) for kind, stream in part.items()} for part in self.parts],
             [
@@ -266,12 +276,34 @@ class Problem:
         return Regression(price, np.arange(begin, self.width if offsets else last))
 
     def e0(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Energies of the free atoms (…, n_elements) that belong to weights (…, width)."""
+        """Energies of the free atoms.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (…, width)
+            Weights of a fit.
+
+        Returns
+        -------
+        ndarray, shape (…, n_elements)
+            In eV.
+        """
         start = [self.free_atoms.energies[symbol] for symbol in self.elements]
         return start + weights[..., self.n : self.n + len(self.elements)]
 
     def pressures(self, virials: NDArray[np.float64]) -> dict[str, float]:
-        """Mean pressure (GPa) that stresses have beyond their energies by group, of virials per atom (eV)."""
+        """Mean pressures that stresses have beyond those of their energies.
+
+        Parameters
+        ----------
+        virials : ndarray, shape (n_offsets,)
+            Virials of the groups in eV per atom.
+
+        Returns
+        -------
+        dict of str to float
+            By group, in GPa.
+        """
         density: dict[str, list[float]] = {group: [] for group in self.offsets}
         for frame in self.frames:
             if frame.stress is not None:

@@ -17,8 +17,17 @@ ALONE = 8.0
 
 @dataclass(frozen=True)
 class FreeAtoms:
-    """energies: symbol → eV. known: whether they stand, rather than begin a fit. note: what a user should
-    know about them, or ""."""
+    """Energies of the free atoms.
+
+    Parameters
+    ----------
+    energies : mapping of str to float
+        By chemical symbol, in eV.
+    known : bool
+        Whether they stand. Otherwise a fit begins from them.
+    note : str
+        What a user should know about them, or "".
+    """
 
     energies: Mapping[str, float]
     known: bool
@@ -28,10 +37,26 @@ class FreeAtoms:
     def of(
         cls, frames: Sequence[Frame], elements: Sequence[str], given: Mapping[str, float] | None = None
     ) -> tuple[FreeAtoms, list[Frame]]:
-        """For these frames, and the frames that are left to fit to.
+        """Find them for some frames.
 
         Where every element has a frame of a free atom, these energies stand and the frames are taken out.
         Where compositions do not tell the elements apart, the energies are the smallest that fit.
+
+        Parameters
+        ----------
+        frames : sequence of Frame
+            The data.
+        elements : sequence of str
+            Chemical symbols.
+        given : mapping of str to float, optional
+            Energies that are known, in eV.
+
+        Returns
+        -------
+        free_atoms : FreeAtoms
+            The energies.
+        frames : list of Frame
+            What is left to fit to.
         """
         alone = [frame for frame in frames if _is_free(frame.system)]
         if given is not None:
@@ -59,7 +84,19 @@ class FreeAtoms:
 
 
 def composition(system: System, elements: Sequence[str]) -> list[float]:
-    """Fraction of each element."""
+    """Fraction of each element.
+
+    Parameters
+    ----------
+    system : System
+        A structure.
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    list of float
+    """
     symbols = [chemical_symbols[z] for z in system.numbers.tolist()]
     return [symbols.count(symbol) / len(symbols) for symbol in elements]
 

@@ -23,7 +23,13 @@ Sums = Mapping[str, tuple[NDArray[np.float64], int]]
 
 
 class Judge:
-    """The sample of rows of each part, by kind."""
+    """Errors on the sample of rows of each part, by kind.
+
+    Parameters
+    ----------
+    normals : Normals
+        What holds the sample.
+    """
 
     def __init__(self, normals: Normals) -> None:
         self._rows: list[dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]]] = []
@@ -41,7 +47,20 @@ class Judge:
             )
 
     def sums(self, part: int, weights: NDArray[np.float64]) -> Sums:
-        """On one part, for each of several weights (m, n)."""
+        """Sum the errors on one part.
+
+        Parameters
+        ----------
+        part : int
+            The part.
+        weights : ndarray, shape (m, n)
+            Weights of several fits.
+
+        Returns
+        -------
+        mapping of str to tuple of (ndarray of shape (m,), int)
+            By kind the sums of the absolute errors, and the number of rows.
+        """
         used = np.flatnonzero(np.any(weights != 0, axis=0))
         found = {}
         for kind, (matrix, target) in self._rows[part].items():
@@ -51,7 +70,18 @@ class Judge:
 
     @staticmethod
     def mean_errors(parts: Sequence[Sums]) -> dict[str, NDArray[np.float64]]:
-        """Kind → mean |error| over all parts, for each of several weights."""
+        """Average over all parts.
+
+        Parameters
+        ----------
+        parts : sequence of mapping
+            What `sums` gave for each.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (m,)
+            Mean absolute errors by kind.
+        """
         kinds = sorted({kind for part in parts for kind in part})
         return {
             kind: np.sum([part[kind][0] for part in parts if kind in part], axis=0)
@@ -61,7 +91,17 @@ class Judge:
 
     @staticmethod
     def score(errors: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Weighted geometric mean over the kinds."""
+        """Weighted geometric mean over the kinds.
+
+        Parameters
+        ----------
+        errors : mapping of str to ndarray, shape (m,)
+            Mean absolute errors by kind.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+        """
         weights = {kind: IMPORTANCE[kind] for kind in errors}
         logs = [weights[kind] * np.log(np.maximum(errors[kind], 1e-30)) for kind in errors]
         return np.asarray(np.exp(np.sum(logs, axis=0) / sum(weights.values())))

@@ -47,7 +47,8 @@ class FitSettings:
     channels : str or mapping
         "species", "charges", or a table {channel: {element: weight}}.
     columns : int, optional
-        Largest number of columns in the model; by default `COLUMNS` per element. Validation may want fewer.
+        Largest number of columns in the model; by default `COLUMNS` for each of up to three
+        elements. Validation may want fewer.
     sigma_energy, sigma_force, sigma_stress : float, optional
         Errors that count as 1: of energies (eV/atom), forces (eV/Å) and stresses (GPa); by default validation
         chooses their balance.
@@ -117,7 +118,17 @@ class FitSettings:
             raise InputError("members must be 0, or at least 2: a committee of one has no spread")
 
     def most_columns(self, n_elements: int) -> int:
-        """Columns in a model of so many elements, at most: each element has its own."""
+        """Largest number of columns in a model. Each element has its own, three at most.
+
+        Parameters
+        ----------
+        n_elements : int
+            Number of elements.
+
+        Returns
+        -------
+        int
+        """
         return COLUMNS * min(n_elements, 3) if self.columns is None else self.columns
 
     @property

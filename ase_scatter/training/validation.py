@@ -26,6 +26,9 @@ class Validation:
     ----------
     scores : dict of (float, int) to float
         By ridge and number of columns.
+    averaging : dict of str to float
+        With a quarter of the data left out: of one fit with the whole pool ("single") and of the mean of a
+        committee ("mean"). Empty without a committee.
     errors : dict of (float, int) to dict
         The same, mean absolute errors by kind of label, where there was a judge.
     sigmas : dict of str to float
@@ -34,9 +37,6 @@ class Validation:
         GPa by which the stresses of each group are off; empty if they have no offsets.
     notes : tuple of str
         What a user should know.
-    averaging : dict of str to float
-        With a quarter of the data left out: of one fit with the whole pool ("single") and of the mean of a
-        committee ("mean"). Empty without a committee.
     """
 
     scores: dict[tuple[float, int], float]
