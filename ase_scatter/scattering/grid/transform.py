@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compute.memory import require_room
+from ...compute.memory import require_host_room, require_room
 from ...compute.target import HOST, Shapes, Target
 from ...structures.batch import Batch
 from ...structures.system import Evaluation, System
@@ -37,7 +37,7 @@ from . import cuda
 from .arrays import Sampled
 from .columns import Column, GridSettings, Path, Tree, candidate_columns
 from .grids import COARSENING, Grids
-from .memory import bytes_needed
+from .memory import bytes_needed, host_bytes_needed
 
 DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
@@ -165,8 +165,15 @@ class GridTransform(Transform):
         Returns
         -------
         Sampled
+
+        Raises
+        ------
+        InputError
+            If the grids do not fit into the memory of the machine.
         """
         box, shapes = self.grids.of(system, target.shapes)
+        needed = host_bytes_needed(self.tree, box, shapes, len(system), target.dtype)
+        require_host_room(needed, f"a box of {box.volume:.3g} Å³ on grids")
         return Sampled(self.tree, box, shapes, system, target.backend, target.dtype)
 
     def _on(self, system: System, target: Target) -> cuda.Device:
