@@ -17,8 +17,8 @@ FORMAT = "ase_scatter-model"
 
 VERSION = 1
 
-DESCRIBED = ("name", "elements", "metadata")
-"""What says for what a model was made; files of earlier releases have no checksum of it."""
+USED = ("fit", "golden")
+"""Metadata that computations read; files of earlier releases have no checksum of them."""
 
 DEEPEST = 40
 """Metadata are nested no deeper than this."""
@@ -113,6 +113,11 @@ def _require_metadata(metadata: Any) -> None:
         raise InputError(f"metadata are nested deeper than {DEEPEST} times")
 
 
+def _used(metadata: Any) -> dict[str, Any]:
+    entries(metadata, (), "metadata")
+    return {key: metadata.get(key) for key in USED}
+
+
 def checksum(content: Any) -> str:
     """SHA-256 of the content as JSON in one fixed spelling.
 
@@ -145,7 +150,7 @@ def write(
     path : Path
         Where to.
     described : dict
-        Name, elements and metadata, with a checksum of their own.
+        Name, elements and metadata; those that computations read have a checksum of their own.
     content : dict
         All that decides the energy; covered by the checksum.
     committee : dict, optional
@@ -164,7 +169,7 @@ def write(
     head = {"format": FORMAT, "version": VERSION, "units": UNITS}
     try:
         document = {**head, **described, **content, "sha256": checksum(content)}
-        document |= {"described_sha256": checksum({key: described[key] for key in DESCRIBED})}
+        document |= {"metadata_sha256": checksum(_used(described["metadata"]))}
         if committee is not None:
             document |= {"committee": committee, "committee_sha256": checksum(committee)}
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
@@ -202,9 +207,9 @@ def read(name_or_path: str | Path) -> tuple[Traversable, dict[str, Any]]:
     parts = {"sha256": {key: document[key] for key in ("transform", "weights", "e0", "core")}}
     if committee is not None:
         parts["committee_sha256"] = committee
-    if "described_sha256" in document:
-        parts["described_sha256"] = {key: document.get(key) for key in DESCRIBED}
     try:
+        if "metadata_sha256" in document:
+            parts["metadata_sha256"] = _used(document["metadata"])
         whole = all(checksum(part) == document.get(key) for key, part in parts.items())
         if whole:
             _require_metadata(document["metadata"])
