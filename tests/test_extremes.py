@@ -59,6 +59,20 @@ def test_an_atom_far_away_is_an_atom_alone(si, move):
     assert si.get_forces(apart)[0] == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True)])
+def test_an_atom_that_has_left_the_cell_long_ago(si, pbc):
+    atoms = bulk("Si", cubic=True)
+    atoms.pbc = pbc
+    gone = atoms.copy()
+    gone.positions[3] += np.array([10_000_000, 0, -3]) @ atoms.cell[:]
+    assert energy(gone, si) == pytest.approx(energy(atoms, si), abs=1e-5)
+    system = System.from_atoms(gone)
+    found = full_list(system.positions, system.cell, system.pbc, 4.0)
+    vectors = system.positions[found.j] - system.positions[found.i] + found.shifts @ system.cell
+    assert len(vectors) > 16
+    assert (np.linalg.norm(vectors, axis=1) < 4.0 + 1e-6).all()
+
+
 def test_long_cells_and_wide_slabs(si):
     wire = Atoms("Si2", [[0, 0, 0], [2.35, 0, 0]], cell=[1e6, 5.4, 5.4], pbc=True)
     wide = wire.copy()

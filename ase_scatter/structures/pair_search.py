@@ -21,6 +21,9 @@ MOST_NEIGHBORS = 10_000
 MOST_IMAGES = 100_000
 """A cell is not repeated more often than this."""
 
+MOST_TURNS = 1000
+"""Atoms farther out of the cell than this many cells are brought back: vesin goes cell by cell."""
+
 MOST_BINS = 1e5
 """vesin merges its bins where there are more than this. In an elongated box it may merge them to none."""
 
@@ -225,6 +228,15 @@ def _ask(
     bins = np.maximum(1.0, heights // cutoff)
     if np.prod(bins) > MOST_BINS and bins.min() * (MOST_BINS / np.prod(bins)) ** (1 / 3) < 2.0:
         return _by_tree(positions, box, pbc, heights, cutoff, full=full, quantities=quantities)
+    turns = np.floor(positions @ np.linalg.inv(box)) * pbc
+    if np.abs(turns).max(initial=0) > MOST_TURNS:
+        wrapped = positions - turns @ box
+        found = _ask(wrapped, cell, pbc, cutoff, full=full, quantities="ij" + quantities)
+        for name, values in zip(quantities, found[2:], strict=True):
+            if name == "S":
+                values += turns[_signed(found[0])].astype(values.dtype)
+                values -= turns[_signed(found[1])].astype(values.dtype)
+        return found[2:]
     finder = vesin.NeighborList(cutoff=cutoff, full_list=full, n_threads=1)
     try:
         return list(finder.compute(points=positions, box=box, periodic=pbc, quantities=quantities))
