@@ -13,6 +13,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from numpy.typing import ArrayLike
 
 from .compute.backend import require_device
+from .compute.lock import Lock
 from .compute.target import Shapes, Target
 from .errors import ExtrapolationWarning, InputError
 from .model.committee import Members, Uncertainty
@@ -26,7 +27,8 @@ class ScatteringCalculator(Calculator):
 
     Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order, positive in tension.
     Models whose energy is a sum over atoms also give `energies`, eV. Settings are fixed for the life of
-    the calculator, except for the grid (`freeze_grid`).
+    the calculator, except for the grid (`freeze_grid`). Threads that share a calculator wait for each other:
+    it holds one structure and its results. `evaluate_many` computes structures side by side.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ class ScatteringCalculator(Calculator):
         warn_above: float | None = None,
     ) -> None:
         super().__init__()
+        self._lock = Lock()
         if warn_above is not None and not warn_above > 0:
             raise InputError(f"warn_above must be a positive force in eV/Å, not {warn_above}")
         target = Target(device, dtype, grid_shape)
@@ -137,6 +140,43 @@ class ScatteringCalculator(Calculator):
         }  # fmt: skip
         return [name for name, (old, new) in pairs.items() if not np.array_equal(old, new)]
 
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """One result as ASE asks for it, computed if need be; one thread at a time.
+
+        Parameters
+        ----------
+        name : str
+            As ASE names it.
+        atoms : Atoms, optional
+            The structure; by default that of the last calculation.
+        allow_calculation : bool
+            Whether it is computed if it is not known.
+
+        Returns
+        -------
+        float, ndarray or None
+            None if it is not known and not to be computed.
+        """
+        with self._lock:
+            return super().get_property(name, atoms, allow_calculation)
+
+    def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
+        """Results of one structure as ASE's `Properties`; one thread at a time.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The structure.
+        properties : sequence of str
+            What is asked for, as ASE names it.
+
+        Returns
+        -------
+        ase.outputs.Properties
+        """
+        with self._lock:
+            return super().calculate_properties(atoms, properties)
+
     def grid_shapes(self, atoms: Atoms) -> Shapes | None:
         """Grid points that the cell of these atoms asks for.
 
@@ -164,8 +204,9 @@ class ScatteringCalculator(Calculator):
             The structure; None lets the grids follow the cell again.
         """
         shapes = None if atoms is None else self.grid_shapes(atoms)
-        self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
-        self.reset()
+        with self._lock:
+            self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
+            self.reset()
 
     @overload
     def get_uncertainty(self, atoms: Atoms | None = None) -> Uncertainty: ...
@@ -291,7 +332,7 @@ class ScatteringCalculator(Calculator):
         if unsure.grade[farthest] > 1:
             said.append(f"atom {farthest} is beyond the training data (grade {unsure.grade[farthest]:.2g})")
         if said:
-            warnings.warn(" and ".join(said), ExtrapolationWarning, stacklevel=3)
+            warnings.warn(" and ".join(said), ExtrapolationWarning, stacklevel=4)
 
     def calculate(
         self,
@@ -317,6 +358,10 @@ class ScatteringCalculator(Calculator):
         PropertyNotImplementedError
             If the stress is asked for and the cell has no volume.
         """
+        with self._lock:
+            self._calculate(atoms, properties)
+
+    def _calculate(self, atoms: Atoms | None, properties: list[str] | None) -> None:
         # First of all, so that nothing stale is left if something below fails.
         self.results = {}
         super().calculate(atoms)

@@ -9,7 +9,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from ase_scatter.errors import InputError
-from ase_scatter.structures.dataset import read_frames
+from ase_scatter.structures.dataset import frames_of, read_frames
+from ase_scatter.structures.sampling import typical_bond
+from ase_scatter.structures.system import System
 
 
 def labelled(pbc=True, **results) -> Atoms:
@@ -147,3 +149,35 @@ def test_structures_that_no_model_could_evaluate_are_named(path):
     write(path, [labelled(), broken])
     with pytest.raises(InputError, match=r"frame 1 .*same place"):
         read_frames(path)
+
+
+def test_forces_are_not_left_out_without_a_word(path):
+    atoms = Atoms("LiSi", positions=[[0, 0, 0], [1.5, 1.6, 1.7]], cell=np.diag([4, 5, 6]), pbc=True)
+    atoms.info["dft_energy"], atoms.arrays["dft_forces"] = -1.5, np.full((2, 3), 0.5)
+    write(path, [atoms, atoms])
+    with pytest.raises(InputError, match=r"forces under the name 'forces', but 'dft_forces'"):
+        read_frames(path, energy_key="dft_energy")
+    found = read_frames(path, energy_key="dft_energy", forces_key="dft_forces")
+    assert (found[0].forces == 0.5).all()
+    assert read_frames(path, energy_key="dft_energy", forces_key="")[0].forces is None
+    # What is not named like forces is no label.
+    atoms.arrays["momenta"] = atoms.arrays.pop("dft_forces")
+    assert frames_of(iter([atoms]), energy_key="dft_energy")[0].forces is None
+
+
+@pytest.mark.parametrize("label", ["energy", "forces", "stress"])
+def test_labels_beyond_reason(label):
+    atoms = labelled()
+    atoms.calc.results[label] = np.full_like(np.asarray(atoms.calc.results[label], dtype=float), 1e308)
+    with pytest.raises(InputError, match=f"the {label} holds values above 1e.12"):
+        frames_of([atoms])
+
+
+def test_data_without_bonds():
+    alone, pair = (System.from_atoms(atoms) for atoms in (Atoms("Si"), labelled()))
+    with pytest.raises(InputError, match="no two atoms of the data are nearer"):
+        typical_bond([alone] * 3)
+    assert typical_bond([alone] * 50 + [pair] + [alone] * 50) == pytest.approx(2.4, abs=0.4)
+    molecule = System.from_atoms(Atoms("Si2", [[0, 0, 0], [0.235, 0, 0]]))
+    with pytest.raises(InputError, match="positions must be in Å"):
+        typical_bond([molecule])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..compute.files import write_whole
 from ..errors import InputError
 from .arguments import keys_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 def claim(
@@ -65,7 +70,24 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     document : dict
         What JSON can hold.
     """
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_structures(path: Path, structures: Sequence[Atoms]) -> None:
+    """Write structures as extended XYZ.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    structures : sequence of Atoms
+        The structures.
+    """
+    from ase.io import write
+
+    text = io.StringIO()
+    write(text, structures, format="extxyz")
+    write_whole(path, text.getvalue())
 
 
 def frames_or_path(path: str, options: argparse.Namespace) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..compute.files import write_whole
 from ..errors import InputError
 from .arguments import (
     add_common,
@@ -157,8 +159,9 @@ def _tuned(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
     )
     tried = trial_rows(tuning)
     print(text_table(TRIAL_COLUMNS, tried))
-    with table.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([TRIAL_COLUMNS, *tried])
+    rows = io.StringIO(newline="")
+    csv.writer(rows).writerows([TRIAL_COLUMNS, *tried])
+    write_whole(table, rows.getvalue())
     tuning_plot(tuning, plot, title=f"{Path(options.train).name}: {len(tried)} trials")
     print(f"\n* is the best; {record}, {table}, {plot}\n")
     return tuning.settings

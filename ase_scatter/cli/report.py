@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..compute.files import write_whole
 from .arguments import add_common, add_device, add_keys, add_model, add_workers, keys_of, new_command
 from .files import claim
 
@@ -53,7 +54,7 @@ def run_report(options: argparse.Namespace) -> int:
     sections = potential_sections(found)
     citation = model.metadata.get("citation", "no citation in the model file")
     text = page(f"Potential {model.name}", f"{model.hash} · {citation}", sections)
-    target.write_text(text, encoding="utf-8")
+    write_whole(target, text)
     print(f"{target}: {', '.join(section.title for section in sections)}")
     return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import add_common, add_model, add_outputs, add_workers, new_command, positive, require_suffix
-from .files import claim, write_json
+from .files import claim, write_json, write_structures
 
 EXAMPLES = """examples:
   ase-scatter select mine.json pool.extxyz --known train.extxyz -o chosen.extxyz
@@ -31,7 +31,6 @@ def run_select(options: argparse.Namespace) -> int:
     int
         The exit code.
     """
-    from ase.io import write
 
     from ..model.model import Model
     from ..plotting import choice_plot
@@ -59,7 +58,7 @@ def run_select(options: argparse.Namespace) -> int:
     said = "what is left would teach little" if choice.enough else "more would still teach something"
     print(f"\n{len(choice.chosen)} of {len(pool)} structures, in {target}; {said}")
     if choice.chosen:
-        write(target, [pool[k] for k in choice.chosen], format="extxyz")
+        write_structures(target, [pool[k] for k in choice.chosen])
     if options.json:
         write_json(options.json, {"model": model.hash, "pool": options.pool, **vars(choice)})
     if options.plot:

@@ -39,7 +39,7 @@ def run_tour(options: argparse.Namespace) -> int:
     """
     from ..model.model import Model
     from ..plotting import tour_figures
-    from ..plotting.base import DPI
+    from ..plotting.base import written
     from ..reporting.tour import element_of, tour
 
     model = Model.load(options.model)
@@ -57,7 +57,7 @@ def run_tour(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     for name, figure in tour_figures(result).items():
-        figure.savefig(out / f"{name}.png", dpi=DPI)
+        written(figure, out / f"{name}.png")
     write_json(out / FILES[0], result.to_dict())
     print(f"{result.element} ({result.structure}) with model {model.name} {model.hash}\n")
     print(result.table())

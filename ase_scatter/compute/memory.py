@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import DeviceError
+from ..errors import DeviceError, InputError
 from .backend import Backend
 
 RESERVED = 0.1
@@ -50,6 +51,32 @@ def require_room(backend: Backend, needed: float, what: str) -> None:
         raise DeviceError(
             f"{what} needs about {needed / 1e9:.1f} GB on device {backend.name!r}, where {free / 1e9:.1f} GB "
             "are free; take dtype='float32', a smaller structure or device='cpu'"
+        )
+
+
+def require_host_room(needed: float, what: str) -> None:
+    """Refuse what needs more memory than the machine has, before the operating system kills the process.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes.
+    what : str
+        What needs them.
+
+    Raises
+    ------
+    InputError
+        If the machine has less.
+    """
+    try:
+        installed = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return  # not every operating system tells
+    if needed > installed:
+        raise InputError(
+            f"{what} needs about {needed / 1e9:.3g} GB, and this machine has {installed / 1e9:.3g} GB; "
+            "take a smaller one, or a model on sites"
         )
 
 

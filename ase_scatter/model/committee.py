@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.entries import entries, numbers
 from ..errors import InputError
 from ..structures.system import Evaluation, System
 from ..units import to_voigt
@@ -88,11 +89,13 @@ class Committee:
         -------
         Committee
         """
-        domain = data["domain"]
+        weights, e0, factors, domain = entries(data, ("weights", "e0", "factors", "domain"), "committee")
+        entries(e0, (), "free atoms of the committee")
+        entries(factors, (), "factors of the committee")
         return cls(
-            np.array(data["weights"], dtype=np.float64),
-            data["e0"],
-            data["factors"],
+            numbers(weights, 2, "weights of the committee"),
+            {symbol: numbers(row, 1, "free atoms of the committee").tolist() for symbol, row in e0.items()},
+            {kind: numbers(value, 0, "factors of the committee").item() for kind, value in factors.items()},
             None if domain is None else Domain.from_dict(domain),
         )
 

@@ -18,8 +18,10 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from ..compute.entries import entries, numbers
 from ..compute.parallel import Progress, in_order
 from ..compute.target import HOST, Target
+from ..errors import InputError
 from ..scattering import Transform
 from ..structures.distances import distances_seen
 from ..structures.pair_search import half_list
@@ -250,21 +252,50 @@ class Domain:
         -------
         Domain
         """
-        return cls(
-            {
-                symbol: Region(
-                    np.array(r["columns"], dtype=np.int64),
-                    np.array(r["mean"], dtype=np.float64),
-                    np.array(r["scale"], dtype=np.float64),
-                    np.array(r["axes"], dtype=np.float64).reshape(-1, len(r["columns"])),
-                    np.array(r["lengths"], dtype=np.float64),
-                    float(r["rest"]),
-                    float(r["edge"]),
-                    dict(r.get("shortest", {})),
-                )
-                for symbol, r in data.items()
-            }
-        )
+        entries(data, (), "domain")
+        return cls({symbol: _region(described) for symbol, described in data.items()})
+
+    def validate(self, elements: Sequence[str], n_columns: int) -> None:
+        """Refuse a domain that is not that of a model.
+
+        Parameters
+        ----------
+        elements : sequence of str
+            Chemical symbols of the model's elements.
+        n_columns : int
+            Number of its columns.
+
+        Raises
+        ------
+        InputError
+            If an element is missing, a column is not among those of the model, or a length is not positive.
+        """
+        entries(self.regions, tuple(elements), "domain")
+        for r in self.regions.values():
+            n, k = len(r.columns), len(r.lengths)
+            if r.mean.shape != (n,) or r.scale.shape != (n,) or r.axes.shape != (k, n):
+                raise InputError("the tables of the domain have different lengths")
+            if n and not 0 <= r.columns.min() <= r.columns.max() < n_columns:
+                raise InputError(f"the domain names columns that are not among the {n_columns}")
+            if not all(np.all(value > 0) for value in (r.scale, r.lengths, r.rest, r.edge)):
+                raise InputError("the lengths of the domain must be positive")
+
+
+def _region(described: Any) -> Region:
+    tables = ("columns", "mean", "scale", "axes", "lengths", "rest", "edge")
+    columns, mean, scale, axes, lengths, rest, edge = entries(described, tables, "domain")
+    shortest = described.get("shortest", {})
+    entries(shortest, (), "shortest distances of the domain")
+    return Region(
+        numbers(columns, 1, "columns of the domain", whole=True),
+        numbers(mean, 1, "means of the domain"),
+        numbers(scale, 1, "scales of the domain"),
+        numbers(axes, 2, "axes of the domain") if axes else np.empty((0, len(columns))),
+        numbers(lengths, 1, "lengths of the domain"),
+        numbers(rest, 0, "rest of the domain").item(),
+        numbers(edge, 0, "edge of the domain").item(),
+        {symbol: numbers(r, 0, "a distance of the domain").item() for symbol, r in shortest.items()},
+    )
 
 
 def _by_element(system: System, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -17,13 +17,13 @@ from ..compute import threads
 from ..compute.memory import clear_when_full
 from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import HOST, Target
-from ..errors import InputError, ModelFileError, UnknownElementError
-from ..scattering import transform_from_dict
+from ..errors import InputError, UnknownElementError
 from ..scattering.transform import Transform
 from ..structures.batch import Batch, batches
 from ..structures.system import Evaluation, System
 from . import model_file
 from .committee import Committee, Members, Uncertainty
+from .document import assemble
 from .repulsion import ZBLCore
 from .rows import Rows, by_number, with_free_atoms
 
@@ -85,6 +85,9 @@ class Model:
             self.committee.weights.shape[1] != len(weights) or set(self.committee.e0) != set(self.e0)
         ):
             raise InputError("the committee's columns and elements are not those of the model")
+        domain = None if self.committee is None else self.committee.domain
+        if domain is not None:
+            domain.validate(self.elements, len(weights))
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
         ordered = sorted(self.e0.items(), key=lambda item: atomic_numbers[item[0]])
@@ -204,6 +207,8 @@ class Model:
             For elements that are not among `elements`.
         DeviceError
             If the device is not there, or too small.
+        InputError
+            If a structure cannot be computed, or its energy or forces are not finite.
         """
         rows = self.rows if rows is None else rows
         # First of all: this refuses unknown elements.
@@ -226,6 +231,8 @@ class Model:
         with clear_when_full(backend):
             results = chain.from_iterable(in_order(one, parts, several))
             found = list(bar(results, progress, name, len(systems)))
+        if not all(np.isfinite(v.energy) and np.isfinite(v.forces).all() for each in found for v in each):
+            raise InputError(f"model {self.name!r} gives no finite energy and forces for such a structure")
         return [
             [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)
@@ -427,21 +434,4 @@ class Model:
         ModelFileError
             For what is not there, is no model, is damaged, or is of a newer version.
         """
-        source, document = model_file.read(name_or_path)
-        committee = document.get("committee")
-        try:
-            return cls(
-                name=document["name"],
-                transform=transform_from_dict(document["transform"]),
-                weights=document["weights"],
-                e0=document["e0"],
-                core=None if document["core"] is None else ZBLCore.from_dict(document["core"]),
-                metadata=document["metadata"],
-                committee=None if committee is None else Committee.from_dict(committee),
-            )
-        except InputError as error:
-            raise ModelFileError(f"{source} cannot be used: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(
-                f"{source} holds a model that this version cannot use ({type(error).__name__}: {error})"
-            ) from error
+        return assemble(name_or_path, cls)

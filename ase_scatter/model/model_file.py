@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from ..compute.entries import entries
+from ..compute.files import write_whole
 from ..errors import InputError, ModelFileError
 
 FORMAT = "ase_scatter-model"
 
-
 VERSION = 1
 
+USED = ("fit", "golden")
+"""Metadata that computations read; files of earlier releases have no checksum of them."""
+
+DEEPEST = 40
+"""Metadata are nested no deeper than this."""
 
 UNITS = {"energy": "eV", "length": "Angstrom", "stress": "eV/Angstrom^3"}
 
@@ -41,9 +46,16 @@ def _shipped_directory() -> Traversable:
 
 
 def _find(name_or_path: str | Path) -> Traversable:
+    if not isinstance(name_or_path, str | Path):
+        raise InputError(
+            f"give the name of a shipped model or the path of a model file, not {type(name_or_path).__name__}"
+        )
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError) as error:  # too long, or of characters that no path has
+        raise ModelFileError(f"there is no model file {str(path)!r:.200}") from error
     if path.suffix or len(path.parts) != 1:
         raise ModelFileError(f"there is no model file {path}")
     known = shipped_models()
@@ -61,6 +73,8 @@ def _parse(source: Traversable) -> dict[str, Any]:
         document = json.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelFileError(f"{source} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise ModelFileError(f"{source} is nested too deeply for a model file") from error
     except ValueError as error:
         raise ModelFileError(
             f"{source} is not a complete JSON file ({error}); it is cut off, or it is no model file"
@@ -77,17 +91,31 @@ def _parse(source: Traversable) -> dict[str, Any]:
     missing = [key for key in keys if key not in document]
     if missing:
         raise ModelFileError(f"{source} is damaged: it lacks {', '.join(missing)}")
+    if document.get("units", UNITS) != UNITS:
+        raise ModelFileError(f"{source} is in other units than {', '.join(UNITS.values())}")
     return document
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    """Write beside the target and move into place: no half-written file ever has its name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _require_metadata(metadata: Any) -> None:
+    """Refuse metadata that cannot be looked through."""
+    entries(metadata, (), "metadata")
+    for key in ("golden", "fit", "errors", "reference"):
+        entries(metadata.get(key) or {}, (), f"metadata {key!r}")
+    level = [metadata]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise InputError(f"metadata are nested deeper than {DEEPEST} times")
+
+
+def _used(metadata: Any) -> dict[str, Any]:
+    entries(metadata, (), "metadata")
+    return {key: metadata.get(key) for key in USED}
 
 
 def checksum(content: Any) -> str:
@@ -122,7 +150,7 @@ def write(
     path : Path
         Where to.
     described : dict
-        Name, elements and metadata.
+        Name, elements and metadata; those that computations read have a checksum of their own.
     content : dict
         All that decides the energy; covered by the checksum.
     committee : dict, optional
@@ -141,13 +169,14 @@ def write(
     head = {"format": FORMAT, "version": VERSION, "units": UNITS}
     try:
         document = {**head, **described, **content, "sha256": checksum(content)}
+        document |= {"metadata_sha256": checksum(_used(described["metadata"]))}
         if committee is not None:
             document |= {"committee": committee, "committee_sha256": checksum(committee)}
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the model cannot be written as JSON: {error}") from error
     try:
-        _write_atomically(path, text + "\n")
+        write_whole(path, text + "\n")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -174,10 +203,20 @@ def read(name_or_path: str | Path) -> tuple[Traversable, dict[str, Any]]:
     """
     source = _find(name_or_path)
     document = _parse(source)
-    content = {key: document[key] for key in ("transform", "weights", "e0", "core")}
     committee = document.get("committee")
-    if checksum(content) != document["sha256"] or (
-        committee is not None and checksum(committee) != document.get("committee_sha256")
-    ):
+    parts = {"sha256": {key: document[key] for key in ("transform", "weights", "e0", "core")}}
+    if committee is not None:
+        parts["committee_sha256"] = committee
+    try:
+        if "metadata_sha256" in document:
+            parts["metadata_sha256"] = _used(document["metadata"])
+        whole = all(checksum(part) == document.get(key) for key, part in parts.items())
+        if whole:
+            _require_metadata(document["metadata"])
+    except RecursionError as error:
+        raise ModelFileError(f"{source} is nested too deeply for a model file") from error
+    except InputError as error:
+        raise ModelFileError(f"{source} cannot be used: {error}") from error
+    if not whole:
         raise ModelFileError(f"{source} is damaged: its numbers do not fit its checksum; get the file anew")
     return source, document

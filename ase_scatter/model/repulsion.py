@@ -20,6 +20,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import ArrayLike, NDArray
 
 from ..compute.backend import blocks, load_kernels
+from ..compute.entries import entries, numbers, strings
 from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
@@ -228,9 +229,15 @@ class ZBLCore:
         InputError
             If the data describe another kind.
         """
-        if data.get("kind") != "zbl":
-            raise InputError(f"unknown kind of core {data.get('kind')!r}: only 'zbl' is known")
-        return cls(data["elements"], r_inner=data["r_inner"], r_outer=data["r_outer"])
+        (kind,) = entries(data, ("kind",), "core")
+        if kind != "zbl":
+            raise InputError(f"unknown kind of core {kind!r}: only 'zbl' is known")
+        elements, inner, outer = entries(data, ("elements", "r_inner", "r_outer"), "core")
+        return cls(
+            strings(elements, "elements of the core"),
+            r_inner=numbers(inner, 2, "r_inner"),
+            r_outer=numbers(outer, 2, "r_outer"),
+        )
 
 
 def _pair_table(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:

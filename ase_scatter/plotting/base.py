@@ -5,12 +5,14 @@ Figures are built without pyplot: they need no display and leave matplotlib's st
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
+from ..compute.files import write_whole
 from ..errors import InputError
 
 # Okabe and Ito's palette, which most colour-blind readers can tell apart.
@@ -113,5 +115,7 @@ def written(figure: Figure, path: str | Path | None) -> Figure:
     """
     if path is not None:
         require_format(path)
-        figure.savefig(path, dpi=DPI)
+        image = io.BytesIO()
+        figure.savefig(image, dpi=DPI, format=Path(path).suffix[1:].lower())
+        write_whole(path, image.getvalue())
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from numpy.typing import NDArray
 
+from ..compute.files import write_whole
 from ..compute.parallel import Progress
 from ..errors import InputError
 from ..units import GPA
@@ -98,10 +100,13 @@ class ForceSets(Result):
 
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        files = [directory / "phonopy_params.yaml", directory / "FORCE_SETS"]
-        model.save(files[0])
-        write_FORCE_SETS(model.dataset, files[1])
-        return files
+        names = ["phonopy_params.yaml", "FORCE_SETS"]
+        with tempfile.TemporaryDirectory() as temporary:
+            model.save(Path(temporary, names[0]))
+            write_FORCE_SETS(model.dataset, Path(temporary, names[1]))
+            for name in names:
+                write_whole(directory / name, Path(temporary, name).read_bytes())
+        return [directory / name for name in names]
 
 
 class Displaced(NamedTuple):

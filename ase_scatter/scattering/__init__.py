@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..compute.entries import entries
 from ..errors import ModelFileError
 from .grid.columns import GridSettings
 from .grid.transform import GridTransform
@@ -45,8 +46,8 @@ def transform_from_dict(data: dict[str, Any]) -> Transform:
     InputError
         If the data describe no such transform.
     """
-    kind = data.get("kind")
-    if kind not in _KINDS:
+    (kind,) = entries(data, ("kind",), "transform")
+    if kind not in tuple(_KINDS):
         raise ModelFileError(
             f"the model uses a transform of kind {kind!r}, which this version does not have "
             f"(it has {', '.join(sorted(_KINDS))}); a newer ase-scatter may read it"

@@ -15,6 +15,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from ..compute.entries import entries, numbers, strings
 from ..errors import InputError, UnknownElementError
 from ..structures.system import kinds_of
 
@@ -234,9 +235,15 @@ class Channels:
         -------
         Channels
             The same channels.
+
+        Raises
+        ------
+        InputError
+            If the data describe no channels.
         """
+        elements, names, weights = entries(data, ("elements", "names", "weights"), "channels")
         return cls(
-            tuple(data["elements"]),
-            tuple(data["names"]),
-            tuple(tuple(float(q) for q in row) for row in data["weights"]),
+            strings(elements, "elements of channels"),
+            strings(names, "names of channels"),
+            tuple(map(tuple, numbers(weights, 2, "weights of channels").tolist())),
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.entries import entries
 from ..compute.target import HOST, Shapes, Target
 from ..errors import InputError
 from ..structures.batch import Batch
@@ -134,4 +135,8 @@ class StackedTransform(Transform):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> StackedTransform:
-        return cls(tuple(_KINDS[part["kind"]].from_dict(part) for part in data["parts"]))
+        (parts,) = entries(data, ("parts",), "transform")
+        kinds = [entries(part, ("kind",), "part of a transform")[0] for part in parts]
+        if not kinds or not all(kind in tuple(_KINDS) for kind in kinds):
+            raise InputError(f"a stacked transform is made of {', '.join(_KINDS)}, not of {kinds}")
+        return cls(tuple(_KINDS[kind].from_dict(part) for kind, part in zip(kinds, parts, strict=True)))

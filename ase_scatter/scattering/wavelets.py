@@ -20,6 +20,7 @@ wavelets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,30 @@ class Wavelet:
     def __post_init__(self) -> None:
         if min(self.scale, self.p, self.l) < 0:
             raise InputError(f"a wavelet's scale, p and l must not be negative: {self}")
+
+
+MOST_ORDER = 30
+"""Largest p and l: beyond them tables of polynomials lose their digits."""
+
+
+def require_wavelets(wavelets: Iterable[Wavelet], n_scales: int) -> None:
+    """Refuse wavelets that a ladder of scales does not have.
+
+    Parameters
+    ----------
+    wavelets : iterable of Wavelet
+        The wavelets.
+    n_scales : int
+        Number of scales.
+
+    Raises
+    ------
+    InputError
+        If a scale is not on the ladder, or p or l are above `MOST_ORDER`.
+    """
+    for wavelet in wavelets:
+        if wavelet.scale >= n_scales or max(wavelet.p, wavelet.l) > MOST_ORDER:
+            raise InputError(f"there is no {wavelet} on {n_scales} scales, or it is of too high an order")
 
 
 def normalisation(p: int, l: int) -> float:

@@ -17,6 +17,9 @@ from ..errors import InputError
 from ..units import to_voigt
 from .system import System
 
+LARGEST_LABEL = 1e12
+"""Larger labels (eV, eV/Å, eV/Å³) are mistakes: their squares would drown all others."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -99,7 +102,7 @@ def frames_of(
     structures : iterable of Frame or Atoms
         The structures. Frames stay as they are.
     energy_key, forces_key, stress_key : str
-        Names of the labels.
+        Names of the labels. Forces and stress of an empty name are left out.
     where : str
         Where the structures come from, for messages.
 
@@ -110,9 +113,11 @@ def frames_of(
     Raises
     ------
     InputError
-        If a frame cannot be trained on. It names the frame, counted from 0.
+        If a frame cannot be trained on; it names the frame, counted from 0. If no frame has forces of the
+        name that is given, but there are some of another name.
     """
     _require_several(structures)
+    structures = list(structures)
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
     frames = []
     for index, atoms in enumerate(structures):
@@ -122,9 +127,23 @@ def frames_of(
             raise type(error)(f"frame {index}{where}: {error}") from error
     for name, key in keys.items():
         # Only a name that the user chose is missed: it is a slip of the pen.
-        if key != name and all(getattr(frame, name) is None for frame in frames):
+        if key not in (name, "") and all(getattr(frame, name) is None for frame in frames):
             raise InputError(f"no frame{where} has a usable {name} under the name {key!r}")
+    if forces_key and frames and all(frame.forces is None for frame in frames):
+        _refuse_other_forces(structures, forces_key, where)
     return frames
+
+
+def _refuse_other_forces(structures: Iterable[Frame | Atoms], key: str, where: str) -> None:
+    """Forces under another name must not be left out without a word."""
+    arrays = [atoms.arrays for atoms in structures if not isinstance(atoms, Frame)]
+    named = {name for found in arrays for name, values in found.items() if values.shape[1:] == (3,)}
+    others = ", ".join(sorted(repr(name) for name in named if "force" in name.lower()))
+    if others:
+        raise InputError(
+            f"no frame{where} has forces under the name {key!r}, but {others}; "
+            "name the right one (forces_key, --forces-key), or give an empty name to leave forces out"
+        )
 
 
 def as_frames(source: str | Path | Iterable[Frame | Atoms]) -> list[Frame]:
@@ -274,6 +293,8 @@ def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> 
         raise InputError(f"the {name} is shaped {label.shape}, but must be {' or '.join(map(str, shapes))}")
     if not np.isfinite(label).all():
         raise InputError(f"the {name} holds values that are not finite; mend or drop this frame")
+    if np.abs(label).max(initial=0.0) > LARGEST_LABEL:
+        raise InputError(f"the {name} holds values above {LARGEST_LABEL:.0e}; labels are in eV and Å")
     return label
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute.cache import Latest
+from ..errors import InputError
 from .pair_search import completed_cell, full_list
 from .system import System
 
@@ -85,6 +86,8 @@ def find_neighbors(system: System, reach: float) -> Neighbors:
     low = shifts.min(axis=0, initial=0)
     low = np.minimum(low, -shifts.max(axis=0, initial=0))
     width = 1 - 2 * low
+    if float(np.prod(width, dtype=float)) * n**2 > 2**62:
+        raise InputError("the cell is too skew for this many atoms; ase.geometry.minkowski_reduce mends it")
     # One integer per pair, in the order wanted, and the same of the way back.
     there = _code(shifts - low, width) + np.prod(width) * (i * n + j)
     back = _code(-shifts - low, width) + np.prod(width) * (j * n + i)

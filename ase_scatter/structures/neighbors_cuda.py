@@ -19,7 +19,7 @@ from ..compute.cache import Latest
 from ..errors import InputError
 from .batch import Batch
 from .neighbors import SKIN
-from .pair_search import completed_cell
+from .pair_search import completed_cell, require_searchable
 from .system import Evaluation, System
 
 KEPT = 4
@@ -158,6 +158,7 @@ def _search(batch: Batch, reach: float) -> _Lists:
     known: dict[tuple[bytes, bytes, int], _Bins] = {}
     bins = []
     for system in batch.systems:
+        require_searchable(system.positions, system.cell, system.pbc, reach)
         key = system.cell.tobytes(), system.pbc.tobytes(), len(system)
         if key not in known or not system.pbc.all():
             known[key] = _Bins.of(system, reach)

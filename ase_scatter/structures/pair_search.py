@@ -1,7 +1,7 @@
 """Pairs of atoms nearer to each other than a cutoff: the one place that asks vesin.
 
 A cell of any shape with any mix of periodic directions is searched, also one that is smaller than the cutoff;
-atoms may lie outside of it.
+atoms may lie outside of it. The work is estimated before it begins, and refused where it is too much.
 """
 
 from __future__ import annotations
@@ -11,8 +11,21 @@ from typing import NamedTuple
 import numpy as np
 import vesin
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ..errors import InputError
+
+MOST_NEIGHBORS = 10_000
+"""More neighbours per atom are taken for a mistake: a dense metal has them within 30 Å."""
+
+MOST_IMAGES = 100_000
+"""A cell is not repeated more often than this."""
+
+MOST_TURNS = 1000
+"""Atoms farther out of the cell than this many cells are brought back: vesin goes cell by cell."""
+
+MOST_BINS = 1e5
+"""vesin merges its bins where there are more than this. In an elongated box it may merge them to none."""
 
 
 class HalfList(NamedTuple):
@@ -137,6 +150,67 @@ def completed_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray
     return vectors
 
 
+def require_searchable(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
+) -> None:
+    """Refuse a structure that has too many pairs to be listed.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (N, 3)
+        Å.
+    cell : ndarray, shape (3, 3)
+        Rows in Å; those of directions that are not periodic may be zero.
+    pbc : ndarray of bool, shape (3,)
+        Which directions are periodic.
+    cutoff : float
+        Å.
+
+    Raises
+    ------
+    InputError
+        If an atom would have more than `MOST_NEIGHBORS` neighbours, or the cell would have to be repeated
+        more than `MOST_IMAGES` times.
+    """
+    pbc = np.asarray(pbc, dtype=bool)
+    box = completed_cell(cell, pbc)
+    _require_searchable(len(positions), box, _heights(positions, box, pbc), pbc, cutoff)
+
+
+def _require_searchable(
+    n_atoms: int,
+    box: NDArray[np.float64],
+    heights: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    cutoff: float,
+) -> None:
+    # Open directions have vectors of length 1.
+    volume = float(abs(np.linalg.det(box)) * np.prod(heights[~pbc] + cutoff))
+    images = float(np.prod(2 * np.ceil(cutoff / heights[pbc]) + 1))
+    neighbors = min(n_atoms * images, n_atoms * 4 / 3 * np.pi * cutoff**3 / volume)
+    if neighbors > MOST_NEIGHBORS or images > MOST_IMAGES:
+        what = (
+            f"an atom would have about {neighbors:.1g} neighbours"
+            if neighbors > MOST_NEIGHBORS
+            else f"the cell would be repeated {images:.1g} times"
+        )
+        raise InputError(
+            f"within {cutoff:.3g} Å {what}: lengths must be in Å, and the cell vectors neither very short "
+            "nor nearly parallel (ase.geometry.minkowski_reduce mends a skew cell)"
+        )
+
+
+def _heights(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Distances between opposite faces of a completed cell; along open directions the extent of the atoms."""
+    inverse = np.linalg.inv(cell)
+    heights = 1.0 / np.linalg.norm(inverse, axis=0)
+    if not pbc.all() and len(positions):
+        heights[~pbc] *= np.ptp(positions @ inverse[:, ~pbc], axis=0)
+    return np.asarray(heights)
+
+
 def _ask(
     positions: NDArray[np.float64],
     cell: NDArray[np.float64],
@@ -147,15 +221,67 @@ def _ask(
     quantities: str,
 ) -> list[NDArray[np.float64]]:
     """What vesin finds, on one thread: others are busy with other structures."""
+    pbc = np.asarray(pbc, dtype=bool)
+    box = completed_cell(cell, pbc)
+    heights = _heights(positions, box, pbc)
+    _require_searchable(len(positions), box, heights, pbc, cutoff)
+    bins = np.maximum(1.0, heights // cutoff)
+    if np.prod(bins) > MOST_BINS and bins.min() * (MOST_BINS / np.prod(bins)) ** (1 / 3) < 2.0:
+        return _by_tree(positions, box, pbc, heights, cutoff, full=full, quantities=quantities)
+    turns = np.floor(positions @ np.linalg.inv(box)) * pbc
+    if np.abs(turns).max(initial=0) > MOST_TURNS:
+        wrapped = positions - turns @ box
+        found = _ask(wrapped, cell, pbc, cutoff, full=full, quantities="ij" + quantities)
+        for name, values in zip(quantities, found[2:], strict=True):
+            if name == "S":
+                values += turns[_signed(found[0])].astype(values.dtype)
+                values -= turns[_signed(found[1])].astype(values.dtype)
+        return found[2:]
     finder = vesin.NeighborList(cutoff=cutoff, full_list=full, n_threads=1)
     try:
-        return list(
-            finder.compute(
-                points=positions, box=completed_cell(cell, pbc), periodic=pbc, quantities=quantities
-            )
-        )
+        return list(finder.compute(points=positions, box=box, periodic=pbc, quantities=quantities))
     except RuntimeError as error:
         raise InputError(f"the neighbours of the atoms cannot be found: {error}") from error
+
+
+def _by_tree(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    heights: NDArray[np.float64],
+    cutoff: float,
+    *,
+    full: bool,
+    quantities: str,
+) -> list[NDArray[np.float64]]:
+    """The same from a k-d tree, for long boxes: vesin would divide by a number of bins that is zero."""
+    turns = np.floor(positions @ np.linalg.inv(cell)) * pbc
+    wrapped = positions - turns @ cell
+    fractions = wrapped @ np.linalg.inv(cell)
+    # Images within the cutoff of the cell, one direction after the other.
+    atoms, shifts = np.arange(len(positions)), np.zeros((len(positions), 3))
+    for axis in np.flatnonzero(pbc):
+        margin = 1.001 * cutoff / heights[axis] + 1e-9
+        kept = []
+        for shift in range(-int(np.ceil(margin)), int(np.ceil(margin)) + 1):
+            place = fractions[atoms, axis] + shift
+            near = np.flatnonzero((place > -margin) & (place < 1 + margin))
+            kept.append((atoms[near], shifts[near] + shift * np.eye(3)[axis]))
+        atoms, shifts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    images = cKDTree(wrapped[atoms] + shifts @ cell)
+    found = cKDTree(wrapped).sparse_distance_matrix(images, cutoff, output_type="ndarray")
+    i, j, shifts = found["i"], atoms[found["j"]], shifts[found["j"]]
+    wanted = (i != j) | shifts.any(axis=1) if full else (i < j) | ((i == j) & _ahead(shifts))
+    i, j, shifts = i[wanted], j[wanted], shifts[wanted] + turns[i[wanted]] - turns[j[wanted]]
+    vectors = positions[j] - positions[i] + shifts @ cell
+    table = {"i": i, "j": j, "S": shifts, "D": vectors, "d": np.linalg.norm(vectors, axis=1)}
+    return [table[name] for name in quantities]
+
+
+def _ahead(shifts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of a shift and its opposite only one."""
+    x, y, z = shifts.T
+    return np.asarray((x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0)))))
 
 
 def _signed(integers: NDArray[np.float64]) -> NDArray[np.int64]:

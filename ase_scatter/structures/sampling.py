@@ -8,11 +8,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .pair_search import half_list
 from .system import System
 
 CALIBRATION_FRAMES = 24
 
+FARTHEST_BOND = 6.0
+"""Nearest neighbours farther apart than this (Å) are no bond."""
+
+SHORTEST_BOND = 0.5
+"""No bond is as short as this (Å): that of hydrogen is 0.74 Å."""
 
 T = TypeVar("T")
 
@@ -29,14 +35,30 @@ def typical_bond(systems: Sequence[System]) -> float:
     -------
     float
         Å.
+
+    Raises
+    ------
+    InputError
+        If there are no bonds, or if they are too short to be in Å.
     """
-    nearest = np.concatenate([_nearest_distances(system) for system in spread(systems, CALIBRATION_FRAMES)])
-    return float(np.median(nearest)) if len(nearest) else 2.35
+    for chosen in (spread(systems, CALIBRATION_FRAMES), systems):
+        nearest = np.concatenate([_nearest_distances(system) for system in chosen])
+        if len(nearest):
+            break
+    else:
+        raise InputError(
+            f"no two atoms of the data are nearer than {FARTHEST_BOND} Å: a potential needs structures with "
+            "bonds, and positions must be in Å"
+        )
+    bond = float(np.median(nearest))
+    if bond < SHORTEST_BOND:
+        raise InputError(f"the nearest neighbours of the data are {bond:.2g} Å apart: positions must be in Å")
+    return bond
 
 
 def _nearest_distances(system: System) -> NDArray[np.float64]:
-    """Distance (Å) from each atom to its nearest neighbour, where there is one within 6 Å."""
-    near = half_list(system.positions, system.cell, system.pbc, 6.0)
+    """Distance (Å) from each atom to its nearest neighbour, where there is one within FARTHEST_BOND."""
+    near = half_list(system.positions, system.cell, system.pbc, FARTHEST_BOND)
     nearest = np.full(len(system), np.inf)
     for end in (near.i, near.j):
         np.minimum.at(nearest, end, near.distances)

@@ -24,6 +24,10 @@ SEARCHED_DISTANCE = 2.0
 """They are searched among all pairs nearer than this (Å): few are, and a shorter cutoff takes longer."""
 
 
+FARTHEST = 1e8
+"""Positions and cell vectors longer than this (Å) cannot be told apart to the digits that forces need."""
+
+
 @dataclass(frozen=True)
 class System:
     """Atoms in a cell.
@@ -98,8 +102,8 @@ class System:
         Raises
         ------
         InputError
-            For no atoms, values that are not finite, a cell that does not span its periodic directions, atoms
-            at the same place.
+            For no atoms, atomic numbers that no element has, values that are not finite or beyond
+            `FARTHEST`, a cell that does not span its periodic directions, atoms at the same place.
         """
         if len(self) == 0:
             raise InputError("the structure holds no atoms")
@@ -111,6 +115,13 @@ class System:
             )
         if not np.isfinite(self.cell).all():
             raise InputError("the cell holds values that are not finite")
+        if max(np.abs(self.positions).max(), np.abs(self.cell).max()) > FARTHEST:
+            raise InputError(f"positions and cell vectors must be in Å, and below {FARTHEST:.0e} Å")
+        strange = self.numbers[(self.numbers < 1) | (self.numbers >= len(chemical_symbols))]
+        if len(strange):
+            raise InputError(
+                f"{strange[0]} is no atomic number: they go from 1 to {len(chemical_symbols) - 1}"
+            )
         if not _space(self.cell.tobytes(), self.pbc.tobytes()).independent:
             raise InputError(
                 "the cell vectors of the periodic directions are zero or parallel; set a cell with "

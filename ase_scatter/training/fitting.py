@@ -23,6 +23,7 @@ from ..model.extrapolation import Domain
 from ..model.model import Model
 from ..model.self_check import make_self_check
 from ..structures.dataset import Frame, as_frames, as_systems, elements_of
+from ..structures.sampling import typical_bond
 from ..structures.system import System
 from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
@@ -125,6 +126,7 @@ def fit(
     strange = sorted(set(elements_of(frame.system for frame in frames.get("test", ()))) - set(elements))
     if strange:
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
+    typical_bond([frame.system for frame in frames["train"]])  # refuses data without bonds
     workers = workers or threads.count()
     with threadpoolctl.threadpool_limits(1):
         settings = with_cutoff(settings, elements, frames["train"], workers, progress, device)

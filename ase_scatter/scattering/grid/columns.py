@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...compute.entries import entries, keywords, numbers
 from ...errors import InputError
 from ...structures.sampling import typical_bond
 from ...structures.system import System
@@ -113,10 +114,11 @@ class GridSettings:
         Raises
         ------
         InputError
-            If a number is not allowed.
+            If a name is not known, or a value is not allowed.
         """
-        ratio = data.get("max_ratio")
-        return cls(**{**data, "max_ratio": float("inf") if ratio is None else ratio})
+        entries(data, (), "settings of grids")
+        given = {name: value for name, value in data.items() if (name, value) != ("max_ratio", None)}
+        return cls(**keywords(given, asdict(cls()), "settings of grids"))
 
     def wavelets(self, which: tuple[int, ...]) -> list[Wavelet]:
         """List the wavelets of a table, on every scale.
@@ -168,25 +170,32 @@ class Path(NamedTuple):
         list of int
             Channel, then scale, p and l of each wavelet.
         """
-        numbers = [self.channel]
+        row = [self.channel]
         for wavelet in self.wavelets:
-            numbers += [wavelet.scale, wavelet.p, wavelet.l]
-        return numbers
+            row += [wavelet.scale, wavelet.p, wavelet.l]
+        return row
 
     @classmethod
-    def of_flat(cls, numbers: Sequence[float]) -> Path:
+    def of_flat(cls, flat: Sequence[float]) -> Path:
         """Make the path that `flat` described.
 
         Parameters
         ----------
-        numbers : sequence of int
+        flat : sequence of int
             What `flat` gave.
 
         Returns
         -------
         Path
+
+        Raises
+        ------
+        InputError
+            If they are no such numbers.
         """
-        values = [int(n) for n in numbers]
+        values = numbers(flat, 1, "a path", whole=True).tolist()
+        if len(values) not in (4, 7):
+            raise InputError("a path has four numbers, or seven")
         second = Wavelet(*values[4:7]) if len(values) == 7 else None
         return cls(values[0], Wavelet(*values[1:4]), second)
 

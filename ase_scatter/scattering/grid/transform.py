@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compute.memory import require_room
+from ...compute.entries import entries, numbers
+from ...compute.memory import require_host_room, require_room
 from ...compute.target import HOST, Shapes, Target
 from ...structures.batch import Batch
 from ...structures.system import Evaluation, System
@@ -37,7 +38,8 @@ from . import cuda
 from .arrays import Sampled
 from .columns import Column, GridSettings, Path, Tree, candidate_columns
 from .grids import COARSENING, Grids
-from .memory import bytes_needed
+from .memory import bytes_needed, host_bytes_needed
+from .validate import validate
 
 DEFAULT_VOLUME = 20.0
 """Volume per atom (Å³) that U² is averaged over where no training cell has a volume of its own."""
@@ -165,8 +167,15 @@ class GridTransform(Transform):
         Returns
         -------
         Sampled
+
+        Raises
+        ------
+        InputError
+            If the grids do not fit into the memory of the machine.
         """
         box, shapes = self.grids.of(system, target.shapes)
+        needed = host_bytes_needed(self.tree, box, shapes, len(system), target.dtype)
+        require_host_room(needed, f"a box of {box.volume:.3g} Å³ on grids")
         return Sampled(self.tree, box, shapes, system, target.backend, target.dtype)
 
     def _on(self, system: System, target: Target) -> cuda.Device:
@@ -208,9 +217,16 @@ class GridTransform(Transform):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> GridTransform:
-        return cls(
-            GridSettings.from_dict(data["settings"]),
-            Channels.from_dict(data["channels"]),
-            tuple(Column(Path.of_flat(row[:-1]), float(row[-1])) for row in data["columns"]),
-            {Path.of_flat(row[:-1]): float(row[-1]) for row in data["norms"]},
+        settings, channels, *tables = entries(data, ("settings", "channels", "columns", "norms"), "transform")
+        columns, norms = (
+            [(Path.of_flat(row[:-1]), numbers(row[-1], 0, "an exponent or norm").item()) for row in table]
+            for table in tables
         )
+        read = cls(
+            GridSettings.from_dict(settings),
+            Channels.from_dict(channels),
+            tuple(Column(*row) for row in columns),
+            dict(norms),
+        )
+        validate(read.settings, read.channels, read.paths, read.norms)
+        return read

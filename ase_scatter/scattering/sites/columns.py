@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
+from ...compute.entries import entries, keywords, numbers
 from ...errors import InputError
 from ..channels import Channels
 from ..wavelets import Wavelet
@@ -106,14 +107,18 @@ class Term(NamedTuple):
             raise InputError(f"unknown kind of term {kind!r}: a newer ase-scatter may know it")
         return cls(
             kind,
-            tuple(Field(int(f[0]), Wavelet(*map(int, f[1:]))) for f in fields),
-            None if second is None else Wavelet(*map(int, second)),
-            None if exponent is None else float(exponent),
+            tuple(_field(row) for row in numbers(fields, 2, "fields", whole=True).tolist()),
+            None if second is None else Wavelet(*numbers(second, 1, "a wavelet", whole=True).tolist()),
+            None if exponent is None else numbers(exponent, 0, "an exponent").item(),
         )
 
 
 def _numbers(wavelet: Wavelet) -> list[int]:
     return [wavelet.scale, wavelet.p, wavelet.l]
+
+
+def _field(row: list[int]) -> Field:
+    return Field(row[0], Wavelet(*row[1:]))
 
 
 RICHNESS: dict[int, dict[str, Any]] = {
@@ -242,7 +247,8 @@ class SitesSettings:
         SitesSettings
             The same settings.
         """
-        return cls(**data)
+        entries(data, ("scales", "cutoff"), "settings of sites")
+        return cls(**keywords(data, asdict(cls(scales=(1.0,), cutoff=5.0)), "settings of sites"))
 
     def wavelets(self, which: tuple[int, ...], *, skipped: int = 0) -> list[Wavelet]:
         """List wavelets of all scales.
@@ -414,17 +420,17 @@ def json_of_key(key: Key) -> list[int]:
         Channel, scale, p and l; for order 2 also scale, p and l of the second wavelet.
     """
     field, second = (key, None) if isinstance(key, Field) else key
-    numbers = [field.channel, *_numbers(field.wavelet)]
-    return numbers if second is None else [*numbers, *_numbers(second)]
+    row = [field.channel, *_numbers(field.wavelet)]
+    return row if second is None else [*row, *_numbers(second)]
 
 
-def key_of_json(numbers: Sequence[int]) -> Key:
+def key_of_json(flat: Sequence[int]) -> Key:
     """
     Read a field that `json_of_key` wrote.
 
     Parameters
     ----------
-    numbers : sequence of int
+    flat : sequence of int
         Four numbers for a field of order 1, seven for one of order 2.
 
     Returns
@@ -432,5 +438,5 @@ def key_of_json(numbers: Sequence[int]) -> Key:
     Field or (Field, Wavelet)
         The field.
     """
-    field = Field(int(numbers[0]), Wavelet(*map(int, numbers[1:4])))
-    return field if len(numbers) == 4 else (field, Wavelet(*map(int, numbers[4:])))
+    row = numbers(flat, 1, "a field", whole=True).tolist()
+    return _field(row) if len(row) == 4 else (_field(row[:4]), Wavelet(*row[4:]))

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...compute.entries import entries, numbers
 from ...compute.target import HOST, Target
 from ...errors import InputError
 from ...structures.batch import Batch
@@ -52,6 +53,7 @@ from .cuda_plan import Tables
 from .jacobian import at_atoms, differentiate
 from .jacobian_plan import Table, make_tables
 from .plan import Layout, make_layout
+from .validate import closest_of_json, validate
 
 
 @dataclass(frozen=True)
@@ -282,10 +284,16 @@ class SitesTransform(Transform):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SitesTransform:
-        return cls(
-            SitesSettings.from_dict(data["settings"]),
-            Channels.from_dict(data["channels"]),
-            tuple(SiteColumn(Term.of_flat(row[:-1]), int(row[-1])) for row in data["columns"]),
-            {key_of_json(row[0]): float(row[1]) for row in data["norms"]},
-            tuple(tuple(map(float, row)) for row in data.get("closest", ())),
+        settings, channels, columns, norms = entries(
+            data, ("settings", "channels", "columns", "norms"), "transform"
         )
+        elements = numbers([row[-1] for row in columns], 1, "elements of columns", whole=True).tolist()
+        read = cls(
+            SitesSettings.from_dict(settings),
+            Channels.from_dict(channels),
+            tuple(SiteColumn(Term.of_flat(row[:-1]), k) for row, k in zip(columns, elements, strict=True)),
+            {key_of_json(row[0]): numbers(row[1], 0, "a norm").item() for row in norms},
+            closest_of_json(data.get("closest", []), len(entries(channels, ("elements",), "channels")[0])),
+        )
+        validate(read.settings, read.channels, read.terms, read.norms)
+        return read
