@@ -14,7 +14,6 @@ from ase.constraints import FixCom
 from ase.io import Trajectory
 from ase.md.bussi import Bussi
 from ase.md.langevin import Langevin
-from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
 
@@ -290,7 +289,7 @@ def _started(atoms: Atoms, temperature: float, seed: int) -> Atoms:
 
 def _integrator(
     atoms: Atoms, ensemble: str, thermostat: str, temperature: float, timestep: float, damping: float
-) -> MolecularDynamics:
+) -> VelocityVerlet | Langevin:
     """What makes a step."""
     step, time = timestep * units.fs, damping * units.fs
     if ensemble == "nve":
@@ -300,14 +299,15 @@ def _integrator(
     return Langevin(atoms, step, temperature_K=temperature, friction=1 / time, fixcm=False)
 
 
-def _set_temperature(run: MolecularDynamics, temperature: float, rng: np.random.Generator) -> None:
+def _set_temperature(run: Any, temperature: float, rng: np.random.Generator) -> None:
     """The target and the random numbers of the next steps."""
     if isinstance(run, Langevin):
         run.set_temperature(temperature_K=temperature)
+        run.rng = rng
     elif isinstance(run, Bussi):
         run.temp = temperature * units.kB
         run.target_kinetic_energy = 0.5 * run.temp * run.ndof
-    run.rng = rng
+        run.rng = rng
 
 
 def _sample(atoms: Atoms, step: int, time: float, judge: Any) -> Sample:

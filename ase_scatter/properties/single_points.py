@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -81,7 +82,8 @@ def single_points(structures: Sequence[Atoms], calculator: BaseCalculator) -> li
     """
     bare = [atoms.copy() for atoms in structures]
     evaluate(bare, calculator, members=False)
-    judged = calculator.get_uncertainty(bare) if can_judge(calculator) else [None] * len(bare)
+    judge: Any = calculator if can_judge(calculator) else None
+    judged = [None] * len(bare) if judge is None else judge.get_uncertainty(bare)
     return [
         SinglePoint(
             atoms=atoms,

@@ -88,7 +88,8 @@ def measured(value: float | None, half_width: float | None, form: str) -> str:
     half_width : float or None
         Half-width of the interval around it; None or nan without an error bar.
     form : str
-        A format such as ".2f", for a number without an error bar.
+        A format of fixed decimals such as ".2f", for a number without an error bar; with one there is at
+        most one decimal more.
 
     Returns
     -------
@@ -96,9 +97,11 @@ def measured(value: float | None, half_width: float | None, form: str) -> str:
         "value ± half-width", the half-width to two significant digits and the value to the same decimal, or
         the value alone without an error bar.
     """
-    if value is None or half_width is None or not half_width > 0:
+    most = int(form.strip("zf").lstrip(".")) + 1
+    # Of an error bar that is zero by symmetry only rounding errors are left.
+    if value is None or half_width is None or not half_width >= 0.5 * 10**-most:
         return number(value, form)
-    decimals = max(0, 1 - int(f"{half_width:.1e}".partition("e")[2]))
+    decimals = min(most, max(0, 1 - int(f"{half_width:.1e}".partition("e")[2])))
     return f"{value:z.{decimals}f} ± {half_width:.{decimals}f}"
 
 
@@ -117,7 +120,7 @@ def value_table(rows: Sequence[tuple[str, float | None, float | None, str]]) -> 
     """
     known = any(half_width is not None and half_width > 0 for _, _, half_width, _ in rows)
     header = ["", "value ± 90 % half-width" if known else "value"]
-    return text_table(header, [[name, measured(*cell)] for name, *cell in rows])
+    return text_table(header, [[name, measured(value, width, form)] for name, value, width, form in rows])
 
 
 # ---- errors and error bars ------------------------------------------------------------------------------
