@@ -80,6 +80,22 @@ def test_vacancy_and_surface(tmp_path, capsys):
     assert f"{result['energy']:.2f} ± {result['energy_band']:.2f}" in text
     text = said(capsys, "surface", "Mo", "Mo", "--miller", "1,1,0", "--layers", 6)
     assert "(1 1 0) face, slab of 12 atoms" in text
+    assert "\n0* " in text
+
+
+def test_the_termination_of_a_surface(tmp_path, capsys):
+    """Silicon (111) is cut where one bond breaks, unless told otherwise; all cuts are listed."""
+    data = tmp_path / "si.json"
+    face = ["surface", "Si", "Si", "--miller", "1,1,1", "--layers", 4]
+    text = said(capsys, *face, "--json", data)
+    result = json.loads(data.read_text())["result"]
+    assert result["termination"] == 0
+    assert result["energy"] == pytest.approx(1.3, abs=0.1)
+    assert [cut["gap"] for cut in result["terminations"]] == pytest.approx([2.37, 0.79], abs=0.01)
+    assert text.index("0*  ") < text.index("1 ")
+    assert "\n1*  " in said(capsys, *face, "--termination", 1)
+    assert cli.main([*map(str, face), "--termination", "2", "--quiet"]) == 2
+    assert "has 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["Si", "Mo"])

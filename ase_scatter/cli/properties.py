@@ -51,8 +51,12 @@ come to rest.
 SURFACE_EXAMPLES = """examples:
   ase-scatter surface Mo Mo --miller 1,1,0
   ase-scatter surface Si Si --miller 1,0,0 --repeat 2,1 --rattle 0.05
+  ase-scatter surface Si Si --miller 1,1,1 --termination 1      the cut through three bonds of each atom
 
-The surface energy is in J/m², with the half-width of its 90 % interval.
+The surface energy is in J/m², with the half-width of its 90 % interval. A crystal can be cut between each two
+of its planes. All slabs are computed as they are cut and listed by energy; the ions of one are relaxed: by
+default that of least energy. Slabs have the composition of the crystal. Where the two faces of a slab differ,
+the energy is their mean. The exit code is 1 if the ions do not come to rest.
 """
 
 SMALLEST = 10.0
@@ -181,7 +185,7 @@ def run_surface(options: argparse.Namespace) -> int:
         The exit code.
     """
     from ..properties import surface_energy
-    from ..reporting.crystals import defect_table
+    from ..reporting.crystals import defect_table, termination_table
 
     if len(options.miller) != 3 or len(options.repeat) != 2:
         raise InputError("--miller takes three numbers, --repeat two")
@@ -192,11 +196,12 @@ def run_surface(options: argparse.Namespace) -> int:
         options.miller,
         layers=options.layers,
         repeat=options.repeat,
+        termination=options.termination,
         rattle=options.rattle,
         progress=not options.quiet,
     )
     print(f"\n({' '.join(map(str, found.miller))}) face, slab of {len(found.atoms)} atoms\n")
-    print(defect_table(found))
+    print(f"{termination_table(found)}\n\n{defect_table(found)}")
     return _finish(options, relaxed, found.to_dict(), "" if found.converged else IONS_MOVE)
 
 
@@ -317,6 +322,13 @@ def add_surface(commands: Any) -> None:
         default=(1, 1),
         metavar="A,B",
         help="cells along the two edges of the face (default: 1,1)",
+    )
+    command.add_argument(
+        "--termination",
+        type=int,
+        default=0,
+        metavar="K",
+        help="where the crystal is cut, by the printed table (default: 0, the least energy unrelaxed)",
     )
     add_rattle(command)
     _add_rest(command)

@@ -18,6 +18,7 @@ from .single_points import SinglePoint, single_points
 from .supercells import repetitions
 from .surfaces import SurfaceEnergy, surface_energy
 from .tensors import CubicConstants, Moduli, Symmetry, symmetry_of
+from .terminations import Termination, cut_crystal
 
 __all__ = [
     "AtomMap",
@@ -39,7 +40,9 @@ __all__ = [
     "SinglePoint",
     "SurfaceEnergy",
     "Symmetry",
+    "Termination",
     "Thermal",
+    "cut_crystal",
     "defect_formation",
     "elastic_constants",
     "energy_volume",

@@ -303,11 +303,11 @@ def _set_temperature(run: Any, temperature: float, rng: np.random.Generator) -> 
     """The target and the random numbers of the next steps."""
     if isinstance(run, Langevin):
         run.set_temperature(temperature_K=temperature)
-        run.rng = rng
+        run.rng = rng  # type: ignore[assignment]  # ASE takes any generator
     elif isinstance(run, Bussi):
         run.temp = temperature * units.kB
         run.target_kinetic_energy = 0.5 * run.temp * run.ndof
-        run.rng = rng
+        run.rng = rng  # type: ignore[assignment]  # ASE takes any generator
 
 
 def _sample(atoms: Atoms, step: int, time: float, judge: Any) -> Sample:

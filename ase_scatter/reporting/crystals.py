@@ -117,6 +117,33 @@ def defect_table(found: DefectFormation | SurfaceEnergy) -> str:
     return value_table(rows)
 
 
+def termination_table(found: SurfaceEnergy) -> str:
+    """Tabulate the places where the crystal can be cut.
+
+    Parameters
+    ----------
+    found : SurfaceEnergy
+        The surface.
+
+    Returns
+    -------
+    str
+        Gap between the planes that the cut parts (Å), elements of the outermost planes, whether both faces
+        are alike, and the energy with unrelaxed ions (J/m²); an asterisk marks the one that was taken.
+    """
+    rows = [
+        [
+            f"{k}{'*' if k == found.termination else ''}",
+            f"{cut.gap:.2f}",
+            " / ".join(cut.faces),
+            "alike" if cut.symmetric else "differ: mean",
+            f"{cut.energy:.3f}",
+        ]
+        for k, cut in enumerate(found.terminations)
+    ]
+    return text_table(["termination", "gap (Å)", "outermost", "faces", "unrelaxed (J/m²)"], rows)
+
+
 def barrier_table(barrier: Barrier) -> str:
     """Tabulate the images of a path, and its barriers in both directions.
 
