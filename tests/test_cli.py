@@ -334,6 +334,26 @@ def test_select(folder, chooser, tmp_path, capsys):
     )
     assert plot.stat().st_size > 5000
     assert "exists already" in refused(capsys, *command, "--quiet")
+    # Of what is known already nothing is chosen: that is said, and no file seems to hold the choice.
+    known, empty = f"{folder}/train.extxyz", tmp_path / "empty.extxyz"
+    nothing = [
+        "select",
+        chooser,
+        known,
+        "--known",
+        known,
+        "-o",
+        empty,
+        "--until",
+        10,
+        "--json",
+        data,
+        "--force",
+    ]
+    assert cli.main([*map(str, nothing), "--quiet"]) == 1
+    assert "NOTHING CHOSEN" in capsys.readouterr().out
+    assert not empty.exists()
+    assert json.loads(data.read_text())["chosen"] == []
     there = refused(capsys, "select", chooser, folder / "none.xyz", "-o", tmp_path / "a.xyz")
     assert "no file" in there
     assert "extxyz" in refused(capsys, "select", chooser, folder / "bare.xyz", "-o", tmp_path / "a.txt")

@@ -92,7 +92,7 @@ def test_the_termination_of_a_surface(tmp_path, capsys):
     assert result["termination"] == 0
     assert result["energy"] == pytest.approx(1.3, abs=0.1)
     assert [cut["gap"] for cut in result["terminations"]] == pytest.approx([2.37, 0.79], abs=0.01)
-    assert text.index("0*  ") < text.index("1 ")
+    assert text.index("\n0*  ") < text.index("\n1   ")
     assert "\n1*  " in said(capsys, *face, "--termination", 1)
     assert cli.main([*map(str, face), "--termination", "2", "--quiet"]) == 2
     assert "has 2" in capsys.readouterr().err

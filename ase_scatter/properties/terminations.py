@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -100,7 +101,7 @@ def _symmetric(slab: Atoms) -> bool:
     """Whether a rotation, mirror or inversion turns the slab upside down."""
     import spglib
 
-    cell = (np.array(slab.cell), slab.get_scaled_positions(), slab.numbers)
+    cell: Any = (np.array(slab.cell), slab.get_scaled_positions(), slab.numbers)
     with spglib_quiet():
         found = spglib.get_symmetry(cell, symprec=0.01)
     return found is not None and bool((found["rotations"][:, 2, 2] == -1).any())
