@@ -75,6 +75,9 @@ def bar(items: Iterable[T], progress: Progress, name: str, total: int | None = N
     object
         Each item.
     """
+    if not progress:
+        yield from items
+        return
     with reporting(progress, name, total) as tick:
         for item in items:
             yield item

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..compute import threads
 from ..compute.memory import clear_when_full
-from ..compute.parallel import Progress, in_order, reporting
+from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import HOST, Target
 from ..errors import InputError, ModelFileError, UnknownElementError
 from ..scattering import transform_from_dict
@@ -223,11 +223,9 @@ class Model:
         several = 1
         if target.on_host:
             several = min(workers or threads.count(), len(systems)) or 1
-        with clear_when_full(backend), reporting(progress, name, len(systems)) as tick:
-            found = []
-            for values in chain.from_iterable(in_order(one, parts, several)):
-                found.append(values)
-                tick()
+        with clear_when_full(backend):
+            results = chain.from_iterable(in_order(one, parts, several))
+            found = list(bar(results, progress, name, len(systems)))
         return [
             [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)

@@ -35,8 +35,6 @@ class Batch:
 
     Attributes
     ----------
-    ends : ndarray of int, shape (n + 1,)
-        Where the atoms of each structure begin, and how many there are.
     lists : object
         Its pairs, once they have been found.
     """
@@ -47,10 +45,14 @@ class Batch:
         self.systems = tuple(systems)
         self.backend = backend
         self.cutoff = cutoff
-        self.ends: NDArray[np.int64] = np.cumsum([0, *map(len, self.systems)])
 
     def __len__(self) -> int:
         return len(self.systems)
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """Where the atoms of each structure begin, and how many there are, (n + 1,)."""
+        return np.cumsum([0, *map(len, self.systems)])
 
     @property
     def n_atoms(self) -> int:
