@@ -319,6 +319,11 @@ class ScatteringCalculator(Calculator):
         return [System.from_atoms(atoms, apart=self.model.core is None) for atoms in structures]
 
     @property
+    def has_committee(self) -> bool:
+        """Whether the model can say how sure it is."""
+        return self.model.committee is not None
+
+    @property
     def target(self) -> Target:
         """Where and how precisely the model is evaluated."""
         return Target(self.parameters["device"], self.parameters["dtype"], self.parameters["grid_shape"])

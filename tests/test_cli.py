@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -14,7 +15,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.io import read, write
 
-from ase_scatter import cli
+from ase_scatter import cli, shipped_models
 from ase_scatter.errors import InputError
 from ase_scatter.model.model import Model
 from ase_scatter.reporting import tour
@@ -180,7 +181,31 @@ def test_info(fitted, capsys):
     text = capsys.readouterr().out
     assert Model.load(fitted).hash in text
     assert "as it was saved" in text
+    # Errors of the test set, by group; everything else only when it is asked for.
+    assert re.search(r"^test +wide ", text, re.MULTILINE)
+    assert re.search(r"^cutoff +[\d.]+ Å$", text, re.MULTILINE)
+    assert "fit settings" not in text
+    assert max(map(len, text.split("\n\n")[0].splitlines())) <= 100
+    assert cli.main(["info", str(fitted), "--all"]) == 0
+    assert "fit settings columns" in capsys.readouterr().out
     assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    for name in shipped_models():
+        model = Model.load(name)
+        mae = model.metadata["errors"]["test"]["all"]["energy_mae"]
+        elements = ", ".join(model.elements)
+        assert re.search(
+            rf"^{name} +{elements} +\w+ +{model.transform.n_columns} +{mae:.2f} ", text, re.MULTILINE
+        )
+    assert text.count("acs.jpca.9b08723") == 1
+
+
+def test_info_of_a_model_with_unusual_metadata(pair_model, tmp_path, capsys):
+    pair_model.save(tmp_path / "pairs.json")
+    assert cli.main(["info", str(tmp_path / "pairs.json")]) == 0
+    text = capsys.readouterr().out
+    assert "nobody, 2020" in text
+    assert re.search(r"^trained on +–$", text, re.MULTILINE)
 
 
 def test_info_check_finds_values_that_have_changed(fitted, folder, capsys):
@@ -335,6 +360,26 @@ def test_select(folder, chooser, tmp_path, capsys):
     )
     assert plot.stat().st_size > 5000
     assert "exists already" in refused(capsys, *command, "--quiet")
+    # Of what is known already nothing is chosen: that is said, and no file seems to hold the choice.
+    known, empty = f"{folder}/train.extxyz", tmp_path / "empty.extxyz"
+    nothing = [
+        "select",
+        chooser,
+        known,
+        "--known",
+        known,
+        "-o",
+        empty,
+        "--until",
+        10,
+        "--json",
+        data,
+        "--force",
+    ]
+    assert cli.main([*map(str, nothing), "--quiet"]) == 1
+    assert "NOTHING CHOSEN" in capsys.readouterr().out
+    assert not empty.exists()
+    assert json.loads(data.read_text())["chosen"] == []
     there = refused(capsys, "select", chooser, folder / "none.xyz", "-o", tmp_path / "a.xyz")
     assert "no file" in there
     assert "extxyz" in refused(capsys, "select", chooser, folder / "bare.xyz", "-o", tmp_path / "a.txt")

@@ -12,6 +12,9 @@ from ase_scatter import cli
 
 COMMANDS = {
     "tour": "Å",
+    "singlepoint": "eV/Å",
+    "relax": "eV/Å",
+    "md": "GPa",
     "elastic": "GPa",
     "eos": "GPa",
     "vacancy": "eV",

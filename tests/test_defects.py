@@ -14,6 +14,7 @@ from ase.units import J, m
 from ase_scatter import ScatteringCalculator
 from ase_scatter.errors import InputError
 from ase_scatter.properties import (
+    cut_crystal,
     defect_formation,
     interstitial_formation,
     relax_cell,
@@ -107,6 +108,38 @@ def test_a_cut_crystal_costs_half_of_the_bonds_that_cross_the_cut(argon, miller)
     assert found.unrelaxed == pytest.approx(-crossing / 2 / (J / m**2), rel=1e-6)
     assert 0.95 * found.unrelaxed < found.energy < found.unrelaxed
     assert found.converged
+
+
+def test_silicon_is_cut_where_one_bond_of_each_atom_breaks():
+    """With bonds alone, the wide gap costs one bond of each surface atom, the narrow one three."""
+    crystal = bulk("Si", a=4 * 2.35 / np.sqrt(3), cubic=True)
+    bonds = LennardJones(sigma=2.35 / 2 ** (1 / 6), epsilon=1.0, rc=3.0, ro=2.9, smooth=True)
+    found = surface_energy(crystal, bonds, (1, 1, 1), layers=4)
+    assert [round(cut.gap, 2) for cut in found.terminations] == [2.35, 0.78]
+    assert found.terminations[1].energy == pytest.approx(3 * found.terminations[0].energy, rel=1e-6)
+    assert found.termination == 0
+    assert found.unrelaxed == pytest.approx(found.terminations[0].energy, rel=1e-9)
+    area = crystal.cell[0, 0] ** 2 * np.sqrt(3) / 4 * (J / m**2)  # of an atom
+    assert found.unrelaxed == pytest.approx(0.5 / area, rel=1e-3)
+    assert all(cut.symmetric for cut in found.terminations)
+    # Multiples of the indices are the same plane.
+    same = surface_energy(crystal, bonds, (-2, -2, -2), layers=4, termination=1, steps=0)
+    assert same.unrelaxed == pytest.approx(3 * found.unrelaxed, rel=1e-6)
+    with pytest.raises(InputError, match="no termination 2: the face has 2"):
+        surface_energy(crystal, bonds, (1, 1, 1), termination=2)
+
+
+def test_slabs_of_a_compound():
+    """All have its composition; the polar faces of zincblende differ, those of (110) are alike."""
+    crystal = bulk("SiC", "zincblende", a=4.36, cubic=True)
+    for miller, faces, symmetric in [
+        ((1, 1, 1), {("C", "Si"), ("Si", "C")}, False),
+        ((1, 1, 0), {("C,Si", "C,Si")}, True),
+    ]:
+        for cut in cut_crystal(crystal, miller, 3):
+            assert cut.atoms.get_chemical_formula(empirical=True) == "CSi"
+            assert cut.faces in faces
+            assert cut.symmetric == symmetric
 
 
 def test_slabs_that_cannot_be(argon):

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import DeviceError, InputError
-from . import barrier, benchmark, evaluate, fit, info, learn, phonons, properties, report, select, tour
+from . import (
+    barrier,
+    benchmark,
+    evaluate,
+    fit,
+    info,
+    learn,
+    md,
+    phonons,
+    properties,
+    report,
+    select,
+    structures,
+    tour,
+)
 
 UNUSABLE = 2
 """Exit code for what the user can put right; argparse has the same for wrong usage."""
@@ -18,6 +32,9 @@ INTERRUPTED = 130
 
 COMMANDS = (
     tour.add_tour,
+    structures.add_singlepoint,
+    structures.add_relax,
+    md.add_md,
     properties.add_elastic,
     properties.add_eos,
     properties.add_vacancy,

@@ -19,14 +19,11 @@ from .arguments import (
     positive,
     with_default,
 )
-from .crystals import at_rest
+from .crystals import NOT_CONVERGED, at_rest
 from .files import claim, write_json
 
 LEAST_WIDTH = 9.0
 """Å. Periodic images of a defect in the default supercell are at least this far apart."""
-
-NOT_CONVERGED = 1
-"""Exit code."""
 
 EXAMPLES = """examples:
   ase-scatter barrier Mo Mo                      a vacancy's hop to the nearest neighbour

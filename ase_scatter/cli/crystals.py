@@ -9,6 +9,9 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..properties import Relaxation
 
+NOT_CONVERGED = 1
+"""Exit code for results that are not to be relied on: not converged, or of a crystal that is not stable."""
+
 RELAXATION_STEPS = 500
 """A crystal that is not at rest after this number of steps is given up."""
 

@@ -9,8 +9,9 @@ from ..errors import InputError
 from .arguments import add_device, add_model, new_command
 
 EXAMPLES = """examples:
-  ase-scatter info                 the models that are shipped
+  ase-scatter info                 the models that are shipped: elements, accuracy, citation
   ase-scatter info Si              what one of them is (energies in eV, lengths in Å)
+  ase-scatter info Si --all        everything that its file says: settings, validation, calibration
   ase-scatter info mine.json --check
 """
 
@@ -32,15 +33,16 @@ def run_info(options: argparse.Namespace) -> int:
     from ..model.model import Model
     from ..model.model_file import shipped_models
     from ..model.self_check import self_check
-    from ..reporting.description import describe
+    from ..reporting.description import describe, everything, list_models
 
     if options.model is None:
         if options.check:
             raise InputError("name the model that is to be checked")
-        print("\n".join(shipped_models()) or "no models are installed")
+        models = [Model.load(name) for name in shipped_models()]
+        print(list_models(models) if models else "no models are installed")
         return 0
     model = Model.load(options.model)
-    print(describe(model))
+    print(everything(model) if options.all else describe(model))
     if options.check:
         deviations = self_check(model, target=Target(options.device))
         listed = ", ".join(f"{name} {value:.0e}" for name, value in deviations.items())
@@ -60,4 +62,5 @@ def add_info(commands: Any) -> None:
     command = new_command(commands, "info", run_info, text, EXAMPLES)
     add_model(command, nargs="?")
     command.add_argument("--check", action="store_true", help="recompute the structure it was saved with")
+    command.add_argument("--all", action="store_true", help="print everything that the file says")
     add_device(command, dtype=False)

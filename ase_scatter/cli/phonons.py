@@ -15,7 +15,7 @@ from .arguments import (
     new_command,
     numbers,
 )
-from .crystals import at_rest
+from .crystals import NOT_CONVERGED, at_rest
 from .files import claim, write_json
 
 EXAMPLES = """examples:
@@ -26,7 +26,8 @@ EXAMPLES = """examples:
   ase-scatter phonons Si Si --qha --plot Si.png              thermal expansion too (minutes)
 
 Frequencies are in THz, free energies in meV/atom, entropies and heat capacities in J/K/mol. The plot goes to
-FILE, thermal properties to FILE-thermal and thermal expansion to FILE-qha.
+FILE, thermal properties to FILE-thermal and thermal expansion to FILE-qha. The exit code is 1 for a crystal
+that is not stable.
 """
 
 
@@ -45,7 +46,7 @@ def run_phonons(options: argparse.Namespace) -> int:
     """
     from ..calculator import ScatteringCalculator
     from ..plotting import expansion_plot, phonon_plot, thermal_plot
-    from ..properties import phonons, quasi_harmonic
+    from ..properties import phonons, quasi_harmonic, repetitions
     from ..properties.force_sets import require_phonopy
     from ..reporting.vibrations import phonon_table, phonon_verdict
     from ..structures.named import structure_of
@@ -63,6 +64,7 @@ def run_phonons(options: argparse.Namespace) -> int:
         "progress": not options.quiet,
     }
     atoms, relaxed = structure_of(options.structure), None
+    repetitions(atoms, settings["supercell"])  # refuses here what phonons would refuse after the relaxation
     if options.relax:
         other = "Relax it by other means, and give --no-relax"
         relaxed = at_rest(atoms, calculator, quiet=options.quiet, otherwise=other)
@@ -93,7 +95,7 @@ def run_phonons(options: argparse.Namespace) -> int:
     print(f"{title} {model.hash}; supercell {repeat}, {n_atoms} atoms\n")
     print(phonon_table(found, expansion))
     print(f"\n{phonon_verdict(found)}")
-    return 0
+    return 0 if found.stable else NOT_CONVERGED
 
 
 def _plots(options: argparse.Namespace) -> list[Path]:

@@ -18,7 +18,7 @@ from .arguments import (
     numbers,
     positive,
 )
-from .crystals import at_rest
+from .crystals import NOT_CONVERGED, at_rest
 from .files import claim, write_json
 
 if TYPE_CHECKING:
@@ -30,26 +30,33 @@ ELASTIC_EXAMPLES = """examples:
   ase-scatter elastic Mo Mo --plot mo.png --json mo.json
   ase-scatter elastic mine.json POSCAR --strain 0.002
 
-Elastic constants and moduli are in GPa, with the half-widths of their 90 % intervals.
+Elastic constants and moduli are in GPa, with the half-widths of their 90 % intervals. The exit code is 1 for
+a crystal that is not stable, and for strains that are too large.
 """
 EOS_EXAMPLES = """examples:
   ase-scatter eos Si Si --plot si-eos.png
-  ase-scatter eos mine.json crystal.cif --strain 0.06 --points 13 --relax-ions
+  ase-scatter eos mine.json crystal.cif --strain 0.02 --points 13 --relax-ions
 
-Volumes are in Å³/atom, the bulk modulus in GPa, energies in eV/atom.
+Volumes are in Å³/atom, the bulk modulus in GPa, energies in eV/atom. The exit code is 1 if ions do not come
+to rest.
 """
 VACANCY_EXAMPLES = """examples:
   ase-scatter vacancy Mo Mo
   ase-scatter vacancy Si Si --repeat 3,3,3
   ase-scatter vacancy mine.json alloy.cif --index 4 --atom-energy -8.21
 
-The formation energy is in eV, with the half-width of its 90 % interval.
+The formation energy is in eV, with the half-width of its 90 % interval. The exit code is 1 if the ions do not
+come to rest.
 """
 SURFACE_EXAMPLES = """examples:
   ase-scatter surface Mo Mo --miller 1,1,0
   ase-scatter surface Si Si --miller 1,0,0 --repeat 2,1 --rattle 0.05
+  ase-scatter surface Si Si --miller 1,1,1 --termination 1      the cut through three bonds of each atom
 
-The surface energy is in J/m², with the half-width of its 90 % interval.
+The surface energy is in J/m², with the half-width of its 90 % interval. A crystal can be cut between each two
+of its planes. All slabs are computed as they are cut and listed by energy; the ions of one are relaxed: by
+default that of least energy. Slabs have the composition of the crystal. Where the two faces of a slab differ,
+the energy is their mean. The exit code is 1 if the ions do not come to rest.
 """
 
 SMALLEST = 10.0
@@ -80,15 +87,21 @@ def run_elastic(options: argparse.Namespace) -> int:
     print(f"\nelastic tensor, relaxed ions (GPa), space group {found.symmetry.symbol}\n")
     print(f"{tensor_table(found)}\n\n{moduli_table(found)}\n")
     state = "stable" if found.stable else "NOT STABLE"
-    linear = "" if found.linear else ": NOT LINEAR, choose a smaller --strain"
     print(
         f"{state} against small strains and displacements of the ions; doubling the strain changes an entry"
     )
-    print(f"by at most {found.nonlinearity:.2g} GPa{linear}")
+    print(f"by at most {found.nonlinearity:.2g} GPa")
     if options.plot:
         tensor_plot(found, options.plot, title=_title(options, relaxed))
     result = {**found.to_dict(), "moduli": found.moduli().to_dict(), "stable": found.stable}
-    return _finish(options, relaxed, result)
+    warnings = []
+    if not found.stable:
+        warnings.append(
+            "NOT STABLE: the crystal falls into another one, and these are no constants of a solid"
+        )
+    if not found.linear:
+        warnings.append("NOT LINEAR: choose a smaller --strain")
+    return _finish(options, relaxed, result, "\n".join(warnings))
 
 
 def run_eos(options: argparse.Namespace) -> int:
@@ -141,10 +154,10 @@ def run_vacancy(options: argparse.Namespace) -> int:
     from ..properties import repetitions, vacancy_formation
     from ..reporting.crystals import defect_table
 
-    if options.repeat and len(options.repeat) != 3:
-        raise InputError("--repeat takes three numbers")
+    if options.repeat and (len(options.repeat) != 3 or min(options.repeat) < 1):
+        raise InputError("--repeat takes three positive numbers, such as 3,3,3")
     calculator, relaxed = _start(options)
-    repeat = options.repeat or tuple(repetitions(relaxed.atoms, SMALLEST).tolist())
+    repeat = tuple(repetitions(relaxed.atoms, options.repeat or SMALLEST).tolist())
     found = vacancy_formation(
         relaxed.atoms.repeat(repeat),
         calculator,
@@ -172,7 +185,7 @@ def run_surface(options: argparse.Namespace) -> int:
         The exit code.
     """
     from ..properties import surface_energy
-    from ..reporting.crystals import defect_table
+    from ..reporting.crystals import defect_table, termination_table
 
     if len(options.miller) != 3 or len(options.repeat) != 2:
         raise InputError("--miller takes three numbers, --repeat two")
@@ -183,11 +196,12 @@ def run_surface(options: argparse.Namespace) -> int:
         options.miller,
         layers=options.layers,
         repeat=options.repeat,
+        termination=options.termination,
         rattle=options.rattle,
         progress=not options.quiet,
     )
     print(f"\n({' '.join(map(str, found.miller))}) face, slab of {len(found.atoms)} atoms\n")
-    print(defect_table(found))
+    print(f"{termination_table(found)}\n\n{defect_table(found)}")
     return _finish(options, relaxed, found.to_dict(), "" if found.converged else IONS_MOVE)
 
 
@@ -218,7 +232,7 @@ def _finish(
         write_json(options.json, {"model": options.model, "relaxed": relaxed.to_dict(), "result": result})
     if warning:
         print(warning)
-    return 0
+    return NOT_CONVERGED if warning else 0
 
 
 def add_elastic(commands: Any) -> None:
@@ -250,8 +264,9 @@ def add_eos(commands: Any) -> None:
     command.add_argument(
         "--strain",
         type=float,
-        default=0.04,
-        help="largest change of lengths, relative (default: %(default)s)",
+        default=0.01,
+        help="largest change of lengths, relative; a wide range bends the curve more than three parameters "
+        "can follow (default: %(default)s)",
     )
     command.add_argument(
         "--points", type=positive, default=9, help="number of volumes (default: %(default)s)"
@@ -307,6 +322,13 @@ def add_surface(commands: Any) -> None:
         default=(1, 1),
         metavar="A,B",
         help="cells along the two edges of the face (default: 1,1)",
+    )
+    command.add_argument(
+        "--termination",
+        type=int,
+        default=0,
+        metavar="K",
+        help="where the crystal is cut, by the printed table (default: 0, the least energy unrelaxed)",
     )
     add_rattle(command)
     _add_rest(command)

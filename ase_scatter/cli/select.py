@@ -14,8 +14,12 @@ EXAMPLES = """examples:
   ase-scatter select mine.json md.traj --known train.extxyz -o chosen.extxyz --count 20 --json chosen.json
 
 The pool needs no labels. The structures are written best first. The choice ends by itself when the largest
-doubt that is left is below --until: doubts are in units of the errors that the fit expects.
+doubt that is left is below --until: doubts are in units of the errors that the fit expects. If that
+holds at once, no file is written and the exit code is 1.
 """
+
+NOTHING_CHOSEN = 1
+"""Exit code."""
 
 
 def run_select(options: argparse.Namespace) -> int:
@@ -29,7 +33,7 @@ def run_select(options: argparse.Namespace) -> int:
     Returns
     -------
     int
-        The exit code.
+        The exit code. 1 if no structure would teach the model much.
     """
 
     from ..model.model import Model
@@ -54,13 +58,20 @@ def run_select(options: argparse.Namespace) -> int:
         workers=options.workers,
         progress=not options.quiet,
     )
+    if options.json:
+        write_json(options.json, {"model": model.hash, "pool": options.pool, **vars(choice)})
+    if not choice.chosen:
+        print(
+            f"NOTHING CHOSEN, and {target} is not written: the doubt about each of the {len(pool)} "
+            f"structures is below {options.until:g} of the errors that the fit expects, so that they would "
+            f"teach its {model.transform.n_columns} columns little. A smaller --until takes some all the "
+            "same; a model of more columns has more to learn."
+        )
+        return NOTHING_CHOSEN
     print(choice_table(choice))
     said = "what is left would teach little" if choice.enough else "more would still teach something"
     print(f"\n{len(choice.chosen)} of {len(pool)} structures, in {target}; {said}")
-    if choice.chosen:
-        write_structures(target, [pool[k] for k in choice.chosen])
-    if options.json:
-        write_json(options.json, {"model": model.hash, "pool": options.pool, **vars(choice)})
+    write_structures(target, [pool[k] for k in choice.chosen])
     if options.plot:
         choice_plot(choice, options.plot, title=f"{Path(options.pool).name}, model {model.name}")
     return 0

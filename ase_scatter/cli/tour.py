@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import add_common, add_device, new_command, positive
+from .crystals import NOT_CONVERGED
 from .files import claim, write_json
 
 DEFAULT_MODEL = "Si"
@@ -20,7 +21,7 @@ EXAMPLES = """examples:
   ase-scatter tour --model mine.json --element W --images 5
 
 Lengths are in Å, elastic constants in GPa and energies in eV, each with the half-width of its 90 % interval
-where the model has a committee.
+where the model has a committee. The exit code is 1 if a result is not converged or the crystal not stable.
 """
 
 
@@ -62,7 +63,7 @@ def run_tour(options: argparse.Namespace) -> int:
     print(f"{result.element} ({result.structure}) with model {model.name} {model.hash}\n")
     print(result.table())
     print(f"\n{result.seconds:.0f} s; {', '.join(FILES)} are in {out}")
-    return 0
+    return 0 if result.elastic.stable and not result.unconverged() else NOT_CONVERGED
 
 
 def add_tour(commands: Any) -> None:

@@ -2,6 +2,7 @@
 
 from .base import require_format
 from .crystals import barrier_plot, elastic_plot, eos_plot, tensor_plot, tour_figures
+from .dynamics import dynamics_plot
 from .errors import calibration_plot, columns_plot, parity_plot
 from .speed import benchmark_plot, timing_plot
 from .training import choice_plot, learning_plot, tuning_plot
@@ -13,6 +14,7 @@ __all__ = [
     "calibration_plot",
     "choice_plot",
     "columns_plot",
+    "dynamics_plot",
     "elastic_plot",
     "eos_plot",
     "expansion_plot",

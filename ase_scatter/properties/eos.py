@@ -99,7 +99,7 @@ def energy_volume(
     atoms: Atoms,
     calculator: BaseCalculator,
     *,
-    strain: float = 0.04,
+    strain: float = 0.01,
     points: int = 9,
     relax_ions: bool = False,
     fmax: float = 0.005,
@@ -115,8 +115,10 @@ def energy_volume(
         A crystal near its minimum.
     calculator : BaseCalculator
         Any calculator of ASE; one with a committee gives half-widths.
-    strain : float, default 0.04
-        Lengths are scaled by 1 − strain to 1 + strain.
+    strain : float, default 0.01
+        Lengths are scaled by 1 − strain to 1 + strain. Over a wide range the curve's four parameters do not
+        follow the energies: with 0.04 the bulk modulus of silicon is 2 % below the slope of the pressure,
+        that of molybdenum 3 %, with 0.01 both are within 0.3 %.
     points : int, default 9
         Number of volumes.
     relax_ions : bool, default False

@@ -11,6 +11,8 @@ from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from ase.optimize.optimize import Optimizer
 from numpy.typing import NDArray
 
 from ..compute.parallel import Progress, reporting
@@ -64,6 +66,7 @@ def relax_positions(
     *,
     fmax: float = 0.01,
     steps: int = 300,
+    optimizer: type[Optimizer] = BFGS,
     progress: Progress = False,
     name: str = "positions",
 ) -> Relaxation:
@@ -79,6 +82,8 @@ def relax_positions(
         Tolerance on the forces, eV/Å.
     steps : int, default 300
         Most steps of the optimizer; check `converged`.
+    optimizer : type of Optimizer, default BFGS
+        A class of `ase.optimize`.
     progress : bool or callable, default False
         As in `compute.parallel.Progress`.
     name : str, default "positions"
@@ -96,7 +101,7 @@ def relax_positions(
     """
     atoms = with_calculator(atoms, calculator)
     with reporting(progress, name) as tick:
-        converged, taken = minimise(atoms, fmax=fmax, steps=steps, tick=tick)
+        converged, taken = minimise(atoms, fmax=fmax, steps=steps, tick=tick, optimizer=optimizer)
     energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
     atoms.calc = None
     return Relaxation(atoms, energy, force, None, taken, converged)
@@ -109,6 +114,7 @@ def relax_cell(
     keep: Literal["symmetry", "shape", "nothing"] = "symmetry",
     fmax: float = 0.001,
     steps: int = 300,
+    optimizer: type[Optimizer] = BFGS,
     progress: Progress = False,
     name: str = "cell",
 ) -> Relaxation:
@@ -131,6 +137,8 @@ def relax_cell(
         atom (eV).
     steps : int, default 300
         Most steps of the optimizer for each grid; check `converged`.
+    optimizer : type of Optimizer, default BFGS
+        A class of `ase.optimize`.
     progress : bool or callable, default False
         As in `compute.parallel.Progress`.
     name : str, default "cell"
@@ -160,7 +168,7 @@ def relax_cell(
         for _ in range(CELL_ROUNDS):
             atoms.calc = frozen_calculator(calculator, atoms)
             cell = FrechetCellFilter(atoms, hydrostatic_strain=keep == "shape")
-            converged, taken = minimise(cell, fmax=fmax, steps=steps, tick=tick)
+            converged, taken = minimise(cell, fmax=fmax, steps=steps, tick=tick, optimizer=optimizer)
             total += taken
             if taken == 0 or not converged or atoms.calc is calculator:
                 break

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
-from ase.build import surface
 from ase.calculators.calculator import BaseCalculator
 from ase.units import J, m
 from numpy.typing import NDArray
@@ -16,12 +14,17 @@ from ..compute.parallel import Progress
 from ..errors import InputError
 from .common import require_crystal
 from .formation import formation
+from .responses import evaluate
 from .result import Result
+from .terminations import Termination, cut_crystal
+
+SAME_ENERGY, SAME_GAP = 1e-4, 1e-3
+"""J/m² and Å. Cuts that differ by less are one termination."""
 
 
 @dataclass(frozen=True)
 class SurfaceEnergy(Result):
-    """A crystal cut in two.
+    """A crystal cut in two. All energies are the mean of both faces of a slab.
 
     Parameters
     ----------
@@ -38,6 +41,10 @@ class SurfaceEnergy(Result):
         Miller indices (h, k, l) of the face.
     layers : int
         Layers of the slab, as asked for.
+    termination : int
+        Which of `terminations` was taken, from 0.
+    terminations : list of Termination
+        All slabs with different energies, as they were cut, the one of least energy first.
     atoms : Atoms
         The relaxed slab, without a calculator.
     max_force : float
@@ -52,6 +59,8 @@ class SurfaceEnergy(Result):
     area: float
     miller: tuple[int, int, int]
     layers: int
+    termination: int
+    terminations: list[Termination]
     atoms: Atoms
     max_force: float
     converged: bool
@@ -64,6 +73,7 @@ def surface_energy(
     *,
     layers: int = 8,
     repeat: tuple[int, int] = (1, 1),
+    termination: int = 0,
     rattle: float = 0.0,
     fmax: float = 0.01,
     steps: int = 300,
@@ -75,16 +85,18 @@ def surface_energy(
     Parameters
     ----------
     crystal : Atoms
-        Relaxed, in the conventional cell, whose axes `miller` refers to. It has one element, or both faces
-        of the slab have the crystal's composition.
+        Relaxed, in the conventional cell, whose axes `miller` refers to.
     calculator : BaseCalculator
         Any calculator of ASE; one with a committee gives a half-width.
     miller : tuple of int
         Miller indices (h, k, l) of the face.
     layers : int, default 8
-        Layers of the slab, as `ase.build.surface` counts them.
+        Layers of the slab, as `ase.build.surface` counts them: each has the composition of the crystal.
     repeat : tuple of int, default (1, 1)
         Cells in the plane, for reconstructions.
+    termination : int, default 0
+        Which of the places where the crystal can be cut is taken. They are counted by the energies of the
+        slabs as they are cut: 0 is the one of least energy. Its ions alone are relaxed.
     rattle : float, default 0
         Width (Å) of random displacements before the relaxation, the same each time.
     fmax : float, default 0.01
@@ -104,8 +116,13 @@ def surface_energy(
     Raises
     ------
     InputError
-        If `crystal` is no crystal, for a face or a number of layers that make no slab, and for a slab of
-        another composition than the crystal's.
+        If `crystal` is no crystal, for a face or a number of layers that make no slab, and if there is no
+        such termination.
+
+    Notes
+    -----
+    All slabs are stoichiometric. Where their two faces differ, as those of a polar face do, only the mean of
+    both is defined without a reservoir; `Termination.symmetric` says so.
 
     References
     ----------
@@ -115,20 +132,46 @@ def surface_energy(
     require_crystal(crystal)
     if layers < 2 or not any(miller):
         raise InputError("a slab needs Miller indices that are not all zero, and at least two layers")
-    slab = surface(crystal, tuple(miller), layers, vacuum=5.0).repeat((*repeat, 1))
-    slab.pbc = (True, True, False)
-    units = len(slab) / len(crystal)
-    if Counter(slab.get_chemical_symbols()) != Counter(
-        {symbol: n * units for symbol, n in Counter(crystal.get_chemical_symbols()).items()}
-    ):
-        raise InputError("the slab has not the composition of the crystal; choose another number of layers")
-    area = float(np.linalg.norm(np.cross(slab.cell[0], slab.cell[1])))
+    reduced = np.array(miller) // np.gcd.reduce(miller)
+    cuts = cut_crystal(crystal, tuple(reduced.tolist()), layers, repeat)
+    units = len(cuts[0].atoms) / len(crystal)
+    area = float(np.linalg.norm(np.cross(cuts[0].atoms.cell[0], cuts[0].atoms.cell[1])))
 
     def cost(cut: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
         return (cut - units * whole) / (2 * area) / (J / m**2)
 
-    found = formation(
-        slab, crystal, cost, calculator,
+    found = evaluate([crystal.copy(), *(cut.atoms.copy() for cut in cuts)], calculator, members=False)
+    energies = cost(found.energy[0, 1:], found.energy[0, 0])
+    ranked = _distinct([replace(cut, energy=float(e)) for cut, e in zip(cuts, energies, strict=True)])
+    if not 0 <= termination < len(ranked):
+        raise InputError(f"there is no termination {termination}: the face has {len(ranked)}, counted from 0")
+    broken = formation(
+        ranked[termination].atoms, crystal, cost, calculator,
         rattle=rattle, fmax=fmax, steps=steps, progress=progress, name=name,
     )  # fmt: skip
-    return SurfaceEnergy(**found._asdict(), area=area, miller=miller, layers=layers)
+    return SurfaceEnergy(
+        **broken._asdict(),
+        area=area,
+        miller=miller,
+        layers=layers,
+        termination=termination,
+        terminations=ranked,
+    )
+
+
+def _distinct(cuts: list[Termination]) -> list[Termination]:
+    """The cuts by energy; of those that symmetry makes equal, one."""
+    ranked: list[Termination] = []
+    for cut in sorted(cuts, key=lambda each: each.energy):
+        if not any(_alike(cut, other) for other in ranked):
+            ranked.append(cut)
+    return ranked
+
+
+def _alike(cut: Termination, other: Termination) -> bool:
+    """Whether two cuts differ by rounding errors, or by which face is above."""
+    return (
+        abs(cut.energy - other.energy) < SAME_ENERGY
+        and abs(cut.gap - other.gap) < SAME_GAP
+        and sorted(cut.faces) == sorted(other.faces)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..properties import Barrier, DefectFormation, ElasticConstants, EnergyVolume, SurfaceEnergy
-from .tables import measured, number, text_table
+from .tables import measured, text_table, value_table
 
 VOIGT_NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 """Rows and columns of the elastic tensor."""
@@ -19,9 +19,6 @@ MODULI = {
     "anisotropy": ("universal anisotropy", ".3f"),
 }
 """Field of `Moduli` → heading, format."""
-
-VALUE = ["", "value ± 90 % band"]
-"""Headings of tables of single values."""
 
 
 def tensor_table(constants: ElasticConstants) -> str:
@@ -66,13 +63,11 @@ def moduli_table(constants: ElasticConstants) -> str:
             cubic, half_widths = constants.cubic(clamped=clamped), constants.cubic_half_width(clamped=clamped)
             for name in ("c11", "c12", "c44"):
                 heading = f"{name.upper()} (GPa){', clamped ions' if clamped else ''}"
-                cell = measured(getattr(cubic, name), getattr(half_widths, name, None), ".1f")
-                rows.append([heading, cell])
+                rows.append((heading, getattr(cubic, name), getattr(half_widths, name, None), ".1f"))
     averages, half_widths_of = constants.moduli(), constants.moduli_half_width()
     for name, (heading, form) in MODULI.items():
-        half_width = getattr(half_widths_of, name, None)
-        rows.append([heading, measured(getattr(averages, name), half_width, form)])
-    return text_table(VALUE, rows)
+        rows.append((heading, getattr(averages, name), getattr(half_widths_of, name, None), form))
+    return value_table(rows)
 
 
 def eos_table(curve: EnergyVolume) -> str:
@@ -91,14 +86,14 @@ def eos_table(curve: EnergyVolume) -> str:
     """
     per_atom = None if curve.v0_half_width is None else curve.v0_half_width / curve.n_atoms
     rows = [
-        ["volume (Å³/atom)", measured(curve.v0 / curve.n_atoms, per_atom, ".4f")],
-        ["length of the first cell vector (Å)", measured(curve.a, curve.a_half_width, ".4f")],
-        ["bulk modulus (GPa)", measured(curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f")],
-        ["its derivative with pressure", f"{curve.bulk_derivative:.2f}"],
-        ["energy (eV/atom)", f"{curve.e0 / curve.n_atoms:.5f}"],
-        ["rms of the fit (meV/atom)", f"{curve.rmse:.3f}"],
+        ("volume (Å³/atom)", curve.v0 / curve.n_atoms, per_atom, ".4f"),
+        ("length of the first cell vector (Å)", curve.a, curve.a_half_width, ".4f"),
+        ("bulk modulus (GPa)", curve.bulk_modulus, curve.bulk_modulus_half_width, ".1f"),
+        ("its derivative with pressure", curve.bulk_derivative, None, ".2f"),
+        ("energy (eV/atom)", curve.e0 / curve.n_atoms, None, ".5f"),
+        ("rms of the fit (meV/atom)", curve.rmse, None, ".3f"),
     ]
-    return text_table(VALUE, rows)
+    return value_table(rows)
 
 
 def defect_table(found: DefectFormation | SurfaceEnergy) -> str:
@@ -116,10 +111,37 @@ def defect_table(found: DefectFormation | SurfaceEnergy) -> str:
     """
     name, unit = ("formation", "eV") if isinstance(found, DefectFormation) else ("surface", "J/m²")
     rows = [
-        [f"{name} energy ({unit})", measured(found.energy, found.energy_half_width, ".3f")],
-        [f"with unrelaxed ions ({unit})", f"{found.unrelaxed:.3f}"],
+        (f"{name} energy ({unit})", found.energy, found.energy_half_width, ".3f"),
+        (f"with unrelaxed ions ({unit})", found.unrelaxed, None, ".3f"),
     ]
-    return text_table(VALUE, rows)
+    return value_table(rows)
+
+
+def termination_table(found: SurfaceEnergy) -> str:
+    """Tabulate the places where the crystal can be cut.
+
+    Parameters
+    ----------
+    found : SurfaceEnergy
+        The surface.
+
+    Returns
+    -------
+    str
+        Gap between the planes that the cut parts (Å), elements of the outermost planes, whether both faces
+        are alike, and the energy with unrelaxed ions (J/m²); an asterisk marks the one that was taken.
+    """
+    rows = [
+        [
+            f"{k}{'*' if k == found.termination else ''}",
+            f"{cut.gap:.2f}",
+            " / ".join(cut.faces),
+            "alike" if cut.symmetric else "differ: mean",
+            f"{cut.energy:.3f}",
+        ]
+        for k, cut in enumerate(found.terminations)
+    ]
+    return text_table(["termination", "gap (Å)", "outermost", "faces", "unrelaxed (J/m²)"], rows)
 
 
 def barrier_table(barrier: Barrier) -> str:
@@ -136,22 +158,22 @@ def barrier_table(barrier: Barrier) -> str:
         Two tables: lengths along the path (Å) and energies (eV) of the images; barriers (eV) at the
         highest image and from the fit.
     """
-    half_widths = barrier.energies_half_width
+    half_widths, above = barrier.energies_half_width, barrier.energies - barrier.energies[0]
     rows = [
-        [str(i), f"{s:.3f}", f"{e:z.4f}", number(None if half_widths is None else half_widths[i], ".4f")]
-        for i, (s, e) in enumerate(zip(barrier.path, barrier.energies - barrier.energies[0], strict=True))
+        [str(i), f"{s:.3f}", measured(e, None if half_widths is None else half_widths[i], "z.4f")]
+        for i, (s, e) in enumerate(zip(barrier.path, above, strict=True))
     ]
-    images = text_table(["image", "path (Å)", "energy (eV)", "± 90 %"], rows)
+    known = "" if half_widths is None else " ± 90 %"
+    images = text_table(["image", "path (Å)", f"energy (eV){known}"], rows)
     rows = [
         [
             name,
-            f"{getattr(barrier, name):.4f}",
-            number(getattr(barrier, f"{name}_half_width"), ".4f"),
+            measured(getattr(barrier, name), getattr(barrier, f"{name}_half_width"), ".4f"),
             f"{getattr(barrier, f'fitted_{name}'):.4f}",
         ]
         for name in ("forward", "backward")
     ]
-    heights = text_table(["barrier (eV)", "highest image", "± 90 %", "from the fit"], rows)
+    heights = text_table(["barrier (eV)", f"highest image{known}", "from the fit"], rows)
     return f"{images}\n\n{heights}"
 
 

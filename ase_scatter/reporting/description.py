@@ -1,18 +1,124 @@
-"""What a model is, as a text."""
+"""What a model is, as a text: one page, everything that its file says, or one line of a list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..model.model import Model
+from ..training.metrics import ErrorTable
+from .tables import ERROR_COLUMNS, MISSING, error_cells, error_headings, error_table, text_table
 
 LONGEST_LIST = 12
 """Longer lists are counted in a description, not printed."""
 
+WIDTH = 100
+"""Characters of a line."""
+
+KINDS = {
+    "sites": "sums over atoms within the cutoff; energies of single atoms are known",
+    "grid": "sums over space on a grid; the energy of the cell alone is known",
+    "both": "sums over atoms and over space; the energy of the cell alone is known",
+}
+"""Kind of transform → what its coefficients are."""
+
 
 def describe(model: Model) -> str:
-    """Describe a model: elements, columns, settings, free-atom energies, metadata and committee.
+    """Describe a model on one page.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    str
+        Elements, units, transform, cutoff (Å), repulsion, error bars, what it was trained on, errors on
+        its test set and citation.
+    """
+    fit, errors = model.metadata.get("fit", {}), model.metadata.get("errors", {})
+    kind, cutoff = model.transform.kind, model.transform.cutoff
+    rows = [
+        ("model", f"{model.name}, hash {model.hash}"),
+        ("elements", ", ".join(model.elements)),
+        (
+            "units",
+            "energies in eV, forces in eV/Å, stresses in eV/Å³ (positive in tension)",
+        ),
+        (
+            "transform",
+            f"{kind}, {model.transform.n_columns} columns: {KINDS.get(kind, 'of another package')}",
+        ),
+        ("cutoff", f"{cutoff:g} Å" if cutoff > 0 else "none"),
+        ("repulsion", _repulsion(model)),
+        ("error bars", _committee(model)),
+        *(
+            (f"E0 of {symbol}", f"{energy:.6f} eV per atom, which energies are counted from")
+            for symbol, energy in model.e0.items()
+        ),
+        ("trained on", _data(fit.get("data", {}).get("train", {}))),
+        ("groups in it", _groups(errors.get("train", {}))),
+        ("good for", _purpose(model)),
+        ("citation", str(model.metadata.get("citation", MISSING))),
+    ]
+    width = max(len(name) for name, _ in rows) + 2
+    page = "\n".join(
+        textwrap.fill(
+            text,
+            WIDTH,
+            initial_indent=name.ljust(width),
+            subsequent_indent=" " * width,
+            break_long_words=False,
+        )
+        for name, text in rows
+    )
+    tables = {part: _judged(groups) for part, groups in errors.items() if _judged(groups)}
+    shown = {part: groups for part, groups in tables.items() if part == "test"} or tables
+    return f"{page}\n\n{error_table(shown)}" if shown else page
+
+
+def list_models(models: Sequence[Model]) -> str:
+    """List models with elements, size and accuracy, and then their citations.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        The models.
+
+    Returns
+    -------
+    str
+        A table with the errors on each model's test set, and the citations, each once.
+    """
+    accuracy = [k for k, name in enumerate(ERROR_COLUMNS) if name.endswith("_mae")]
+    rows: list[list[str]] = []
+    cited: dict[str, list[str]] = {}
+    for model in models:
+        cells = error_cells(_judged(model.metadata.get("errors", {}).get("test", {})).get("all", {}))
+        count = [model.transform.kind, str(model.transform.n_columns)]
+        rows.append([model.name, ", ".join(model.elements), *count, *(cells[k] for k in accuracy)])
+        cited.setdefault(str(model.metadata.get("citation", MISSING)), []).append(model.name)
+    table = text_table(
+        ["", "elements", "transform", "columns", *(error_headings()[k] for k in accuracy)], rows
+    )
+    texts = [
+        textwrap.fill(f"{', '.join(names)}: {text}", WIDTH, subsequent_indent="  ")
+        for text, names in cited.items()
+    ]
+    return "\n".join(
+        [
+            table,
+            "",
+            "Errors are those on test data; ase-scatter benchmark MODEL measures the speed. To be cited:",
+            *texts,
+        ]
+    )
+
+
+def everything(model: Model) -> str:
+    """List all that a model's file says: columns, settings, free-atom energies, metadata and committee.
 
     Parameters
     ----------
@@ -44,6 +150,51 @@ def describe(model: Model) -> str:
     rows.append(("golden values", "yes" if "golden" in model.metadata else "no"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _committee(model: Model) -> str:
+    """Whether the model can say how sure it is."""
+    if model.committee is None:
+        return "none: there is no committee"
+    grade = (
+        ""
+        if model.committee.domain is None
+        else "; an extrapolation grade above 1 marks atoms unlike those of the training"
+    )
+    return f"90 % intervals from a committee of {len(model.committee)}{grade}"
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    """Where the training data come from."""
+    if "frames" not in data:
+        return MISSING
+    source = data.get("file", "given in Python")
+    return f"{data['frames']} structures, {data.get('atoms', MISSING)} atoms ({source})"
+
+
+def _groups(groups: Any) -> str:
+    """The kinds of structures in the training data."""
+    found = {name: values for name, values in _judged(groups).items() if name != "all"}
+    return ", ".join(f"{name} ({values['n_frames']:.0f})" for name, values in found.items()) or MISSING
+
+
+def _purpose(model: Model) -> str:
+    """What may be computed with the model."""
+    text = "structures like those that it was trained on"
+    if model.committee is not None:
+        text += f"; `ase-scatter singlepoint {model.name} STRUCTURE` says how far another one is from them"
+    return text
+
+
+def _judged(groups: Any) -> ErrorTable:
+    """Those groups of an error table that have statistics."""
+    if not isinstance(groups, Mapping):
+        return {}
+    return {
+        name: dict(values)
+        for name, values in groups.items()
+        if isinstance(values, Mapping) and {"n_frames", "n_atoms"} <= set(values)
+    }
 
 
 def _repulsion(model: Model) -> str:

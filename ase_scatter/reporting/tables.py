@@ -79,7 +79,7 @@ def number(value: float | None, form: str) -> str:
 
 
 def measured(value: float | None, half_width: float | None, form: str) -> str:
-    """Format a number with its error bar.
+    """Format a number with its error bar, to the digits that the error bar allows.
 
     Parameters
     ----------
@@ -88,15 +88,39 @@ def measured(value: float | None, half_width: float | None, form: str) -> str:
     half_width : float or None
         Half-width of the interval around it; None or nan without an error bar.
     form : str
-        A format such as ".2f", for both.
+        A format of fixed decimals such as ".2f", for a number without an error bar; with one there is at
+        most one decimal more.
 
     Returns
     -------
     str
-        "value ± half-width", or the value alone without an error bar.
+        "value ± half-width", the half-width to two significant digits and the value to the same decimal, or
+        the value alone without an error bar.
     """
-    known = half_width is not None and half_width == half_width
-    return f"{number(value, form)} ± {number(half_width, form)}" if known else number(value, form)
+    most = int(form.strip("zf").lstrip(".")) + 1
+    # Of an error bar that is zero by symmetry only rounding errors are left.
+    if value is None or half_width is None or not half_width >= 0.5 * 10**-most:
+        return number(value, form)
+    decimals = min(most, max(0, 1 - int(f"{half_width:.1e}".partition("e")[2])))
+    return f"{value:z.{decimals}f} ± {half_width:.{decimals}f}"
+
+
+def value_table(rows: Sequence[tuple[str, float | None, float | None, str]]) -> str:
+    """Tabulate single values with their error bars.
+
+    Parameters
+    ----------
+    rows : sequence of (str, float or None, float or None, str)
+        Heading with its unit, value, half-width of its 90 % interval and format, as in `measured`.
+
+    Returns
+    -------
+    str
+        The table; the heading speaks of error bars only where there is one.
+    """
+    known = any(half_width is not None and half_width > 0 for _, _, half_width, _ in rows)
+    header = ["", "value ± 90 % half-width" if known else "value"]
+    return text_table(header, [[name, measured(value, width, form)] for name, value, width, form in rows])
 
 
 # ---- errors and error bars ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ase.units import kJ, mol
 
 from ..properties import Phonons, QuasiHarmonic
-from .tables import number, text_table
+from .tables import value_table
 
 SHOWN = 300.0
 """K: the temperature of the table."""
@@ -53,11 +53,7 @@ def phonon_table(found: Phonons, expansion: QuasiHarmonic | None = None) -> str:
         Optical modes at Γ and the highest frequency (THz); for a stable crystal thermal properties at
         the temperature nearest to 300 K.
     """
-    rows = [
-        [row.heading, number(row.value, row.form), number(row.half_width, row.form)]
-        for row in [*_modes(found), *_at_temperature(found, expansion)]
-    ]
-    return text_table(["", "value", "± (90 %)"], rows)
+    return value_table([*_modes(found), *_at_temperature(found, expansion)])
 
 
 def phonon_verdict(found: Phonons) -> str:
