@@ -95,7 +95,7 @@ def test_a_fit_on_sites(on_sites, result, emt):
     assert isinstance(model.transform, SitesTransform)
     assert 10 < model.transform.n_columns <= 80
     # About as good as the grid: EMT is short-ranged.
-    assert on_sites.errors["test"]["all"]["force_mae"] < 2.0 * result.errors["test"]["all"]["force_mae"]
+    assert on_sites.errors["test"]["all"]["force_mae"] < 1.4 * result.errors["test"]["all"]["force_mae"]
     again = fit(emt[:18], settings=ON_SITES, progress=False, name="CuNi", workers=1)
     assert again.model.hash == model.hash
     settings = FitSettings(**model.metadata["fit"]["settings"])
@@ -107,7 +107,7 @@ def test_a_fit_on_sites(on_sites, result, emt):
 def test_sites_settings_are_recommended_from_the_data(on_sites, emt):
     settings = on_sites.model.transform.settings
     bond = 3.6 / np.sqrt(2)
-    assert settings.cutoff == pytest.approx(2 * bond, rel=0.4)  # chosen, from there
+    assert settings.cutoff == pytest.approx(2 * bond, abs=0.5)
     assert len(settings.scales) == 3
     assert settings.first == (3, 1)
     own = SitesSettings(cutoff=4.0, scales=(0.8, 1.4), first=(2,), inner=(), outer=(), triple=0)
@@ -134,7 +134,7 @@ def test_the_ridge_is_the_best_on_frames_left_out(emt):
     scores = chosen.validation.by_ridge
     best = min(scores, key=scores.get)
     assert best == chosen.validation.best[0]
-    assert max(scores.values()) > 1.4 * scores[best]
+    assert max(scores.values()) > 1.4 * scores[best]  # mean absolute errors, whose squares differ by 2
     by_hand = fit(emt[:12], settings=replace(SETTINGS, ridge=best), progress=False, workers=1)
     assert np.array_equal(chosen.model.weights, by_hand.model.weights)
     assert chosen.validation.by_size == by_hand.validation.by_size
@@ -160,17 +160,26 @@ def test_the_model_travels(result, emt, tmp_path):
     assert FitSettings(**{**about["settings"], "grid": GRID}) == SETTINGS
 
 
-def test_labels_of_a_scattering_model_are_recovered(result, emt):
-    """Labels made by a model with the same columns: all that is left is discretisation, ridge, and what is
-    told about compressed solids."""
+def test_labels_of_a_scattering_model_are_recovered(result, emt, monkeypatch):
+    """Labels made by a model with the same columns: all that is left is discretisation and ridge.
+
+    The model does not follow Murnaghan's equation of state, so that rows for compressed solids stand in the
+    way of so few frames; they must not make up more than what the columns cannot describe.
+    """
     teacher = result.model
     labelled = []
     for frame, values in zip(emt, predict(teacher, [f.system for f in emt]), strict=True):
         labelled.append(replace(frame, energy=values.energy, forces=values.forces, stress=values.stress))
     settings = replace(SETTINGS, columns=10_000, ridges=(1e-12,))
-    table = fit(labelled[:18], test=labelled[18:], settings=settings, progress=False).errors["test"]["all"]
-    original = result.errors["test"]["all"]
-    assert table["force_mae"] < 0.7 * original["force_mae"]
+    original = result.errors["test"]["all"]["force_mae"]
+
+    def recovered():
+        tables = fit(labelled[:18], test=labelled[18:], settings=settings, progress=False).errors
+        return tables["test"]["all"]["force_mae"]
+
+    assert recovered() < 0.7 * original
+    monkeypatch.setattr("ase_scatter.training.fitting.compressed_rows", lambda *_: None)
+    assert recovered() < 0.2 * original
 
 
 def test_free_atom_energies(emt):
