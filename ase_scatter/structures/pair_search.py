@@ -202,8 +202,8 @@ def _geometry(cell: bytes, pbc: bytes) -> _Geometry:
     """Many structures share a cell, and this takes longer than the search among few atoms."""
     periodic = np.frombuffer(pbc, dtype=bool)
     box = completed_cell(np.frombuffer(cell).reshape(3, 3), periodic)
-    inverse = np.linalg.inv(box)
-    heights = np.asarray(1.0 / np.linalg.norm(inverse, axis=0), dtype=np.float64)
+    inverse: NDArray[np.float64] = np.linalg.inv(box)
+    heights: NDArray[np.float64] = 1.0 / np.linalg.norm(inverse, axis=0)
     return _Geometry(box, inverse, heights, float(abs(np.linalg.det(box))), periodic)
 
 
