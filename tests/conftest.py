@@ -19,7 +19,6 @@ OLDEST = {
     "elastic": "spglib",
     "fit": "scipy.linalg, threadpoolctl",
     "frames": "ase.io",
-    "grid": "scipy.fft",
     "neighbors": "vesin, scipy.spatial",
     "packaging": "the files of the source distribution",
     "phonons": "phonopy",
@@ -30,6 +29,7 @@ OLDEST = {
     "system": "ase.Atoms",
     "threads": "threadpoolctl",
     "wavelets": "scipy.special",
+    "waves": "scipy.fft",
 }
 """Files of tests that also run with the oldest versions, and what of the dependencies they call.
 
