@@ -202,8 +202,8 @@ def _geometry(cell: bytes, pbc: bytes) -> _Geometry:
     """Many structures share a cell, and this takes longer than the search among few atoms."""
     periodic = np.frombuffer(pbc, dtype=bool)
     box = completed_cell(np.frombuffer(cell).reshape(3, 3), periodic)
-    inverse: NDArray[np.float64] = np.linalg.inv(box)
-    heights: NDArray[np.float64] = 1.0 / np.linalg.norm(inverse, axis=0)
+    inverse = np.asarray(np.linalg.inv(box), dtype=np.float64)
+    heights = np.asarray(1.0 / np.linalg.norm(inverse, axis=0), dtype=np.float64)
     return _Geometry(box, inverse, heights, float(abs(np.linalg.det(box))), periodic)
 
 
