@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.data import atomic_numbers
 
 from ase_scatter.errors import ModelFileError
 from ase_scatter.model.model import Model
-from ase_scatter.model.model_file import checksum
+from ase_scatter.model.model_file import checksum, shipped_models
 from ase_scatter.model.repulsion import ZBLCore
 from ase_scatter.model.self_check import KEY, make_self_check, self_check
 from ase_scatter.structures.system import System
@@ -97,3 +98,10 @@ def test_metadata_that_are_used_have_a_checksum(model, tmp_path):
     used = {"fit": changed["metadata"]["fit"], "golden": None}
     path.write_text(json.dumps(changed | {"metadata_sha256": checksum(used)}))
     assert Model.load(path).hash == model.hash
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_shipped_files_carry_all_of_it(name):
+    shipped = Model.load(name)
+    assert {*shipped.metadata[KEY]["crystal"]["numbers"]} == {atomic_numbers[s] for s in shipped.elements}
+    assert set(self_check(shipped)) == {"energy", "forces", "strain_gradient", "members"}

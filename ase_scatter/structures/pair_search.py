@@ -6,6 +6,7 @@ atoms may lie outside of it. The work is estimated before it begins, and refused
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ MOST_IMAGES = 100_000
 """A cell is not repeated more often than this."""
 
 MOST_TURNS = 1000
-"""Atoms farther out of the cell than this many cells are brought back: vesin goes cell by cell."""
+"""vesin is not asked for atoms farther out of the cell than this many cells."""
 
 MOST_BINS = 1e5
 """vesin merges its bins where there are more than this. In an elongated box it may merge them to none."""
@@ -172,22 +173,48 @@ def require_searchable(
         If an atom would have more than `MOST_NEIGHBORS` neighbours, or the cell would have to be repeated
         more than `MOST_IMAGES` times.
     """
-    pbc = np.asarray(pbc, dtype=bool)
-    box = completed_cell(cell, pbc)
-    _require_searchable(len(positions), box, _heights(positions, box, pbc), pbc, cutoff)
+    geometry = _geometry_of(cell, pbc)
+    _require_searchable(len(positions), geometry, geometry.heights_of(positions @ geometry.inverse), cutoff)
+
+
+class _Geometry(NamedTuple):
+    """A completed cell, its inverse, the distances between its faces, its volume, and the open directions."""
+
+    box: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    volume: float
+    pbc: NDArray[np.bool_]
+
+    def heights_of(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distances between the faces; along open directions, whose vectors have length 1, the extent."""
+        if self.pbc.all() or not len(fractions):
+            return self.heights
+        return np.where(self.pbc, self.heights, np.ptp(fractions, axis=0))
+
+
+def _geometry_of(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> _Geometry:
+    return _geometry(np.asarray(cell, dtype=np.float64).tobytes(), np.asarray(pbc, dtype=bool).tobytes())
+
+
+@lru_cache(maxsize=256)
+def _geometry(cell: bytes, pbc: bytes) -> _Geometry:
+    """Many structures share a cell, and this takes longer than the search among few atoms."""
+    periodic = np.frombuffer(pbc, dtype=bool)
+    box = completed_cell(np.frombuffer(cell).reshape(3, 3), periodic)
+    inverse = np.asarray(np.linalg.inv(box), dtype=np.float64)
+    heights = np.asarray(1.0 / np.linalg.norm(inverse, axis=0), dtype=np.float64)
+    return _Geometry(box, inverse, heights, float(abs(np.linalg.det(box))), periodic)
 
 
 def _require_searchable(
-    n_atoms: int,
-    box: NDArray[np.float64],
-    heights: NDArray[np.float64],
-    pbc: NDArray[np.bool_],
-    cutoff: float,
+    n_atoms: int, geometry: _Geometry, heights: NDArray[np.float64], cutoff: float
 ) -> None:
-    # Open directions have vectors of length 1.
-    volume = float(abs(np.linalg.det(box)) * np.prod(heights[~pbc] + cutoff))
-    images = float(np.prod(2 * np.ceil(cutoff / heights[pbc]) + 1))
-    neighbors = min(n_atoms * images, n_atoms * 4 / 3 * np.pi * cutoff**3 / volume)
+    volume, images = geometry.volume, 1.0
+    for height, periodic in zip(heights.tolist(), geometry.pbc.tolist(), strict=True):
+        volume *= 1.0 if periodic else height + cutoff
+        images *= 2.0 * cutoff / height + 1.0 if periodic else 1.0
+    neighbors = n_atoms * min(images, 4 / 3 * np.pi * cutoff**3 / volume)
     if neighbors > MOST_NEIGHBORS or images > MOST_IMAGES:
         what = (
             f"an atom would have about {neighbors:.1g} neighbours"
@@ -200,17 +227,6 @@ def _require_searchable(
         )
 
 
-def _heights(
-    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Distances between opposite faces of a completed cell; along open directions the extent of the atoms."""
-    inverse = np.linalg.inv(cell)
-    heights = 1.0 / np.linalg.norm(inverse, axis=0)
-    if not pbc.all() and len(positions):
-        heights[~pbc] *= np.ptp(positions @ inverse[:, ~pbc], axis=0)
-    return np.asarray(heights)
-
-
 def _ask(
     positions: NDArray[np.float64],
     cell: NDArray[np.float64],
@@ -221,43 +237,40 @@ def _ask(
     quantities: str,
 ) -> list[NDArray[np.float64]]:
     """What vesin finds, on one thread: others are busy with other structures."""
-    pbc = np.asarray(pbc, dtype=bool)
-    box = completed_cell(cell, pbc)
-    heights = _heights(positions, box, pbc)
-    _require_searchable(len(positions), box, heights, pbc, cutoff)
-    bins = np.maximum(1.0, heights // cutoff)
-    if np.prod(bins) > MOST_BINS and bins.min() * (MOST_BINS / np.prod(bins)) ** (1 / 3) < 2.0:
-        return _by_tree(positions, box, pbc, heights, cutoff, full=full, quantities=quantities)
-    turns = np.floor(positions @ np.linalg.inv(box)) * pbc
-    if np.abs(turns).max(initial=0) > MOST_TURNS:
-        wrapped = positions - turns @ box
-        found = _ask(wrapped, cell, pbc, cutoff, full=full, quantities="ij" + quantities)
-        for name, values in zip(quantities, found[2:], strict=True):
-            if name == "S":
-                values += turns[_signed(found[0])].astype(values.dtype)
-                values -= turns[_signed(found[1])].astype(values.dtype)
-        return found[2:]
+    geometry = _geometry_of(cell, pbc)
+    fractions = positions @ geometry.inverse
+    heights = geometry.heights_of(fractions)
+    _require_searchable(len(positions), geometry, heights, cutoff)
+    bins = [max(1.0, height // cutoff) for height in heights.tolist()]
+    total = bins[0] * bins[1] * bins[2]
+    long = total > MOST_BINS and min(bins) * (MOST_BINS / total) ** (1 / 3) < 2.0
+    # Fractions along open directions are lengths.
+    inside = fractions[:, geometry.pbc]
+    if long or (inside.size and max(-inside.min(), inside.max()) > MOST_TURNS):
+        return _by_tree(positions, geometry, heights, cutoff, full=full, quantities=quantities)
     finder = vesin.NeighborList(cutoff=cutoff, full_list=full, n_threads=1)
     try:
-        return list(finder.compute(points=positions, box=box, periodic=pbc, quantities=quantities))
+        return list(
+            finder.compute(points=positions, box=geometry.box, periodic=geometry.pbc, quantities=quantities)
+        )
     except RuntimeError as error:
         raise InputError(f"the neighbours of the atoms cannot be found: {error}") from error
 
 
 def _by_tree(
     positions: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.bool_],
+    geometry: _Geometry,
     heights: NDArray[np.float64],
     cutoff: float,
     *,
     full: bool,
     quantities: str,
 ) -> list[NDArray[np.float64]]:
-    """The same from a k-d tree, for long boxes: vesin would divide by a number of bins that is zero."""
-    turns = np.floor(positions @ np.linalg.inv(cell)) * pbc
+    """The same from a k-d tree, where vesin would divide by zero bins, or go to an atom cell by cell."""
+    cell, pbc = geometry.box, geometry.pbc
+    turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell
-    fractions = wrapped @ np.linalg.inv(cell)
+    fractions = wrapped @ geometry.inverse
     # Images within the cutoff of the cell, one direction after the other.
     atoms, shifts = np.arange(len(positions)), np.zeros((len(positions), 3))
     for axis in np.flatnonzero(pbc):
