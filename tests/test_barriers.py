@@ -31,6 +31,7 @@ from ase_scatter.properties import (
     vacancy_hop,
 )
 from ase_scatter.properties.elastic_band import BatchedNEB
+from ase_scatter.reporting.tables import measured
 from ase_scatter.structures.system import System
 
 
@@ -552,8 +553,7 @@ def test_command_gives_table_json_and_figure(crystal_file, tmp_path, capsys):
     said = capsys.readouterr().out
     found = json.loads(data.read_text())
     assert found["converged"]
-    assert f"{found['forward']:.4f}" in said
-    assert f"{found['forward_band']:.4f}" in said
+    assert measured(found["forward"], found["forward_band"], ".4f") in said
     assert "NOT CONVERGED" not in said
     assert "Vacancy in Mo, model Mo" in said
     assert len(found["images"]) == 3
