@@ -6,7 +6,7 @@ Murnaghan, PNAS 30, 244 (1944)),
 
     P(V) = P₁ + B₁/B′ [(V₁/V)^B′ − 1],
 
-and energies and pressures that follow from it are added as rows of small weight. They count for nothing where
+and energies and pressures that follow from it are added as rows of small weight. They count for little where
 data speak, and decide where only a ridge would.
 """
 
