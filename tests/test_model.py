@@ -23,7 +23,7 @@ from ase_scatter.model.model import Model
 from ase_scatter.model.model_file import shipped_models
 from ase_scatter.model.repulsion import ZBLCore
 from ase_scatter.model.self_check import make_self_check, self_check
-from ase_scatter.reporting.description import describe
+from ase_scatter.reporting.description import describe, everything
 from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.structures.system import System
@@ -338,7 +338,10 @@ def test_golden_values_are_asked_for(pair_model):
 
 
 def test_description_tells_what_there_is(pair_model):
-    text = describe(pair_model)
+    text = everything(pair_model)
     for part in ("pairs", pair_model.hash, "Li, Si", "1, 1.5", "nobody, 2020", "4.5", "ZBL"):
         assert part in text
     assert "errors test energy MAE (meV/atom)" in text
+    page = describe(pair_model)
+    for part in ("pairs", pair_model.hash, "Li, Si", "nobody, 2020", "ZBL", "eV/Å", "no committee"):
+        assert part in page
