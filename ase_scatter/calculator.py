@@ -26,9 +26,10 @@ class ScatteringCalculator(Calculator):
     """Energies, forces and stress of a wavelet scattering model.
 
     Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order, positive in tension.
-    Models whose energy is a sum over atoms also give `energies`, eV. Settings are fixed for the life of
-    the calculator, except for the grid (`freeze_grid`). Threads that share a calculator wait for each other:
-    it holds one structure and its results. `evaluate_many` computes structures side by side.
+    Models whose energy is a sum over atoms also give `energies`, eV, and `stresses`, eV/Å³, whose sum over
+    the atoms is the stress: of what each pair of atoms gives, half is each one's. Settings are fixed for
+    the life of the calculator, except for the grid (`freeze_grid`). Threads that share a calculator wait for
+    each other: it holds one structure and its results. `evaluate_many` computes structures side by side.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class ScatteringCalculator(Calculator):
         require_device(device)
         self.model = model if isinstance(model, Model) else Model.load(model)
         if self.model.transform.per_atom:
-            self.implemented_properties = [*self.implemented_properties, "energies"]
+            self.implemented_properties = [*self.implemented_properties, "energies", "stresses"]
         if warn_above is not None and self.model.committee is None:
             raise InputError(f"model {self.model.name!r} has no committee, so that it cannot warn")
         # The model itself stays out of the parameters: trajectories could not be written.
@@ -379,7 +380,7 @@ class ScatteringCalculator(Calculator):
         self.results, members = self._with_members(system, found)
         if limit is not None and members is not None:
             self._warn(members.uncertainty(self.model.grade(system, self.target)), limit)
-        if properties is not None and "stress" in properties and not system.has_volume:
+        if not system.has_volume and not {"stress", "stresses"}.isdisjoint(properties or ()):
             raise PropertyNotImplementedError(
                 "the stress needs a cell with three independent vectors; set one with "
                 "atoms.set_cell(...), or ask for energy and forces only"
@@ -397,4 +398,6 @@ def _results(system: System, values: Evaluation) -> dict[str, Any]:
         results["energies"] = values.energies
     if system.has_volume:
         results["stress"] = to_voigt(values.strain_gradient) / system.volume
+        if values.virials is not None:
+            results["stresses"] = values.virials / system.volume
     return results

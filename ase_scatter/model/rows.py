@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -60,4 +61,4 @@ def with_free_atoms(values: Evaluation, atomic: NDArray[np.float64]) -> Evaluati
     Evaluation
     """
     energies = None if values.energies is None else values.energies + atomic
-    return Evaluation(float(values.energy + atomic.sum()), values.forces, values.strain_gradient, energies)
+    return replace(values, energy=float(values.energy + atomic.sum()), energies=energies)

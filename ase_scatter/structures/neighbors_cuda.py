@@ -273,12 +273,10 @@ class Sums:
         _kernels(backend)(
             "totals", len(batch), batch.first, self.energies, self.virials, sums, shared=8 * 7 * THREADS
         )
-        energies, forces = backend.to_host(self.energies), backend.to_host(self.forces)
+        parts = (batch.of_each(backend.to_host(part)) for part in (self.energies, self.forces, self.virials))
         found = []
-        for row, mine, theirs in zip(
-            backend.to_host(sums).tolist(), batch.of_each(energies), batch.of_each(forces), strict=True
-        ):
+        for row, mine, theirs, virials in zip(backend.to_host(sums).tolist(), *parts, strict=True):
             energy, xx, yy, zz, yz, xz, xy = row
             strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-            found.append(Evaluation(energy, theirs, strain, mine))
+            found.append(Evaluation(energy, theirs, strain, mine, virials))
         return found

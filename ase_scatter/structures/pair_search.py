@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import vesin
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
 
@@ -267,6 +266,8 @@ def _by_tree(
     quantities: str,
 ) -> list[NDArray[np.float64]]:
     """The same from a k-d tree, where vesin would divide by zero bins, or go to an atom cell by cell."""
+    from scipy.spatial import cKDTree
+
     cell, pbc = geometry.box, geometry.pbc
     turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell

@@ -212,18 +212,27 @@ class Evaluation:
         dE/dε in eV, symmetric; divided by the volume it is the stress.
     energies : ndarray, shape (N,), optional
         Energies of the atoms in eV, their sum the energy; None if it cannot be divided among them.
+    virials : ndarray, shape (N, 6), optional
+        Parts of the atoms in the strain gradient, eV, as xx, yy, zz, yz, xz, xy: of what each pair of atoms
+        gives, half is each one's. None if it cannot be divided among them.
     """
 
     energy: float
     forces: NDArray[np.float64]
     strain_gradient: NDArray[np.float64]
     energies: NDArray[np.float64] | None = None
+    virials: NDArray[np.float64] | None = None
 
     def __add__(self, other: Evaluation) -> Evaluation:
-        divided = self.energies is not None and other.energies is not None
         return Evaluation(
             self.energy + other.energy,
             self.forces + other.forces,
             self.strain_gradient + other.strain_gradient,
-            self.energies + other.energies if divided else None,  # type: ignore[operator]
+            _sum(self.energies, other.energies),
+            _sum(self.virials, other.virials),
         )
+
+
+def _sum(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """The sum of what both have."""
+    return None if one is None or other is None else one + other

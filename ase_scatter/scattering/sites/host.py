@@ -123,7 +123,6 @@ def evaluate(
         (near.n_pairs, 3),
     )
     a, g, kept, back, force = buffers = space.take(shapes)
-    virial = np.empty((n, 6))
     factors, least = prefactors(plan.l_max), LEAST_PER_THREAD
     threads.over_ranges(n, least, kernels.fields, plan, factors, *where, a, g)
     fields = a.copy() if len(weights) > 1 else a  # pass 2 writes over them
@@ -131,16 +130,16 @@ def evaluate(
     for row in weights:
         if a is not fields:
             a[:] = fields
-        energies, forces = np.empty(n), np.empty((n, 3))
+        energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 6))
         threads.over_ranges(
             n, least, kernels.terms, plan, factors, row, *where, a, g, kept, energies, back, force
         )
         threads.over_ranges(
-            n, least, kernels.adjoint, plan, factors, *where, near.reverse, a, g, kept, back, force, virial
+            n, least, kernels.adjoint, plan, factors, *where, near.reverse, a, g, kept, back, force
         )
-        threads.over_ranges(n, least, kernels.collect, near.first, near.reverse, force, forces)
+        threads.over_ranges(n, least, kernels.collect, *where[1:], near.reverse, force, forces, virial)
         xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
         strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-        found.append(Evaluation(float(energies.sum()), forces, strain, energies))
+        found.append(Evaluation(float(energies.sum()), forces, strain, energies, virial))
     space.give_back(shapes, buffers)
     return found

@@ -249,7 +249,7 @@ def terms(  # type: ignore[no-untyped-def]
 @compiled
 def adjoint(  # type: ignore[no-untyped-def]
     start, stop, plan, prefactor, kind, positions, cell, first, second, shifts, reverse,
-    a, g, kept, back, force, virial,
+    a, g, kept, back, force,
 ):  # fmt: skip
     """Pass 3: derivatives with respect to the vectors of all pairs.
 
@@ -285,8 +285,6 @@ def adjoint(  # type: ignore[no-untyped-def]
         ∂E/∂g of each pair's neighbour.
     force : ndarray, shape (P, 3)
         The part of order 2; becomes ∂E/∂r_ij, in eV/Å.
-    virial : ndarray, shape (N, 6)
-        Takes Σ_j r_ij ⊗ ∂E/∂r_ij in eV, as xx, yy, zz, yz, xz, xy.
     """
     room = room_for(first, start, stop)
     near, pair = np.empty((6, room)), np.empty(room, np.int64)
@@ -340,48 +338,61 @@ def adjoint(  # type: ignore[no-untyped-def]
                 for v in range(n):
                     radial[v] += slope[w, v] * along[v]
         finish_pull(n, l_max, prefactor, near, q, cs, weight, radial, pull)
-        for k in range(6):
-            virial[i, k] = 0.0
         for v in range(n_real):
             p = pair[v]
             fx, fy, fz = force[p, 0] + pull[0, v], force[p, 1] + pull[1, v], force[p, 2] + pull[2, v]
-            dx, dy, dz = near[0, v], near[1, v], near[2, v]
             if near[4, v] != 1.0:
                 # From the place where functions are taken to that of the atom.
+                dx, dy, dz = near[0, v], near[1, v], near[2, v]
                 scale, bend = near[4, v], near[5, v] * (dx * fx + dy * fy + dz * fz)
                 fx, fy, fz = scale * fx + bend * dx, scale * fy + bend * dy, scale * fz + bend * dz
-                dx, dy, dz = dx / scale, dy / scale, dz / scale
             force[p, 0], force[p, 1], force[p, 2] = fx, fy, fz
-            virial[i, 0] += dx * fx
-            virial[i, 1] += dy * fy
-            virial[i, 2] += dz * fz
-            virial[i, 3] += 0.5 * (dy * fz + dz * fy)
-            virial[i, 4] += 0.5 * (dx * fz + dz * fx)
-            virial[i, 5] += 0.5 * (dx * fy + dy * fx)
 
 
 @compiled_exactly
-def collect(start, stop, first, reverse, force, forces):  # type: ignore[no-untyped-def]
-    """Sum the forces on atoms, Σ_j (∂E/∂r_ij − ∂E/∂r_ji).
+def collect(start, stop, positions, cell, first, second, shifts, reverse, force, forces, virial):  # type: ignore[no-untyped-def]
+    """Sum over the pairs of each atom what the forces between pairs, f_ij = ∂E/∂r_ij − ∂E/∂r_ji, give.
 
     Parameters
     ----------
     start, stop : int
         The atoms start…stop − 1.
+    positions : ndarray, shape (N, 3)
+        In Å.
+    cell : ndarray, shape (3, 3)
+        Cell vectors in Å.
     first : ndarray of int, shape (N + 1,)
         First pair of each atom.
+    second : ndarray of int, shape (P,)
+        The neighbour in each pair.
+    shifts : ndarray of int, shape (P, 3)
+        Cells between the two.
     reverse : ndarray of int, shape (P,)
         The pair that each pair is from the other end.
     force : ndarray, shape (P, 3)
         ∂E/∂r_ij in eV/Å.
     forces : ndarray, shape (N, 3)
-        Takes the forces in eV/Å.
+        Takes the forces Σ_j f_ij in eV/Å.
+    virial : ndarray, shape (N, 6)
+        Takes ½ Σ_j r_ij ⊗ f_ij in eV, as xx, yy, zz, yz, xz, xy: half of each pair's is each atom's.
     """
+    d, f = np.empty(3), np.empty(3)
     for i in range(start, stop):
-        x, y, z = 0.0, 0.0, 0.0
+        for k in range(3):
+            forces[i, k] = 0.0
+        for k in range(6):
+            virial[i, k] = 0.0
         for p in range(first[i], first[i + 1]):
-            r = reverse[p]
-            x += force[p, 0] - force[r, 0]
-            y += force[p, 1] - force[r, 1]
-            z += force[p, 2] - force[r, 2]
-        forces[i, 0], forces[i, 1], forces[i, 2] = x, y, z
+            j, r = second[p], reverse[p]
+            for k in range(3):
+                f[k] = force[p, k] - force[r, k]
+                forces[i, k] += f[k]
+                d[k] = positions[j, k] - positions[i, k]
+                for c in range(3):
+                    d[k] += shifts[p, c] * cell[c, k]
+            virial[i, 0] += 0.5 * d[0] * f[0]
+            virial[i, 1] += 0.5 * d[1] * f[1]
+            virial[i, 2] += 0.5 * d[2] * f[2]
+            virial[i, 3] += 0.25 * (d[1] * f[2] + d[2] * f[1])
+            virial[i, 4] += 0.25 * (d[0] * f[2] + d[2] * f[0])
+            virial[i, 5] += 0.25 * (d[0] * f[1] + d[1] * f[0])
