@@ -17,7 +17,6 @@ from ase_scatter.model.repulsion import ZBLCore
 from ase_scatter.model.self_check import KEY, make_self_check, self_check
 from ase_scatter.structures.system import System
 
-
 ROOT = Path(__file__).parents[1]
 
 
