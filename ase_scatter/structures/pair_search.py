@@ -22,6 +22,9 @@ MOST_NEIGHBORS = 10_000
 MOST_IMAGES = 100_000
 """A cell is not repeated more often than this."""
 
+EMPTY_BINS = 64
+"""vesin is not asked where there are more bins per atom than this: it walks through all of them."""
+
 MOST_TURNS = 1000
 """vesin is not asked for atoms farther out of the cell than this many cells."""
 
@@ -243,10 +246,11 @@ def _ask(
     _require_searchable(len(positions), geometry, heights, cutoff)
     bins = [max(1.0, height // cutoff) for height in heights.tolist()]
     total = bins[0] * bins[1] * bins[2]
+    empty = total > EMPTY_BINS * (len(positions) + 16)
     long = total > MOST_BINS and min(bins) * (MOST_BINS / total) ** (1 / 3) < 2.0
     # Fractions along open directions are lengths.
     inside = fractions[:, geometry.pbc]
-    if long or (inside.size and max(-inside.min(), inside.max()) > MOST_TURNS):
+    if empty or long or (inside.size and max(-inside.min(), inside.max()) > MOST_TURNS):
         return _by_tree(positions, geometry, heights, cutoff, full=full, quantities=quantities)
     finder = vesin.NeighborList(cutoff=cutoff, full_list=full, n_threads=1)
     try:
@@ -266,7 +270,7 @@ def _by_tree(
     full: bool,
     quantities: str,
 ) -> list[NDArray[np.float64]]:
-    """The same from a k-d tree, where vesin would divide by zero bins, or go to an atom cell by cell."""
+    """The same from a k-d tree, where vesin would divide by zero bins, or go to atoms bin by bin or cell by cell."""
     cell, pbc = geometry.box, geometry.pbc
     turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell
