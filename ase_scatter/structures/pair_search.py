@@ -270,7 +270,7 @@ def _by_tree(
     full: bool,
     quantities: str,
 ) -> list[NDArray[np.float64]]:
-    """The same from a k-d tree, where vesin would divide by zero bins, or go to atoms bin by bin or cell by cell."""
+    """The same from a k-d tree, where vesin would divide by zero bins, or go through empty bins or cells."""
     cell, pbc = geometry.box, geometry.pbc
     turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell
