@@ -131,9 +131,14 @@ def test_names_that_no_file_has(name):
         Model.load(name)
 
 
-def test_energies_that_are_not_finite(texts, tmp_path, crystal):
+@pytest.mark.parametrize("part", ["weights", "e0"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_energies_that_are_not_finite(texts, tmp_path, crystal, part):
     document = json.loads(texts["sites"])
-    document["weights"] = [1e308] * len(document["weights"])
+    large = {"weights": [1e308] * len(document["weights"]), "e0": {"Li": 1e308, "Si": 1e308}}
+    document[part] = large[part]
+    document["metadata"] = {}
+    document.pop("metadata_sha256")
     document["sha256"] = checksum({key: document[key] for key in ("transform", "weights", "e0", "core")})
     path = tmp_path / "model.json"
     path.write_text(json.dumps(document))

@@ -59,6 +59,13 @@ def test_an_atom_far_away_is_an_atom_alone(si, move):
     assert si.get_forces(apart)[0] == pytest.approx(0.0, abs=1e-12)
 
 
+def test_few_atoms_in_much_space(si):
+    apart = np.array([[0, 0, 0], [0, 0, 0.7], [600.0, 600, 0.4], [-4e5, 3, 0.1]])
+    wires = Atoms("Si4", apart, cell=[0, 0, 1.5], pbc=(False, False, True))
+    alone = [energy(wires[k], si) for k in ([0, 1], [2], [3])]
+    assert energy(wires, si) == pytest.approx(sum(alone), rel=1e-9)
+
+
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True)])
 def test_an_atom_that_has_left_the_cell_long_ago(si, pbc):
     atoms = bulk("Si", cubic=True)

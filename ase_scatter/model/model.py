@@ -231,12 +231,13 @@ class Model:
         with clear_when_full(backend):
             results = chain.from_iterable(in_order(one, parts, several))
             found = list(bar(results, progress, name, len(systems)))
-        if not all(np.isfinite(v.energy) and np.isfinite(v.forces).all() for each in found for v in each):
-            raise InputError(f"model {self.name!r} gives no finite energy and forces for such a structure")
-        return [
+        found = [
             [with_free_atoms(values, free) for values, free in zip(each, mine, strict=True)]
             for each, mine in zip(found, atomic, strict=True)
         ]
+        if not all(np.isfinite(v.energy) and np.isfinite(v.forces).all() for each in found for v in each):
+            raise InputError(f"model {self.name!r} gives no finite energy and forces for such a structure")
+        return found
 
     def evaluate_one(self, system: System, target: Target = HOST) -> Evaluation:
         """`evaluate` for one structure and the potential itself.

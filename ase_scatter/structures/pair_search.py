@@ -6,12 +6,14 @@ atoms may lie outside of it. The work is estimated before it begins, and refused
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import vesin
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ..errors import InputError
 
@@ -20,6 +22,12 @@ MOST_NEIGHBORS = 10_000
 
 MOST_IMAGES = 100_000
 """A cell is not repeated more often than this."""
+
+MANY_IMAGES = 1000
+"""vesin is not asked where the cell is repeated more often than this: very skew cells take it long."""
+
+EMPTY_BINS = 64
+"""vesin is not asked where there are more bins per atom than this: it walks through all of them."""
 
 MOST_TURNS = 1000
 """vesin is not asked for atoms farther out of the cell than this many cells."""
@@ -214,7 +222,7 @@ def _require_searchable(
         volume *= 1.0 if periodic else height + cutoff
         images *= 2.0 * cutoff / height + 1.0 if periodic else 1.0
     neighbors = n_atoms * min(images, 4 / 3 * np.pi * cutoff**3 / volume)
-    if neighbors > MOST_NEIGHBORS or images > MOST_IMAGES:
+    if neighbors > MOST_NEIGHBORS or images > MOST_IMAGES or images * n_atoms > 100 * MOST_IMAGES:
         what = (
             f"an atom would have about {neighbors:.1g} neighbours"
             if neighbors > MOST_NEIGHBORS
@@ -242,10 +250,12 @@ def _ask(
     _require_searchable(len(positions), geometry, heights, cutoff)
     bins = [max(1.0, height // cutoff) for height in heights.tolist()]
     total = bins[0] * bins[1] * bins[2]
+    many = math.prod(2.0 * cutoff / h + 1.0 for h in heights[geometry.pbc].tolist()) > MANY_IMAGES
+    empty = total > EMPTY_BINS * (len(positions) + 16)
     long = total > MOST_BINS and min(bins) * (MOST_BINS / total) ** (1 / 3) < 2.0
     # Fractions along open directions are lengths.
     inside = fractions[:, geometry.pbc]
-    if long or (inside.size and max(-inside.min(), inside.max()) > MOST_TURNS):
+    if many or empty or long or (inside.size and max(-inside.min(), inside.max()) > MOST_TURNS):
         return _by_tree(positions, geometry, heights, cutoff, full=full, quantities=quantities)
     finder = vesin.NeighborList(cutoff=cutoff, full_list=full, n_threads=1)
     try:
@@ -265,9 +275,7 @@ def _by_tree(
     full: bool,
     quantities: str,
 ) -> list[NDArray[np.float64]]:
-    """The same from a k-d tree, where vesin would divide by zero bins, or go to an atom cell by cell."""
-    from scipy.spatial import cKDTree
-
+    """The same from a k-d tree, where vesin would divide by zero bins, or go through empty bins or cells."""
     cell, pbc = geometry.box, geometry.pbc
     turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell
@@ -288,8 +296,10 @@ def _by_tree(
     wanted = (i != j) | shifts.any(axis=1) if full else (i < j) | ((i == j) & _ahead(shifts))
     i, j, shifts = i[wanted], j[wanted], shifts[wanted] + turns[i[wanted]] - turns[j[wanted]]
     vectors = positions[j] - positions[i] + shifts @ cell
-    table = {"i": i, "j": j, "S": shifts, "D": vectors, "d": np.linalg.norm(vectors, axis=1)}
-    return [table[name] for name in quantities]
+    distances = np.linalg.norm(vectors, axis=1)
+    table = {"i": i, "j": j, "S": shifts, "D": vectors, "d": distances}
+    # vesin leaves out pairs that are just as far apart as the cutoff.
+    return [table[name][distances < cutoff] for name in quantities]
 
 
 def _ahead(shifts: NDArray[np.float64]) -> NDArray[np.bool_]:
