@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import vesin
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
 
@@ -276,6 +275,8 @@ def _by_tree(
     quantities: str,
 ) -> list[NDArray[np.float64]]:
     """The same from a k-d tree, where vesin would divide by zero bins, or go through empty bins or cells."""
+    from scipy.spatial import cKDTree  # at the top of the module it would slow every import
+
     cell, pbc = geometry.box, geometry.pbc
     turns = np.floor(positions @ geometry.inverse) * pbc
     wrapped = positions - turns @ cell
