@@ -17,7 +17,7 @@ from .arguments import (
     require_suffix,
 )
 from .crystals import NOT_CONVERGED
-from .files import claim, write_json
+from .files import claim, write_json, write_structures
 
 SINGLEPOINT_EXAMPLES = """examples:
   ase-scatter singlepoint Si Si
@@ -76,7 +76,7 @@ def run_singlepoint(options: argparse.Namespace) -> int:
         model = {"name": calculator.model.name, "hash": calculator.model.hash}
         write_json(options.json, {"model": model, "structures": [each.to_dict() for each in found]})
     if options.output:
-        _write(options.output, [each.atoms for each in found])
+        write_structures(options.output, [each.atoms for each in found])
     return 0
 
 
@@ -121,7 +121,7 @@ def run_relax(options: argparse.Namespace) -> int:
         document = {"model": {"name": model.name, "hash": model.hash}, "converged": found.converged}
         write_json(options.json, {**document, "steps": found.steps, "relaxed": point.to_dict()})
     if options.output:
-        _write(options.output, [point.atoms])
+        write_structures(options.output, [point.atoms])
     if not found.converged:
         print(f"NOT CONVERGED: {options.fmax:g} eV/Å was not reached in {options.steps} steps")
     return 0 if found.converged else NOT_CONVERGED
@@ -132,12 +132,6 @@ def _claim_structure(options: argparse.Namespace) -> None:
     if options.output is not None:
         require_suffix(options.output, "the structure goes to", ".xyz", ".extxyz")
     claim([options.output, options.json], options)
-
-
-def _write(path: Path, structures: list[Any]) -> None:
-    from ase.io import write
-
-    write(path, structures, format="extxyz")
 
 
 def add_singlepoint(commands: Any) -> None:
