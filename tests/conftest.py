@@ -9,7 +9,7 @@ from pair_transform import PairTransform
 
 from ase_scatter import scattering as transforms
 from ase_scatter.model.model import Model
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 
 OLDEST = {
     "barriers": "ase.mep, ase.optimize",
@@ -52,7 +52,7 @@ def pair_model(monkeypatch) -> Model:
         transform=PairTransform(),
         weights=np.array([1 / 3, -0.1]),
         e0={"Si": -0.7, "Li": -0.2},
-        core=ZBLCore(("Li", "Si")),
+        core=ZBLRepulsion(("Li", "Si")),
         metadata={"citation": "nobody, 2020", "errors": {"test": {"energy MAE (meV/atom)": 4.5}}},
     )
 

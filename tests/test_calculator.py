@@ -20,7 +20,7 @@ from pair_transform import CUTOFF, PairTransform
 from ase_scatter.calculator import ScatteringCalculator
 from ase_scatter.errors import DeviceError, InputError, ModelFileError, UnknownElementError
 from ase_scatter.model.model import Model
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.scattering import GridSettings, GridTransform
 from ase_scatter.scattering.channels import Channels
 from ase_scatter.structures.system import System
@@ -302,7 +302,7 @@ def test_a_grid_model_through_ase():
     transform = GridTransform.candidates(settings, Channels.by_species(["Si"]))
     transform = transform.calibrated([System.from_atoms(atoms)])
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    calc = ScatteringCalculator(Model("grid", transform, weights, {"Si": -1.0}, ZBLCore(("Si",))))
+    calc = ScatteringCalculator(Model("grid", transform, weights, {"Si": -1.0}, ZBLRepulsion(("Si",))))
     calc.freeze_grid(atoms)
     atoms.calc = calc
     size = np.abs(atoms.get_forces()).max()

@@ -18,7 +18,7 @@ from ase_scatter.training.coverage import INSIDE, HeldOut
 from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import solve
 from ase_scatter.training.least_squares import Regression
-from ase_scatter.training.normal_equations import Moments
+from ase_scatter.training.normal_equations import NormalEquations
 from ase_scatter.training.settings import FitSettings
 from ase_scatter.training.validation import validate
 from ase_scatter.units import to_voigt
@@ -37,7 +37,7 @@ def parts_of_data(noise, seed=0, rows=60, true=6):
     for _ in range(PARTS):
         a = np.c_[rng.normal(size=(rows, N)), np.ones(rows)]
         data.append((a, a @ weights + noise * rng.normal(size=rows)))
-    return [Moments.of(a, b) for a, b in data], data, weights
+    return [NormalEquations.of(a, b) for a, b in data], data, weights
 
 
 def test_validation_finds_the_number_of_columns_and_the_ridge():
@@ -48,7 +48,7 @@ def test_validation_finds_the_number_of_columns_and_the_ridge():
     assert size <= 12 < N  # 6 are true; 3, 6, 10, 15, … are tried
     assert found.by_ridge[100.0] > 1.5 * found.by_ridge[ridge]
     assert found.by_size[N] > found.by_size[size]
-    assert set(np.flatnonzero(true)) >= set(FREE.choose(Moments.summed(parts), ridge, 3).tolist())
+    assert set(np.flatnonzero(true)) >= set(FREE.choose(NormalEquations.summed(parts), ridge, 3).tolist())
 
 
 def test_validation_is_what_it_says():
@@ -60,7 +60,7 @@ def test_validation_is_what_it_says():
     for k, (a, b) in enumerate(data):
         rest_a = np.concatenate([x for i, (x, _) in enumerate(data) if i != k])
         rest_b = np.concatenate([y for i, (_, y) in enumerate(data) if i != k])
-        rest = Moments.of(rest_a, rest_b)
+        rest = NormalEquations.of(rest_a, rest_b)
         columns = FREE.choose(rest, 0.01, 10)
         inner = rest_a[:, columns]
         penalty = 0.01 * np.square(inner).sum(axis=0) * (columns != N)
@@ -71,7 +71,7 @@ def test_validation_is_what_it_says():
 
 def test_members_choose_their_own_columns_and_know_all_the_data():
     parts, _, true = parts_of_data(noise=1.0)
-    total = Moments.summed(parts)
+    total = NormalEquations.summed(parts)
     pool = FREE.choose(total, 1e-6, 20)
     weights = members(FREE, parts, 1e-6, pool, 10)
     assert weights.shape == (10, N + 1)
@@ -91,7 +91,7 @@ def test_members_choose_their_own_columns_and_know_all_the_data():
 
 def test_of_one_part_nothing_is_left_out():
     parts, _, _ = parts_of_data(noise=1.0)
-    whole = [Moments.summed(parts)]
+    whole = [NormalEquations.summed(parts)]
     pool = FREE.choose(whole[0], 1e-6, 20)
     weights = members(FREE, whole, 1e-6, pool, 3)
     assert np.isfinite(weights).all()
@@ -101,10 +101,10 @@ def test_of_one_part_nothing_is_left_out():
 def test_forced_columns_are_never_penalised_nor_priced_out():
     parts, _, _ = parts_of_data(noise=0.1)
     dear = Regression(np.where(np.arange(N + 1) < 20, np.inf, 1.0), np.array([N]))
-    columns = dear.choose(Moments.summed(parts), 1e-6, N)
+    columns = dear.choose(NormalEquations.summed(parts), 1e-6, N)
     assert columns[0] == N
     assert min(columns.tolist()) == 20
-    assert FREE.penalty(Moments.summed(parts), 1.0)[N] == 0.0
+    assert FREE.penalty(NormalEquations.summed(parts), 1.0)[N] == 0.0
 
 
 def test_data_kept_out_are_kept_out():

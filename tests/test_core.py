@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
 from ase_scatter.errors import InputError
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.structures.system import System
 
 PBC = [
@@ -41,12 +41,12 @@ def moved(system: System, positions=None, strain=None) -> System:
 
 @pytest.mark.parametrize("r", [0.1, 0.4, 0.8])
 def test_dimer_closed_form_inside(r):
-    core = ZBLCore(("Li", "Si"), r_inner=0.9, r_outer=2.0)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=0.9, r_outer=2.0)
     assert core.evaluate(dimer(r)).energy == pytest.approx(zbl_by_hand(3, 14, r), rel=1e-8)
 
 
 def test_dimer_closed_form_within_the_switch():
-    core = ZBLCore(("Li", "Si"), r_inner=0.9, r_outer=2.0)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=0.9, r_outer=2.0)
     # Halfway the switch is 1/2; at a quarter 1 − 10/64 + 15/256 − 6/1024.
     for t, switch in ((0.5, 0.5), (0.25, 1 - 10 / 64 + 15 / 256 - 6 / 1024)):
         r = 0.9 + t * 1.1
@@ -55,7 +55,7 @@ def test_dimer_closed_form_within_the_switch():
 
 
 def test_zero_beyond_r_outer():
-    core = ZBLCore(("Li", "Si"))
+    core = ZBLRepulsion(("Li", "Si"))
     r_outer = core.r_outer[0, 1]
     for r in (r_outer + 1e-12, r_outer + 1e-6, r_outer + 0.3, 50.0):
         values = core.evaluate(dimer(r))
@@ -67,7 +67,7 @@ def test_zero_beyond_r_outer():
 
 def test_ranges_are_those_of_the_pair():
     r_outer = np.array([[3.0, 1.0], [1.0, 2.0]])
-    core = ZBLCore(("Li", "Si"), r_inner=0.5, r_outer=r_outer)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=0.5, r_outer=r_outer)
     assert core.evaluate(dimer(1.5, "Li2")).energy > 0
     assert core.evaluate(dimer(1.5, "SiSi")).energy > 0
     assert core.evaluate(dimer(1.5, "LiSi")).energy == 0
@@ -90,7 +90,7 @@ def test_ranges_are_those_of_the_pair():
 )
 def test_silent_at_bonding_distances(atoms):
     atoms.rattle(0.02, seed=1)
-    core = ZBLCore(sorted(set(atoms.get_chemical_symbols())))
+    core = ZBLRepulsion(sorted(set(atoms.get_chemical_symbols())))
     values = core.evaluate(System.from_atoms(atoms))
     assert values.energy == 0.0
     assert not values.forces.any()
@@ -98,7 +98,7 @@ def test_silent_at_bonding_distances(atoms):
 
 @pytest.mark.parametrize("end", ["inner", "outer"])
 def test_two_continuous_derivatives_at_the_ends(end):
-    core = ZBLCore(("Li", "Si"), r_inner=0.9, r_outer=2.0)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=0.9, r_outer=2.0)
     at = {"inner": 0.9, "outer": 2.0}[end]
 
     def slope(r):
@@ -118,7 +118,7 @@ def test_two_continuous_derivatives_at_the_ends(end):
 def test_forces_and_strain_gradient_by_finite_differences(crystal, pbc):
     crystal.pbc = pbc
     system = System.from_atoms(crystal)
-    core = ZBLCore(("Li", "Si"), r_inner=0.8, r_outer=3.1)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=0.8, r_outer=3.1)
     values = core.evaluate(system)
     h = 1e-5
     numerical = np.empty((len(system), 3))
@@ -149,7 +149,7 @@ def test_pairs_agree_with_ase(crystal, pbc):
     cell = crystal.cell[:]
     cell[~np.array(pbc)] = 0.0
     crystal.set_cell(cell)
-    core = ZBLCore(("Li", "Si"), r_inner=9.0, r_outer=9.5)
+    core = ZBLRepulsion(("Li", "Si"), r_inner=9.0, r_outer=9.5)
     expected = 0.0
     for i, j, r in zip(*neighbor_list("ijd", crystal, 9.0), strict=True):
         expected += 0.5 * zbl_by_hand(int(crystal.numbers[i]), int(crystal.numbers[j]), r)
@@ -160,8 +160,8 @@ def test_pairs_agree_with_ase(crystal, pbc):
 
 
 def test_round_trip_is_exact(crystal):
-    core = ZBLCore(("Li", "Si"), r_outer=[[2.1, 1.9], [1.9, 1.7]])
-    again = ZBLCore.from_dict(core.to_dict())
+    core = ZBLRepulsion(("Li", "Si"), r_outer=[[2.1, 1.9], [1.9, 1.7]])
+    again = ZBLRepulsion.from_dict(core.to_dict())
     assert again.elements == core.elements
     system = System.from_atoms(crystal)
     assert again.evaluate(system).energy == core.evaluate(system).energy
@@ -183,11 +183,11 @@ def test_round_trip_is_exact(crystal):
 )
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(InputError):
-        ZBLCore(**arguments)
+        ZBLRepulsion(**arguments)
 
 
 def test_unknown_element_and_kind_are_refused():
     with pytest.raises(InputError, match="Si"):
-        ZBLCore(("Si",)).evaluate(dimer(1.0))
+        ZBLRepulsion(("Si",)).evaluate(dimer(1.0))
     with pytest.raises(InputError, match="lennard"):
-        ZBLCore.from_dict({"kind": "lennard-jones"})
+        ZBLRepulsion.from_dict({"kind": "lennard-jones"})

@@ -20,7 +20,7 @@ from ase_scatter.structures.system import System
 from ase_scatter.training import design_matrix as design
 from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import fit
-from ase_scatter.training.normal_equations import Moments, Stream
+from ase_scatter.training.normal_equations import NormalEquations, Stream
 from ase_scatter.training.settings import FitSettings
 
 STRICT = Target("strict")
@@ -141,7 +141,7 @@ def test_rows_that_come_in_pieces(monkeypatch, sums_there, n_pieces):
     for k in range(n_pieces):
         piece = slice(3 * k, 3 * k + 3)
         stream.add(backend.to_device(rows[piece]), targets[piece])
-    expected = Moments.of(rows, targets)
+    expected = NormalEquations.of(rows, targets)
     assert expected.gram.dtype == np.float64
     for found in (stream.moments(), stream.on_host().moments()):
         np.testing.assert_allclose(found.gram, expected.gram, rtol=1e-12)

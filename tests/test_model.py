@@ -21,7 +21,7 @@ from ase_scatter.errors import InputError, ModelFileError, UnknownElementError
 from ase_scatter.model import model_file as model_module
 from ase_scatter.model.model import Model
 from ase_scatter.model.model_file import shipped_models
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.model.self_check import make_self_check, self_check
 from ase_scatter.reporting.description import describe, everything
 from ase_scatter.scattering import GridSettings, GridTransform
@@ -119,7 +119,7 @@ def test_weights_are_a_copy(pair_model):
         {"e0": {"Li": np.inf, "Si": 0.0}},
         {"e0": {"Li": 0.0, "Q": 0.0}},
         {"e0": {"Li": 0.0, "Si": 0.0, "O": 0.0}},
-        {"core": ZBLCore(("Li",))},
+        {"core": ZBLRepulsion(("Li",))},
     ],
     ids=str,
 )
@@ -133,7 +133,7 @@ def test_hash_follows_what_decides_the_energy(pair_model):
         {"weights": np.nextafter(pair_model.weights, 1.0)},
         {"e0": {"Li": -0.2, "Si": -0.70001}},
         {"core": None},
-        {"core": ZBLCore(("Li", "Si"), r_outer=2.0)},
+        {"core": ZBLRepulsion(("Li", "Si"), r_outer=2.0)},
         {"transform": PairTransform(exponents=(1.0, 1.6))},
     ]
     hashes = {replace(pair_model, **change).hash for change in changed}
@@ -161,7 +161,7 @@ def test_grid_model_round_trip(tmp_path):
     system = System.from_atoms(bulk("Si", a=5.4))
     transform = GridTransform.candidates(settings, Channels.by_species(["Si"])).calibrated([system])
     weights = np.random.default_rng(0).normal(size=transform.n_columns)
-    model = Model("grid", transform, weights, {"Si": -1.0}, ZBLCore(("Si",)))
+    model = Model("grid", transform, weights, {"Si": -1.0}, ZBLRepulsion(("Si",)))
     model.save(tmp_path / "grid.json")
     again = Model.load(tmp_path / "grid.json")
     assert again.hash == model.hash

@@ -13,7 +13,7 @@ from cuda_compiler import compile_source
 from ase_scatter.compute.backend import kernel_source
 from ase_scatter.errors import DeviceError, InputError
 from ase_scatter.model import repulsion
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.structures import neighbors_cuda as pairs
 from ase_scatter.structures.batch import Batch, batches
 from ase_scatter.structures.neighbors import find_neighbors
@@ -165,7 +165,7 @@ def test_a_cell_too_small_is_refused():
 def test_the_core_is_that_of_the_host(backward, monkeypatch):
     monkeypatch.setattr("cuda_on_cpu.backward", backward)
     pairs.CACHE.clear()
-    core = ZBLCore(["H", "C", "O", "Al", "Si", "Ni"], r_outer=3.2)
+    core = ZBLRepulsion(["H", "C", "O", "Al", "Si", "Ni"], r_outer=3.2)
     batch = batch_of(*STRUCTURES, cutoff=3.2)
     for system, found in zip(batch.systems, core.evaluate_batch(batch), strict=True):
         expected = core.evaluate(system)
@@ -179,7 +179,7 @@ def test_the_core_is_that_of_the_host(backward, monkeypatch):
 
 def test_nothing_comes_back_where_nothing_repels():
     batch = Batch([System.from_atoms(bulk("Si"))], strict.STRICT, 2.0)
-    assert ZBLCore(["Si"]).evaluate_batch(batch) is None
+    assert ZBLRepulsion(["Si"]).evaluate_batch(batch) is None
 
 
 def test_atoms_at_one_place_are_named():
@@ -187,7 +187,7 @@ def test_atoms_at_one_place_are_named():
     atoms.positions[7] = atoms.positions[2] + 0.01
     batch = Batch([System.from_atoms(atoms, apart=False)], strict.STRICT, 3.0)
     with pytest.raises(InputError, match="atoms 2 and 7"):
-        ZBLCore(["Si"]).evaluate_batch(batch)
+        ZBLRepulsion(["Si"]).evaluate_batch(batch)
 
 
 def test_batches_fill_the_room(monkeypatch):

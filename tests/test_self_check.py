@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from ase_scatter.errors import ModelFileError
 from ase_scatter.model.model import Model
 from ase_scatter.model.model_file import checksum
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.model.self_check import KEY, make_self_check, self_check
 from ase_scatter.structures.system import System
 
@@ -54,7 +54,7 @@ def test_free_atoms_count(model):
 
 def test_the_repulsion_counts(model):
     core = model.core
-    weaker = ZBLCore(core.elements, r_inner=0.99 * core.r_inner, r_outer=core.r_outer)
+    weaker = ZBLRepulsion(core.elements, r_inner=0.99 * core.r_inner, r_outer=core.r_outer)
     with pytest.raises(ModelFileError, match="does not give"):
         self_check(replace(model, core=weaker))
 

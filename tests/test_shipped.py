@@ -31,7 +31,7 @@ from ase_scatter.testing import (
 )
 from ase_scatter.training.fitting import predict
 from ase_scatter.training.metrics import errors
-from ase_scatter.training.reliability import bands_and_errors
+from ase_scatter.training.reliability import half_widths_and_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -326,7 +326,7 @@ def test_its_error_bars(model):
 def test_errors_on_the_test_file_lie_in_the_bands(name):
     frames = read_frames(DATA / f"mlearn/{name}_test.extxyz")
     model = Model.load(name)
-    _, held = bands_and_errors(model, frames, predict(model, [frame.system for frame in frames]))
+    _, held = half_widths_and_errors(model, frames, predict(model, [frame.system for frame in frames]))
     assert 0.85 <= held["force"].inside(1.0) <= 0.95
 
 

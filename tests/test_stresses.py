@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from ase_scatter import ScatteringCalculator
-from ase_scatter.model.repulsion import ZBLCore
+from ase_scatter.model.repulsion import ZBLRepulsion
 from ase_scatter.structures.system import System
 from ase_scatter.units import to_voigt
 
@@ -59,7 +59,7 @@ def test_parts_are_local_and_follow_rotations():
 def test_half_of_each_pair_is_each_atoms():
     """Three atoms of which the middle one sees both others: its part is half of the strain gradient."""
     system = System.from_atoms(Atoms("Si3", positions=[[-1.3, 0, 0], [0, 0, 0], [0, 1.3, 0]]))
-    values = ZBLCore(("Si",)).evaluate(system)
+    values = ZBLRepulsion(("Si",)).evaluate(system)
     whole = to_voigt(values.strain_gradient)
     np.testing.assert_allclose(values.virials[1], whole / 2, rtol=1e-12)
     np.testing.assert_allclose(values.virials[0], [whole[0] / 2, 0, 0, 0, 0, 0], rtol=1e-12, atol=1e-12)

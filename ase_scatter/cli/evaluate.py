@@ -50,7 +50,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from ..reporting.tables import calibration_table, error_table
     from ..training.fitting import predict
     from ..training.metrics import errors
-    from ..training.reliability import bands_and_errors
+    from ..training.reliability import half_widths_and_errors
 
     claim([options.json], options, plots=[options.plot, options.bands_plot])
     if options.bands_plot and not options.bands:
@@ -81,7 +81,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
             print(f"structure {index}: {prediction.energy:.6f} eV ({per_atom:.6f} eV/atom)")
     uncertainties: Sequence[Uncertainty] = []
     if options.bands:
-        uncertainties, held = bands_and_errors(model, frames, predictions, **how)
+        uncertainties, held = half_widths_and_errors(model, frames, predictions, **how)
         print(f"\n{calibration_table(held)}")
         if options.bands_plot:
             bins = {kind: h.table(1.0) for kind, h in held.items()}

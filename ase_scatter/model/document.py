@@ -11,7 +11,7 @@ from ..errors import InputError, ModelFileError
 from ..scattering import transform_from_dict
 from . import model_file
 from .committee import Committee
-from .repulsion import ZBLCore
+from .repulsion import ZBLRepulsion
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def _parts(document: dict[str, Any]) -> dict[str, Any]:
         "transform": transform_from_dict(document["transform"]),
         "weights": numbers(document["weights"], 1, "weights"),
         "e0": {symbol: numbers(value, 0, "e0").item() for symbol, value in e0.items()},
-        "core": None if core is None else ZBLCore.from_dict(core),
+        "core": None if core is None else ZBLRepulsion.from_dict(core),
         "metadata": document["metadata"],
         "committee": None if committee is None else Committee.from_dict(committee),
     }

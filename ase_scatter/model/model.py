@@ -24,7 +24,7 @@ from ..structures.system import Evaluation, System
 from . import model_file
 from .committee import Committee, Members, Uncertainty
 from .document import assemble
-from .repulsion import ZBLCore
+from .repulsion import ZBLRepulsion
 from .rows import Rows, by_number, with_free_atoms
 
 
@@ -42,7 +42,7 @@ class Model:
         eV.
     e0 : mapping of str to float
         Energy of the free atom in eV by chemical symbol; these are the elements that the model knows.
-    core : ZBLCore, optional
+    core : ZBLRepulsion, optional
         Short-range repulsion.
     metadata : mapping, optional
         What JSON can hold: provenance, citation, errors, reference values, values of the self-check.
@@ -63,7 +63,7 @@ class Model:
     transform: Transform
     weights: NDArray[np.float64]
     e0: Mapping[str, float]
-    core: ZBLCore | None = None
+    core: ZBLRepulsion | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     committee: Committee | None = None
 

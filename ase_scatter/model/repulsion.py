@@ -48,7 +48,7 @@ DEFAULT_INNER = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class ZBLCore:
+class ZBLRepulsion:
     """ZBL repulsion between all pairs of some elements.
 
     Parameters
@@ -215,7 +215,7 @@ class ZBLCore:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ZBLCore:
+    def from_dict(cls, data: dict[str, Any]) -> ZBLRepulsion:
         """Read a repulsion that `to_dict` described.
 
         Parameters
@@ -225,7 +225,7 @@ class ZBLCore:
 
         Returns
         -------
-        ZBLCore
+        ZBLRepulsion
             The same repulsion.
 
         Raises

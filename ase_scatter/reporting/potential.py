@@ -17,7 +17,7 @@ from ..structures.dataset import Frame
 from ..training.coverage import HeldOut
 from ..training.fitting import predict
 from ..training.metrics import Prediction, errors
-from ..training.reliability import bands_and_errors
+from ..training.reliability import half_widths_and_errors
 from .tour import Tour, element_of, tour
 
 
@@ -133,7 +133,7 @@ def examine(
 
 def _on_data(model: Model, name: str, frames: Sequence[Frame], **how: Any) -> OnData:
     predictions = predict(model, [frame.system for frame in frames], **how)
-    held = {} if model.committee is None else bands_and_errors(model, frames, predictions, **how)[1]
+    held = {} if model.committee is None else half_widths_and_errors(model, frames, predictions, **how)[1]
     return OnData(name, frames, predictions, errors(predictions, frames)["all"], held)
 
 

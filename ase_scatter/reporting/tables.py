@@ -185,7 +185,7 @@ def calibration_rows(held: Mapping[str, HeldOut]) -> tuple[list[str], list[list[
     ----------
     held : mapping of str to HeldOut
         Kind of label → errors, with the stated half-widths as their spreads, as
-        `training.reliability.bands_and_errors` gives them.
+        `training.reliability.half_widths_and_errors` gives them.
 
     Returns
     -------

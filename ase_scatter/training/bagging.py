@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ..compute.parallel import in_order
 from .least_squares import Indices, Regression, Vector
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 from .validation import geometric_mean, loss_per_row
 
 LEFT_OUT = 0.25
@@ -46,7 +46,7 @@ CHOSEN = 0.9
 
 def members(
     regression: Regression,
-    parts: Sequence[Moments],
+    parts: Sequence[NormalEquations],
     ridge: float,
     pool: Indices,
     n_members: int,
@@ -59,7 +59,7 @@ def members(
     ----------
     regression : Regression
         How weights follow from moments.
-    parts : sequence of Moments
+    parts : sequence of NormalEquations
         Of each part of the data.
     ridge : float
         Strength.
@@ -77,7 +77,7 @@ def members(
     ndarray, shape (n_members, n)
     """
     rng = np.random.default_rng(seed)
-    total = Moments.summed(parts)
+    total = NormalEquations.summed(parts)
     pool = np.setdiff1d(pool, regression.forced)
     n_left = min(len(parts) - 1, max(1, round(LEFT_OUT * len(parts))))
     n_candidates, size = max(1, round(CANDIDATES * len(pool))), max(1, round(CHOSEN * len(pool)))
@@ -89,7 +89,9 @@ def members(
     def member(bag: tuple[Indices, Indices]) -> Vector:
         left_out, among = bag
         # Of one part there is nothing to leave out.
-        rest = total - Moments.summed([parts[k] for k in left_out.tolist()]) if len(left_out) else total
+        rest = (
+            total - NormalEquations.summed([parts[k] for k in left_out.tolist()]) if len(left_out) else total
+        )
         columns = regression.choose(rest, ridge, size, among)
         return regression.weights(total, ridge, columns)
 
@@ -120,7 +122,7 @@ class Round:
 
 def kept_out(
     regression: Regression,
-    parts: Sequence[Moments],
+    parts: Sequence[NormalEquations],
     ridge: float,
     size: int,
     n_members: int,
@@ -132,7 +134,7 @@ def kept_out(
     ----------
     regression : Regression
         How weights follow from moments.
-    parts : sequence of Moments
+    parts : sequence of NormalEquations
         Of each part of the data.
     ridge : float
         Strength.
@@ -151,7 +153,7 @@ def kept_out(
     for k in range(rounds):
         out = list(range(k, len(parts), rounds))
         rest = [part for i, part in enumerate(parts) if i not in out]
-        total = Moments.summed(rest)
+        total = NormalEquations.summed(rest)
         pool = regression.choose(total, ridge, size)
         single = regression.weights(total, ridge, pool)
         weights = members(regression, rest, ridge, pool, n_members, seed=k, workers=workers)

@@ -19,7 +19,7 @@ from ..structures.sampling import spread
 from .design_matrix import Normals, Problem
 from .judge import Judge
 from .least_squares import Regression
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 from .settings import FitSettings
 from .validation import SIZES, Validation, validate
 
@@ -92,14 +92,14 @@ class Choice:
     ----------
     regression : Regression
         With or without offsets of the stresses.
-    parts : list of Moments
+    parts : list of NormalEquations
         Of each part, with the sigmas; none where the choice was quick.
     validation : Validation
         By ridge and number of columns.
     """
 
     regression: Regression
-    parts: list[Moments]
+    parts: list[NormalEquations]
     validation: Validation
 
 
@@ -140,7 +140,7 @@ def choose(
     bound, freed = (problem.regression(among, settings.thrift, offsets) for offsets in (False, True))
     pool, few = np.arange(problem.width), normals
     if problem.width > LARGE:
-        total = Moments.summed(normals.weighted(sigmas))
+        total = NormalEquations.summed(normals.weighted(sigmas))
         pool = np.union1d(bound.choose(total, ridge, POOL), pool[problem.n :])
         few = normals.columns(pool)
     judge = Judge(few)
@@ -153,7 +153,7 @@ def choose(
         most = min(
             QUICK,
             settings.most_columns(len(problem.elements)),
-            regression.usable(Moments.summed(parts)),
+            regression.usable(NormalEquations.summed(parts)),
         )
         return validate(regression, parts, ridges, most, problem.workers, progress, judge, (1.0,))
 
@@ -168,12 +168,14 @@ def choose(
     open_ = [kind for kind in settings.open_sigmas if kind in kinds]
     if thorough and open_ and len(kinds) > 1:
         sigmas = balanced(sigmas, open_, lambda trial: quick(regression, trial).least)
-    parts: list[Moments] = []
+    parts: list[NormalEquations] = []
     if thorough:
         parts = normals.weighted(sigmas)
         if problem.width > LARGE:
             ridges = (quick(regression, sigmas, ridges).best[0],)
-        most = min(settings.most_columns(len(problem.elements)), regression.usable(Moments.summed(parts)))
+        most = min(
+            settings.most_columns(len(problem.elements)), regression.usable(NormalEquations.summed(parts))
+        )
         validation = validate(
             regression, parts, ridges, most, problem.workers, progress, Judge(normals), SIZES
         )
@@ -192,12 +194,14 @@ def choose(
     return Choice(regression, parts, validation)
 
 
-def fitted(parts: Sequence[Moments], regression: Regression, validation: Validation) -> NDArray[np.float64]:
+def fitted(
+    parts: Sequence[NormalEquations], regression: Regression, validation: Validation
+) -> NDArray[np.float64]:
     """Fit to all parts with the best ridge and number of columns.
 
     Parameters
     ----------
-    parts : sequence of Moments
+    parts : sequence of NormalEquations
         Of each part.
     regression : Regression
         How weights follow from moments.
@@ -209,7 +213,7 @@ def fitted(parts: Sequence[Moments], regression: Regression, validation: Validat
     ndarray, shape (n,)
         Weights.
     """
-    total, (ridge, size) = Moments.summed(parts), validation.best
+    total, (ridge, size) = NormalEquations.summed(parts), validation.best
     return regression.weights(total, ridge, regression.choose(total, ridge, size))
 
 

@@ -22,7 +22,7 @@ from ..structures.dataset import Frame
 from ..structures.sampling import spread
 from ..units import GPA
 from .design_matrix import Problem
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 
 VOLUMES = (0.85, 0.75, 0.66, 0.58, 0.5, 0.43)
 """Of the rows, over that of the frame."""
@@ -42,7 +42,7 @@ LEAST_ENERGY, LEAST_PRESSURE = 0.05, 5.0
 """… and at least (eV/atom, GPa)."""
 
 
-def compressed_rows(problem: Problem, weights: NDArray[np.float64]) -> Moments | None:
+def compressed_rows(problem: Problem, weights: NDArray[np.float64]) -> NormalEquations | None:
     """Make rows for compressed solids, over their standard deviations.
 
     Parameters
@@ -54,11 +54,11 @@ def compressed_rows(problem: Problem, weights: NDArray[np.float64]) -> Moments |
 
     Returns
     -------
-    Moments or None
+    NormalEquations or None
         None where no frame is a solid.
     """
     found = [_rows(problem, frame, weights) for frame in solids(problem.frames)]
-    return Moments.summed(found) if found else None
+    return NormalEquations.summed(found) if found else None
 
 
 def solids(frames: Sequence[Frame]) -> list[Frame]:
@@ -107,7 +107,7 @@ def scaled(frame: Frame, volume: float, energy: float = 0.0, pressure: float = 0
     return replace(frame, system=system, energy=energy, forces=None, stress=stress)
 
 
-def _rows(problem: Problem, frame: Frame, weights: NDArray[np.float64]) -> Moments:
+def _rows(problem: Problem, frame: Frame, weights: NDArray[np.float64]) -> NormalEquations:
     n, volume = len(frame.system), frame.system.volume
 
     def told(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -139,4 +139,4 @@ def _rows(problem: Problem, frame: Frame, weights: NDArray[np.float64]) -> Momen
         ]
         rows.append(matrix / np.array(sigmas)[:, None])
         targets.append(target / sigmas)
-    return Moments.of(np.concatenate(rows), np.concatenate(targets))
+    return NormalEquations.of(np.concatenate(rows), np.concatenate(targets))

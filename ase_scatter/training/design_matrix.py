@@ -28,14 +28,14 @@ from ..compute.memory import clear_when_full, room
 from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import Target
 from ..errors import InputError
-from ..model.repulsion import ZBLCore
+from ..model.repulsion import ZBLRepulsion
 from ..structures.dataset import Frame
 from ..structures.distances import shortest_distances
 from ..structures.sampling import CALIBRATION_FRAMES, spread
 from ..units import GPA, VOIGT, to_voigt
 from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
-from .normal_equations import Moments, Stream, stream_memory
+from .normal_equations import NormalEquations, Stream, stream_memory
 from .settings import FitSettings
 
 LARGEST_SHIFT = 10.0
@@ -95,8 +95,8 @@ class Normals:
     parts: Sequence[Mapping[str, Stream]]
     sample: Sequence[Sample]
 
-    def weighted(self, sigmas: Mapping[str, float]) -> list[Moments]:
-        """Moments of each part, with errors over the sigmas.
+    def weighted(self, sigmas: Mapping[str, float]) -> list[NormalEquations]:
+        """Normal equations of each part, with errors over the sigmas.
 
         Parameters
         ----------
@@ -105,10 +105,10 @@ class Normals:
 
         Returns
         -------
-        list of Moments
+        list of NormalEquations
         """
         return [
-            Moments.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
+            NormalEquations.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
             for part in self.parts
         ]
 
@@ -204,7 +204,7 @@ class Problem:
         self.frames = frames
         systems = [frame.system for frame in frames]
         closest = shortest_distances(systems, self.elements)
-        self.core = ZBLCore(self.elements, r_outer=closest) if settings.core else None
+        self.core = ZBLRepulsion(self.elements, r_outer=closest) if settings.core else None
         self.candidates = settings.candidates(self.channels, systems, closest)
         sample = spread(systems, CALIBRATION_FRAMES)
         self.transform = self.candidates.for_training().calibrated(sample, self.target)

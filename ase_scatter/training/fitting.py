@@ -31,7 +31,7 @@ from .compression import compressed_rows
 from .coverage import HeldOut
 from .design_matrix import Normals, Problem
 from .metrics import ErrorTable, Prediction, errors
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 from .settings import FitSettings
 from .validation import Validation, geometric_mean
 
@@ -212,7 +212,7 @@ def solve(
     """
     choice = choose(problem, normals, settings, among, progress)
     regression, parts, validation = choice.regression, choice.parts, choice.validation
-    total = Moments.summed(parts)
+    total = NormalEquations.summed(parts)
     ridge, size = validation.best
     first = regression.weights(total, ridge, regression.choose(total, ridge, size))
     regression = replace(regression, prior=compressed_rows(problem, first))

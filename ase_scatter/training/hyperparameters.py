@@ -32,7 +32,7 @@ from ..structures.dataset import Frame, as_frames, elements_of
 from ..structures.sampling import spread, typical_bond
 from ..structures.system import System
 from .design_matrix import Normals, Problem
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 from .settings import FitSettings
 from .validation import geometric_mean, validate
 
@@ -308,12 +308,12 @@ class _Search:
         regression = problem.regression(thrift=settings.thrift)
         with threadpoolctl.threadpool_limits(1):  # the cores are taken by selections side by side
             parts = normals.weighted(settings.sigmas)
-            total = Moments.summed(parts)
+            total = NormalEquations.summed(parts)
             most = min(settings.most_columns(len(problem.elements)), regression.usable(total))
             validation = validate(regression, parts, settings.tried_ridges, most, self.workers)
             ridge, size = validation.best
 
-            def without(part: Moments) -> NDArray[np.float64]:
+            def without(part: NormalEquations) -> NDArray[np.float64]:
                 rest = total - part
                 return regression.weights(rest, ridge, regression.choose(rest, ridge, size))
 

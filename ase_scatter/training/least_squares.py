@@ -1,7 +1,7 @@
 """Ridge regression and greedy orthogonal least squares, on normal equations alone.
 
-Rows are streamed into `Moments` (AᵀA, Aᵀb, bᵀb), whose size does not depend on how many there are; on a
-device they are multiplied there, and what comes to the host is the moments.
+Rows are streamed into `NormalEquations` (AᵀA, Aᵀb, bᵀb), whose size does not depend on their number; on a
+device they are multiplied there, and only the products come to the host.
 Everything after that - fits with other weights, ridge strengths or columns, validation errors on folds
 kept apart - is algebra on moments: ‖Aw − b‖² = wᵀGw − 2wᵀh + bᵀb.
 
@@ -22,12 +22,12 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .normal_equations import Matrix, Moments, Vector
+from .normal_equations import Matrix, NormalEquations, Vector
 
 Indices = NDArray[np.int64]
 
 
-def solve(moments: Moments, penalty: Vector) -> Vector:
+def solve(moments: NormalEquations, penalty: Vector) -> Vector:
     """Minimise ‖Aw − b‖² + Σ_i penalty_i w_i².
 
     The system is scaled to a unit diagonal first. Where rounding makes it indefinite, the directions that
@@ -35,7 +35,7 @@ def solve(moments: Moments, penalty: Vector) -> Vector:
 
     Parameters
     ----------
-    moments : Moments
+    moments : NormalEquations
         Of A and b.
     penalty : ndarray, shape (n,)
         Of each column.
@@ -97,7 +97,7 @@ class Selection(NamedTuple):
 
 
 def select(
-    moments: Moments,
+    moments: NormalEquations,
     penalty: Vector,
     n_select: int,
     *,
@@ -108,7 +108,7 @@ def select(
 
     Parameters
     ----------
-    moments : Moments
+    moments : NormalEquations
         Of all columns.
     penalty : ndarray, shape (n,)
         Of each column.
@@ -183,20 +183,20 @@ class Regression:
         What the gain of each column is divided by when columns are chosen.
     forced : ndarray of int
         Columns that are always there and carry no penalty.
-    prior : Moments, optional
+    prior : NormalEquations, optional
         Rows that count in every fit.
     """
 
     price: Vector
     forced: Indices
-    prior: Moments | None = None
+    prior: NormalEquations | None = None
 
-    def penalty(self, moments: Moments, ridge: float) -> Vector:
+    def penalty(self, moments: NormalEquations, ridge: float) -> Vector:
         """Penalty of each column, in units of its own size in the rows.
 
         Parameters
         ----------
-        moments : Moments
+        moments : NormalEquations
             Of the rows.
         ridge : float
             Strength.
@@ -209,12 +209,12 @@ class Regression:
         penalty[self.forced] = 0.0
         return penalty
 
-    def usable(self, moments: Moments) -> int:
+    def usable(self, moments: NormalEquations) -> int:
         """Number of columns to choose from: those that differ from zero and are not excluded.
 
         Parameters
         ----------
-        moments : Moments
+        moments : NormalEquations
             Of the rows.
 
         Returns
@@ -240,16 +240,16 @@ class Regression:
         prior = None if self.prior is None else self.prior.columns(columns)
         return Regression(self.price[columns], np.searchsorted(columns, self.forced), prior)
 
-    def _told(self, moments: Moments) -> Moments:
+    def _told(self, moments: NormalEquations) -> NormalEquations:
         """With the prior."""
         return moments if self.prior is None else moments + self.prior
 
-    def select(self, moments: Moments, ridge: float, size: int) -> Selection:
+    def select(self, moments: NormalEquations, ridge: float, size: int) -> Selection:
         """The forced columns and some more, with what their weights follow from.
 
         Parameters
         ----------
-        moments : Moments
+        moments : NormalEquations
             Of the rows.
         ridge : float
             Strength.
@@ -265,12 +265,14 @@ class Regression:
             forced=self.forced, price=self.price,
         )  # fmt: skip
 
-    def choose(self, moments: Moments, ridge: float, size: int, among: Indices | None = None) -> Indices:
+    def choose(
+        self, moments: NormalEquations, ridge: float, size: int, among: Indices | None = None
+    ) -> Indices:
         """The forced columns and some more, in the order of their choice.
 
         Parameters
         ----------
-        moments : Moments
+        moments : NormalEquations
             Of the rows.
         ridge : float
             Strength.
@@ -291,12 +293,12 @@ class Regression:
         inner = Regression(self.price[among], places, prior)
         return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
 
-    def weights(self, moments: Moments, ridge: float, columns: Indices) -> Vector:
+    def weights(self, moments: NormalEquations, ridge: float, columns: Indices) -> Vector:
         """Weights of some columns, zero for all others.
 
         Parameters
         ----------
-        moments : Moments
+        moments : NormalEquations
             Of the rows.
         ridge : float
             Strength.

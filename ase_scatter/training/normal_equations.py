@@ -17,7 +17,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Moments:
+class NormalEquations:
     """Normal equations of some rows: products of the matrix A (r, n) and the targets b (r,).
 
     The arrays are on the host everywhere but inside a `Stream`.
@@ -40,7 +40,7 @@ class Moments:
     count: int
 
     @classmethod
-    def empty(cls, n: int) -> Moments:
+    def empty(cls, n: int) -> NormalEquations:
         """Those of no rows.
 
         Parameters
@@ -50,12 +50,12 @@ class Moments:
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
         return cls(np.zeros((n, n)), np.zeros(n), 0.0, 0)
 
     @classmethod
-    def of(cls, rows: Array, targets: Vector, backend: Backend | None = None) -> Moments:
+    def of(cls, rows: Array, targets: Vector, backend: Backend | None = None) -> NormalEquations:
         """Those of some rows; products are summed in float64 and stay where the rows are.
 
         Parameters
@@ -69,7 +69,7 @@ class Moments:
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
         backend = backend or require_device("cpu")
         a = backend.xp.asarray(rows, dtype="float64")
@@ -77,17 +77,17 @@ class Moments:
         return cls(a.T @ a, moment, float(targets @ targets), len(targets))
 
     @classmethod
-    def summed(cls, parts: Sequence[Moments]) -> Moments:
+    def summed(cls, parts: Sequence[NormalEquations]) -> NormalEquations:
         """The sum of several, with no more memory than for one.
 
         Parameters
         ----------
-        parts : sequence of Moments
+        parts : sequence of NormalEquations
             What is added.
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
         gram, moment = np.zeros_like(parts[0].gram), np.zeros_like(parts[0].moment)
         for part in parts:
@@ -95,25 +95,27 @@ class Moments:
             moment += part.moment
         return cls(gram, moment, sum(p.square for p in parts), sum(p.count for p in parts))
 
-    def __add__(self, other: Moments) -> Moments:
-        return Moments(
+    def __add__(self, other: NormalEquations) -> NormalEquations:
+        return NormalEquations(
             self.gram + other.gram,
             self.moment + other.moment,
             self.square + other.square,
             self.count + other.count,
         )
 
-    def __sub__(self, other: Moments) -> Moments:
+    def __sub__(self, other: NormalEquations) -> NormalEquations:
         return self + (-1.0) * other
 
-    def __mul__(self, factor: float) -> Moments:
+    def __mul__(self, factor: float) -> NormalEquations:
         """Weighted rows (a factor of −1 takes them away, their number included)."""
         sign = -1 if factor < 0 else 1
-        return Moments(factor * self.gram, factor * self.moment, factor * self.square, sign * self.count)
+        return NormalEquations(
+            factor * self.gram, factor * self.moment, factor * self.square, sign * self.count
+        )
 
     __rmul__ = __mul__
 
-    def on_host(self, backend: Backend) -> Moments:
+    def on_host(self, backend: Backend) -> NormalEquations:
         """The same with arrays brought from a device.
 
         Parameters
@@ -123,11 +125,13 @@ class Moments:
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
-        return Moments(backend.to_host(self.gram), backend.to_host(self.moment), self.square, self.count)
+        return NormalEquations(
+            backend.to_host(self.gram), backend.to_host(self.moment), self.square, self.count
+        )
 
-    def columns(self, indices: NDArray[np.int64]) -> Moments:
+    def columns(self, indices: NDArray[np.int64]) -> NormalEquations:
         """Those of some columns.
 
         Parameters
@@ -137,9 +141,11 @@ class Moments:
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
-        return Moments(self.gram[np.ix_(indices, indices)], self.moment[indices], self.square, self.count)
+        return NormalEquations(
+            self.gram[np.ix_(indices, indices)], self.moment[indices], self.square, self.count
+        )
 
     def rmse(self, weights: Vector) -> float:
         """Root mean square of Aw − b.
@@ -197,7 +203,7 @@ class Stream:
         self._n = n
         self._backend = backend or require_device("cpu")
         self._sums_there = sums_there
-        self._sum: Moments | None = None
+        self._sum: NormalEquations | None = None
         self._rows: list[Array] = []
         self._targets: list[Vector] = []
         self._waiting = 0
@@ -221,7 +227,7 @@ class Stream:
     def _multiply(self) -> None:
         rows, targets = self._backend.xp.concatenate(self._rows), np.concatenate(self._targets)
         self._rows, self._targets, self._waiting = [], [], 0
-        moments = Moments.of(rows, targets, self._backend)
+        moments = NormalEquations.of(rows, targets, self._backend)
         if not self._sums_there:
             moments = moments.on_host(self._backend)
         self._sum = moments if self._sum is None else self._sum + moments
@@ -260,12 +266,12 @@ class Stream:
         stream._sum = self.moments().columns(indices)
         return stream
 
-    def moments(self) -> Moments:
+    def moments(self) -> NormalEquations:
         """The moments of all rows so far.
 
         Returns
         -------
-        Moments
+        NormalEquations
         """
         if self._backend.name != "cpu":
             return self.on_host().moments()
@@ -274,8 +280,8 @@ class Stream:
         if self._sum is not None:
             return self._sum
         if not self._waiting:
-            return Moments.empty(self._n)
-        return Moments.of(np.concatenate(self._rows), np.concatenate(self._targets))
+            return NormalEquations.empty(self._n)
+        return NormalEquations.of(np.concatenate(self._rows), np.concatenate(self._targets))
 
 
 def stream_memory(n: int, n_streams: int) -> float:

@@ -16,7 +16,7 @@ from .coverage import HeldOut
 from .metrics import Prediction
 
 
-def bands_and_errors(
+def half_widths_and_errors(
     model: Model,
     frames: Sequence[Frame],
     predictions: Sequence[Prediction],

@@ -12,7 +12,7 @@ import numpy as np
 from ..compute.parallel import Progress, in_order
 from .judge import Judge
 from .least_squares import Regression, Vector
-from .normal_equations import Moments
+from .normal_equations import NormalEquations
 
 SIZES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 """Numbers of columns that are tried, over the most that are allowed."""
@@ -70,7 +70,7 @@ class Validation:
 
 def validate(
     regression: Regression,
-    parts: Sequence[Moments],
+    parts: Sequence[NormalEquations],
     ridges: Sequence[float],
     most: int,
     workers: int = 1,
@@ -84,7 +84,7 @@ def validate(
     ----------
     regression : Regression
         How weights follow from moments.
-    parts : sequence of Moments
+    parts : sequence of NormalEquations
         Normal equations of the parts.
     ridges : sequence of float
         Strengths of the ridge.
@@ -105,7 +105,7 @@ def validate(
     Validation
     """
     sizes = sorted({max(1, round(most * fraction)) for fraction in fractions})
-    total = Moments.summed(parts)
+    total = NormalEquations.summed(parts)
 
     def fits(job: tuple[int, float]) -> Any:
         """On one part with one ridge, for each size."""
@@ -137,12 +137,12 @@ def validate(
     return Validation(scores, errors=errors)
 
 
-def loss_per_row(part: Moments, weights: Vector) -> float:
+def loss_per_row(part: NormalEquations, weights: Vector) -> float:
     """Mean squared weighted error of a fit on one part of the data.
 
     Parameters
     ----------
-    part : Moments
+    part : NormalEquations
         The part.
     weights : ndarray, shape (n,)
         The fit.

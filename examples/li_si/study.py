@@ -35,7 +35,7 @@ from ase_scatter.reporting.tables import text_table
 from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import predict, solve
 from ase_scatter.training.metrics import energy_pairs, errors
-from ase_scatter.training.normal_equations import Moments
+from ase_scatter.training.normal_equations import NormalEquations
 from ase_scatter.training.validation import geometric_mean
 
 SETTINGS = FitSettings(
@@ -125,9 +125,9 @@ def properties(
     return values, bands
 
 
-def with_all_columns(problem: Problem, parts: list[Moments], settings: FitSettings) -> Model:
+def with_all_columns(problem: Problem, parts: list[NormalEquations], settings: FitSettings) -> Model:
     """Ridge regression on every column, the ridge chosen on parts left out."""
-    regression, total = problem.regression(), Moments.summed(parts)
+    regression, total = problem.regression(), NormalEquations.summed(parts)
     columns = np.flatnonzero(np.diag(total.gram) > 0)
     losses = {}
     for ridge in settings.ridges:

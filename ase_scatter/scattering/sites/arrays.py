@@ -1,6 +1,6 @@
 """The atom-centred transform in plain array code: NumPy, CuPy, or anything like them.
 
-Surroundings are padded to the same number of neighbours, so that everything is a batched matrix product
+PaddedEnvironments are padded to the same number of neighbours, so that everything is a batched matrix product
 or elementwise. This is the reference for the compiled passes, what runs on a device, and what makes the
 derivatives of every column, for training.
 """
@@ -23,7 +23,7 @@ from .plan import Layout, clamp
 
 
 class _Pairs(NamedTuple):
-    """Surroundings of all atoms, padded to n_most neighbours.
+    """Environments of all atoms, padded to n_most neighbours.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def _padded(system: System, neighbors: Neighbors, cutoff: float) -> tuple[NDArra
     return padded.reshape(n, most, 3), second.reshape(shape), reverse.reshape(shape), real.reshape(shape)
 
 
-class Surroundings:
+class PaddedEnvironments:
     """One structure under one plan: forward, adjoint and what the Jacobian needs.
 
     Parameters

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ...compute.backend import Array
 from ...compute.functions import modulus
 from ..transform import Jacobian
-from .arrays import Surroundings
+from .arrays import PaddedEnvironments
 from .columns import Field
 from .jacobian_plan import Table
 
@@ -34,12 +34,14 @@ DEVICE_BLOCK = 1e9
 Ints = NDArray[np.int64]
 
 
-def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[Ints, Ints, NDArray[Any]]]:
+def at_atoms(
+    around: PaddedEnvironments, tables: Sequence[Table]
+) -> Iterator[tuple[Ints, Ints, NDArray[Any]]]:
     """Evaluate all columns at the atoms.
 
     Parameters
     ----------
-    around : Surroundings
+    around : PaddedEnvironments
         The structure.
     tables : sequence of Table
         One for each element.
@@ -62,12 +64,12 @@ def at_atoms(around: Surroundings, tables: Sequence[Table]) -> Iterator[tuple[In
             yield atoms, table.columns, around.backend.to_host(values.T)
 
 
-def differentiate(around: Surroundings, tables: Sequence[Table], n_columns: int) -> Jacobian:
+def differentiate(around: PaddedEnvironments, tables: Sequence[Table], n_columns: int) -> Jacobian:
     """Evaluate every column with its derivatives.
 
     Parameters
     ----------
-    around : Surroundings
+    around : PaddedEnvironments
         The structure.
     tables : sequence of Table
         One for each element.
@@ -96,7 +98,7 @@ class _Near:
     convolution; outer: Σ φ over the pairs that end at an atom in reach, (n_outer, n, a).
     """
 
-    def __init__(self, around: Surroundings, which: Ints) -> None:
+    def __init__(self, around: PaddedEnvironments, which: Ints) -> None:
         xp, n, n_outer = around.xp, len(which), around.layout.plan.n_outer
         neighbor = around.neighbor[which]
         in_reach = np.union1d(neighbor, which)
@@ -138,7 +140,7 @@ class _Block(NamedTuple):
 class _Work:
     """Derivatives of all columns as they add up, block by block."""
 
-    def __init__(self, around: Surroundings, n_columns: int) -> None:
+    def __init__(self, around: PaddedEnvironments, n_columns: int) -> None:
         self.around = around
         self.xp = xp = around.xp
         plan = around.layout.plan
@@ -228,7 +230,7 @@ class _Work:
         return Jacobian(self.values, self.xp.ascontiguousarray(self.d_positions.transpose(0, 2, 1)), strain)
 
 
-def _terms(around: Surroundings, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
+def _terms(around: PaddedEnvironments, table: Table, fields: Array) -> tuple[Array, dict[int, Array]]:
     """Values (c, n) of all terms, and by size their derivatives (e, size, n), sorted by field."""
 
     def on_device(values: NDArray[Any]) -> Array:

@@ -36,7 +36,7 @@ from ...structures.system import Evaluation, System
 from ..channels import Channels
 from ..transform import Jacobian, LabelledColumn, Transform
 from . import host
-from .arrays import Surroundings
+from .arrays import PaddedEnvironments
 from .columns import (
     COST,
     KINDS,
@@ -215,8 +215,8 @@ class SitesTransform(Transform):
 
     # ---- forward, adjoint, Jacobian -------------------------------------------------------------
 
-    def _around(self, system: System, target: Target) -> Surroundings:
-        return Surroundings(
+    def _around(self, system: System, target: Target) -> PaddedEnvironments:
+        return PaddedEnvironments(
             self._layout,
             system,
             CACHE.neighbors(system, self.cutoff),
