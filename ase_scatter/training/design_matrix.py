@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,13 @@ from ..model.repulsion import ZBLRepulsion
 from ..structures.dataset import Frame
 from ..structures.distances import shortest_distances
 from ..structures.sampling import CALIBRATION_FRAMES, spread
+from ..structures.system import System
 from ..units import GPA, VOIGT, to_voigt
 from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
 from .normal_equations import NormalEquations, Stream, stream_memory
 from .settings import FitSettings
+from .smoothness import penalty_sizes
 
 LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
@@ -273,7 +276,20 @@ class Problem:
         begin = last if self.free_atoms.known else self.n
         if not offsets:
             price[last:] = np.inf
-        return Regression(price, np.arange(begin, self.width if offsets else last))
+        return Regression(price, np.arange(begin, self.width if offsets else last), sizes=self.penalty_sizes)
+
+    @cached_property
+    def penalty_sizes(self) -> NDArray[np.float64]:
+        """Squares that the penalty of each column is in proportion to, in units of the rows of forces."""
+
+        def mean_squares(system: System) -> NDArray[np.float64]:
+            target = self.target.with_grids(self.transform.training_shapes(system, np.random.default_rng(0)))
+            d_positions = self.transform.jacobian(system, target)[1]
+            return np.asarray(self.backend.to_host((d_positions**2).mean(axis=(1, 2))), dtype=np.float64)
+
+        systems = [frame.system for frame in self.frames]
+        sizes = penalty_sizes(systems, mean_squares) * (3 * sum(map(len, systems)))
+        return np.concatenate([sizes / self.settings.sigmas["force"] ** 2, np.zeros(self.width - self.n)])
 
     def e0(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Energies of the free atoms.

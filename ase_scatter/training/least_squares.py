@@ -185,14 +185,17 @@ class Regression:
         Columns that are always there and carry no penalty.
     prior : NormalEquations, optional
         Rows that count in every fit.
+    sizes : ndarray, shape (n,), optional
+        Squares that the penalty of each column is in proportion to; by default those of the rows.
     """
 
     price: Vector
     forced: Indices
     prior: NormalEquations | None = None
+    sizes: Vector | None = None
 
     def penalty(self, moments: NormalEquations, ridge: float) -> Vector:
-        """Penalty of each column, in units of its own size in the rows.
+        """Penalty of each column.
 
         Parameters
         ----------
@@ -205,7 +208,7 @@ class Regression:
         -------
         ndarray, shape (n,)
         """
-        penalty = ridge * np.diag(moments.gram)
+        penalty = ridge * (np.diag(moments.gram) if self.sizes is None else self.sizes)
         penalty[self.forced] = 0.0
         return penalty
 
@@ -237,8 +240,13 @@ class Regression:
         -------
         Regression
         """
+        return self._reduced(columns, np.searchsorted(columns, self.forced))
+
+    def _reduced(self, columns: Indices, forced: Indices) -> Regression:
+        """With some columns, the forced ones at these places."""
         prior = None if self.prior is None else self.prior.columns(columns)
-        return Regression(self.price[columns], np.searchsorted(columns, self.forced), prior)
+        sizes = None if self.sizes is None else self.sizes[columns]
+        return Regression(self.price[columns], forced, prior, sizes)
 
     def _told(self, moments: NormalEquations) -> NormalEquations:
         """With the prior."""
@@ -289,8 +297,7 @@ class Regression:
             return self.select(moments, ridge, size).columns
         among = np.concatenate([among, self.forced])
         places = np.arange(len(among) - len(self.forced), len(among))
-        prior = None if self.prior is None else self.prior.columns(among)
-        inner = Regression(self.price[among], places, prior)
+        inner = self._reduced(among, places)
         return np.asarray(among[inner.choose(moments.columns(among), ridge, size)])
 
     def weights(self, moments: NormalEquations, ridge: float, columns: Indices) -> Vector:
