@@ -34,7 +34,7 @@ QUICK = 420
 """At most so many columns where only one number is tried."""
 LARGE, POOL = 2500, 1000
 """Of more columns than `LARGE` a pool of so many is chosen on all data, for whatever is tried with few."""
-QUICK_RIDGE = 1e-7
+QUICK_RIDGE = 1e-8
 """Of the ridges the one nearest to this is tried there."""
 CUTOFF_STEP = 1.1
 MOST_CUTOFF_STEPS = 3

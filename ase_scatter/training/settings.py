@@ -91,7 +91,7 @@ class FitSettings:
     sigma_net: float = 2e-4
     thrift: float = 0.6
     ridge: float | None = None
-    ridges: tuple[float, ...] = (1e-9, 1e-7, 1e-5)
+    ridges: tuple[float, ...] = (1e-11, 1e-9, 1e-8, 1e-6)
     folds: int = 8
     members: int = 12
     averaged: bool | None = None

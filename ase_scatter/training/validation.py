@@ -18,6 +18,10 @@ SIZES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 """Numbers of columns that are tried, over the most that are allowed."""
 
 
+NEARLY = 1.01
+"""Errors that differ by less than this factor are nearly equal."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """Errors on data left out.
@@ -48,12 +52,19 @@ class Validation:
 
     @property
     def best(self) -> tuple[float, int]:
-        """Ridge and number of columns with the least error; of equals the stronger ridge, fewer columns."""
-        return min(self.scores, key=lambda key: (self.scores[key], -key[0], key[1]))
+        """Ridge and number of columns with the least error; of nearly equals the strongest ridge.
+
+        A stronger ridge bears structures better that the data do not hold, which parts of the data cannot
+        tell.
+        """
+        least = min(self.scores.values())
+        close = [key for key, score in self.scores.items() if score <= NEARLY * least]
+        strongest = max(ridge for ridge, _ in close)
+        return min((key for key in close if key[0] == strongest), key=lambda key: (self.scores[key], key[1]))
 
     @property
     def least(self) -> float:
-        """The least error."""
+        """The error of the best."""
         return self.scores[self.best]
 
     @property
