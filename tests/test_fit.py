@@ -107,7 +107,7 @@ def test_a_fit_on_sites(on_sites, result, emt):
 def test_sites_settings_are_recommended_from_the_data(on_sites, emt):
     settings = on_sites.model.transform.settings
     bond = 3.6 / np.sqrt(2)
-    assert settings.cutoff == pytest.approx(2 * bond, abs=0.5)
+    assert 1.6 * bond < settings.cutoff < 2.2 * bond
     assert len(settings.scales) == 3
     assert settings.first == (3, 1)
     own = SitesSettings(cutoff=4.0, scales=(0.8, 1.4), first=(2,), inner=(), outer=(), triple=0)
