@@ -27,7 +27,6 @@ from ..structures.batch import Batch
 from ..structures.neighbors_cuda import Sums, near_pairs
 from ..structures.pair_search import half_list
 from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
-from ..units import to_voigt
 
 COULOMB = float(units.Hartree * units.Bohr)
 """e²/4πε₀ in eV Å."""
@@ -135,11 +134,11 @@ class ZBLRepulsion:
             forces[:, axis] -= np.bincount(j, gradient_p, len(system))
         energy_p = np.asarray(energy_p * switch_p, dtype=np.float64)
         energies = np.zeros(len(system))
-        virials = np.zeros((len(system), 6))
-        virial_pk = to_voigt(gradient_pc[:, :, None] * vectors_pc[:, None, :])
+        virials = np.zeros((len(system), 3, 3))
+        virial_pcc = gradient_pc[:, :, None] * vectors_pc[:, None, :]
         for end in (i, j):
             energies += 0.5 * np.bincount(end, energy_p, len(system))
-            np.add.at(virials, end, 0.5 * virial_pk)
+            np.add.at(virials, end, 0.5 * virial_pcc)
         return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies, virials)
 
     @property

@@ -212,9 +212,9 @@ class Evaluation:
         dE/dε in eV, symmetric; divided by the volume it is the stress.
     energies : ndarray, shape (N,), optional
         Energies of the atoms in eV, their sum the energy; None if it cannot be divided among them.
-    virials : ndarray, shape (N, 6), optional
-        Parts of the atoms in the strain gradient, eV, as xx, yy, zz, yz, xz, xy: of what each pair of atoms
-        gives, half is each one's. None if it cannot be divided among them.
+    virials : ndarray, shape (N, 3, 3), optional
+        Parts of the atoms in the strain gradient, eV: ½ Σ_j r_ij ⊗ f_ij, for of what each pair of atoms gives
+        half is each one's. Only their sum is symmetric. None if it cannot be divided among them.
     """
 
     energy: float
