@@ -359,6 +359,11 @@ class ScatteringCalculator(Calculator):
         return self.model.committee is not None
 
     @property
+    def knows_free_atoms(self) -> bool:
+        """Whether the energies of free atoms are real ones, so that there are cohesive energies."""
+        return self.model.knows_free_atoms
+
+    @property
     def target(self) -> Target:
         """Where and how precisely the model is evaluated."""
         return Target(self.parameters["device"], self.parameters["dtype"], self.parameters["grid_shape"])

@@ -1,14 +1,15 @@
 """Long runs and many callers: does anything get lost, grow, drift or differ?
 
-    python examples/soak.py                                    all shipped models on sites, into examples/soak.json
-    python examples/soak.py --model NbMoTaW                    one model anew; the others stay in the file
+    python examples/soak.py                       all shipped models on sites, into examples/soak.json
+    python examples/soak.py --model NbMoTaW       one model anew; the others stay in the file
     python examples/soak.py --model Si --steps 500 --json x.json
 
-Each model runs 20,000 steps of 1 fs at constant energy, at 300 K and just below where its crystal melts, after
-1,000 steps with a thermostat. Noted are the slope of the total energy (drift), the memory of the process, which
-is read every 1,000 steps, and the smallest and largest distance of an atom to its nearest neighbour. Then 200
-structures are computed by four threads that share a calculator and four forked processes, all at the same
-time; each must give the bits that one thread alone gave. The exit code is 1 if a limit is exceeded.
+Each model runs 20,000 steps of 1 fs at constant energy, at 300 K and just below where its crystal melts,
+after 1,000 steps with a thermostat. Noted are the slope of the total energy (drift), the memory of the
+process, which is read every 1,000 steps, and the smallest and largest distance of an atom to its nearest
+neighbour. Then 200 structures are computed by four threads that share a calculator and four forked processes,
+all at the same time; each must give the bits that one thread alone gave. The exit code is 1 if a limit is
+exceeded.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def bits(atoms: Atoms, calculator: ScatteringCalculator) -> str:
     mine = atoms.copy()
     mine.calc = calculator
     values = [mine.get_potential_energy(), mine.get_forces(), mine.get_stress(), mine.get_stresses()]
-    return hashlib.sha256(b"".join(np.asarray(value, dtype=np.float64).tobytes() for value in values)).hexdigest()
+    return hashlib.sha256(b"".join(np.asarray(value, dtype=float).tobytes() for value in values)).hexdigest()
 
 
 _shared: list[ScatteringCalculator] = []
@@ -182,10 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--structures", type=int, default=200, help="by threads and processes (%(default)s)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="results (%(default)s)")
     options = parser.parse_args(arguments)
-    names = options.model or [
-        name for name in shipped_models() if Model.load(name).transform.kind == "sites"
-    ]
-    results = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {"models": {}}
+    names = options.model or [name for name in shipped_models() if Model.load(name).transform.kind == "sites"]
+    results: dict[str, Any] = {"models": {}}
+    if options.json.exists():
+        results = json.loads(options.json.read_text(encoding="utf-8"))
     bad = False
     try:
         for name in names:

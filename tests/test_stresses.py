@@ -62,9 +62,7 @@ def test_half_of_each_pair_is_each_atoms():
     values = ZBLRepulsion(("Si",)).evaluate(system)
     whole = values.strain_gradient
     np.testing.assert_allclose(values.virials[1], whole / 2, rtol=1e-12)
-    np.testing.assert_allclose(
-        values.virials[0], np.diag([whole[0, 0] / 2, 0, 0]), rtol=1e-12, atol=1e-12
-    )
+    np.testing.assert_allclose(values.virials[0], np.diag([whole[0, 0] / 2, 0, 0]), rtol=1e-12, atol=1e-12)
 
 
 def test_nine_components_are_vectors_times_forces():

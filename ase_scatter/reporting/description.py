@@ -40,6 +40,11 @@ def describe(model: Model) -> str:
     """
     fit, errors = model.metadata.get("fit", {}), model.metadata.get("errors", {})
     kind, cutoff = model.transform.kind, model.transform.cutoff
+    known = (
+        "the free atom, so that there are cohesive energies"
+        if model.knows_free_atoms
+        else "not the free atom but where energies are counted from: there are no cohesive energies"
+    )
     rows = [
         ("model", f"{model.name}, hash {model.hash}"),
         ("elements", ", ".join(model.elements)),
@@ -54,10 +59,7 @@ def describe(model: Model) -> str:
         ("cutoff", f"{cutoff:g} Å" if cutoff > 0 else "none"),
         ("repulsion", _repulsion(model)),
         ("error bars", _committee(model)),
-        *(
-            (f"E0 of {symbol}", f"{energy:.6f} eV per atom, which energies are counted from")
-            for symbol, energy in model.e0.items()
-        ),
+        *((f"E0 of {symbol}", f"{energy:.6f} eV per atom, {known}") for symbol, energy in model.e0.items()),
         ("trained on", _data(fit.get("data", {}).get("train", {}))),
         ("groups in it", _groups(errors.get("train", {}))),
         ("good for", _purpose(model)),
