@@ -24,6 +24,7 @@ from ..compute.entries import entries, numbers, strings
 from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
+from ..structures.neighbors import CACHE
 from ..structures.neighbors_cuda import Sums, near_pairs
 from ..structures.pair_search import half_list
 from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
@@ -157,11 +158,15 @@ class ZBLRepulsion:
         Returns
         -------
         list of Evaluation or None
-            None where a device finds no two atoms near enough to repel.
+            None where no two atoms are near enough to repel.
         """
-        backend, n = batch.backend, batch.n_atoms
+        backend = batch.backend
         if backend.compile is None:
+            if all(CACHE.keeps_apart(system, self.cutoff) for system in batch.systems):
+                self._kinds(np.concatenate([system.numbers for system in batch.systems]))
+                return None
             return [self.evaluate(system) for system in batch.systems]
+        n = batch.n_atoms
         kinds = backend.to_device(self._kinds(batch.numbers), "int32")
         near = near_pairs(batch, self.cutoff)
         sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")

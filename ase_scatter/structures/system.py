@@ -175,9 +175,15 @@ def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.
     ndarray of int, shape (N,)
         Places in the elements; −1 for others.
     """
+    return _places(tuple(elements))[numbers]
+
+
+@lru_cache(maxsize=64)
+def _places(elements: tuple[str, ...]) -> NDArray[np.int64]:
+    """Place in the elements by atomic number."""
     places = np.full(len(chemical_symbols), -1)
     places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
-    return places[numbers]
+    return places
 
 
 def coincidence(i: int, j: int) -> InputError:
