@@ -1,19 +1,27 @@
 """A plugin of pytest: in ASE's own tests a scattering model takes the place of EMT.
 
-    python -m pytest --pyargs ase.test -p ase_stand_in         (the environment names the model, see STAND_IN)
+    python examples/ase_stand_in.py stand_in.json                               fits the model, in seconds
+    export ASE_SCATTER_STAND_IN=$PWD/stand_in.json PYTHONPATH=$PWD/examples
+    python -m pytest --pyargs ase.test.test_eos ase.test.filter -p ase_stand_in   any of ASE's tests
 
-The model (`make_stand_in`) is a small one, fitted to EMT energies, forces and stresses of seven metals; what
-ASE's tests ask of any calculator then holds for it as well, numbers that are EMT's own do not.
+`outside_programs.py` runs all of them that use EMT. The model is a small one, fitted to EMT energies, forces
+and stresses of seven metals; what ASE's tests ask of any calculator then holds for it as well, numbers that
+are EMT's own do not.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ase.calculators.emt
 import numpy as np
+import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -24,6 +32,8 @@ from ase_scatter import FitSettings, ScatteringCalculator, fit
 
 STAND_IN = "ASE_SCATTER_STAND_IN"
 """Variable of the environment that holds the path of the model."""
+LONGEST = 60
+"""Seconds after which a test is given up: some climb a saddle that EMT alone has."""
 METALS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
 SETTINGS = FitSettings(
     sites={
@@ -64,7 +74,7 @@ def make_stand_in(path: Path) -> None:
     """Fit the model and save it."""
     data = path.with_suffix(".extxyz")
     write(data, structures())
-    fit(data, settings=SETTINGS, name="stand-in").model.save(path, overwrite=True)
+    fit(data, settings=SETTINGS, name="stand-in", progress=False).model.save(path, overwrite=True)
 
 
 class StandIn(ScatteringCalculator):
@@ -74,5 +84,32 @@ class StandIn(ScatteringCalculator):
         super().__init__(os.environ[STAND_IN])
 
 
+def _too_long(*ignored: object) -> None:
+    raise TimeoutError(f"longer than {LONGEST} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: Any) -> Iterator[None]:
+    """Give up a test that takes too long."""
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LONGEST)
+    try:
+        return (yield)  # type: ignore[misc]
+    finally:
+        signal.alarm(0)
+
+
 if STAND_IN in os.environ:
     ase.calculators.emt.EMT = StandIn
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit the model; the exit code."""
+    parser = argparse.ArgumentParser(description="Fit the model that takes the place of EMT.")
+    parser.add_argument("output", type=Path, help="the model; its data go beside it")
+    make_stand_in(parser.parse_args(arguments).output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
