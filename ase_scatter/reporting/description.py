@@ -38,6 +38,37 @@ def describe(model: Model) -> str:
         Elements, units, transform, cutoff (Å), repulsion, error bars, what it was trained on, errors on
         its test set and citation.
     """
+    errors = model.metadata.get("errors", {})
+    rows = description_rows(model)
+    width = max(len(name) for name, _ in rows) + 2
+    page = "\n".join(
+        textwrap.fill(
+            text,
+            WIDTH,
+            initial_indent=name.ljust(width),
+            subsequent_indent=" " * width,
+            break_long_words=False,
+        )
+        for name, text in rows
+    )
+    tables = {part: _judged(groups) for part, groups in errors.items() if _judged(groups)}
+    shown = {part: groups for part, groups in tables.items() if part == "test"} or tables
+    return f"{page}\n\n{error_table(shown)}" if shown else page
+
+
+def description_rows(model: Model) -> list[tuple[str, str]]:
+    """Describe a model in pairs of a name and a text.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    list of (str, str)
+        Elements, units, transform, cutoff (Å), repulsion, error bars, E0 (eV), training data, citation.
+    """
     fit, errors = model.metadata.get("fit", {}), model.metadata.get("errors", {})
     kind, cutoff = model.transform.kind, model.transform.cutoff
     known = (
@@ -45,7 +76,7 @@ def describe(model: Model) -> str:
         if model.knows_free_atoms
         else "not the free atom but where energies are counted from: there are no cohesive energies"
     )
-    rows = [
+    return [
         ("model", f"{model.name}, hash {model.hash}"),
         ("elements", ", ".join(model.elements)),
         (
@@ -65,20 +96,6 @@ def describe(model: Model) -> str:
         ("good for", _purpose(model)),
         ("citation", str(model.metadata.get("citation", MISSING))),
     ]
-    width = max(len(name) for name, _ in rows) + 2
-    page = "\n".join(
-        textwrap.fill(
-            text,
-            WIDTH,
-            initial_indent=name.ljust(width),
-            subsequent_indent=" " * width,
-            break_long_words=False,
-        )
-        for name, text in rows
-    )
-    tables = {part: _judged(groups) for part, groups in errors.items() if _judged(groups)}
-    shown = {part: groups for part, groups in tables.items() if part == "test"} or tables
-    return f"{page}\n\n{error_table(shown)}" if shown else page
 
 
 def list_models(models: Sequence[Model]) -> str:
