@@ -29,8 +29,8 @@ def test_phonopys_command_goes_on_with_the_files(tmp_path):
     found = phonons(copper, EMT(), supercell=(2, 2, 2), mesh=(5, 5, 5), temperatures=[300.0])
     found.force_sets.write(tmp_path)
     command = Path(sys.executable).with_name("phonopy-load")
-    words = "phonopy_params.yaml --mesh 5 5 5 -t --tmin 300 --tmax 300 --exclude-gamma-acoustic".split()
-    subprocess.run([command, *words], cwd=tmp_path, check=True, capture_output=True)
+    options = ["--mesh", "5", "5", "5", "-t", "--tmin", "300", "--tmax", "300", "--exclude-gamma-acoustic"]
+    subprocess.run([command, "phonopy_params.yaml", *options], cwd=tmp_path, check=True, capture_output=True)
     text = (tmp_path / "thermal_properties.yaml").read_text().split("thermal_properties:")[1]
     for name, mine in (("heat_capacity", found.thermal.heat_capacity), ("entropy", found.thermal.entropy)):
         theirs = float(re.search(rf"{name}:\s+(\S+)", text)[1])  # J/mol/K
