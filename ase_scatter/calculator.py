@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .compute.backend import require_device
 from .compute.lock import Lock
@@ -27,7 +27,8 @@ class ScatteringCalculator(Calculator):
 
     Results are in ASE's units: eV, eV/Å and, for the stress, eV/Å³ in Voigt order, positive in tension.
     Models whose energy is a sum over atoms also give `energies`, eV, and `stresses`, eV/Å³, whose sum over
-    the atoms is the stress: of what each pair of atoms gives, half is each one's. Settings are fixed for
+    the atoms is the stress: of what each pair of atoms gives, half is each one's (`get_virials` gives nine
+    components). Settings are fixed for
     the life of the calculator, except for the grid (`freeze_grid`). Threads that share a calculator wait for
     each other: it holds one structure and its results. `evaluate_many` computes structures side by side.
 
@@ -209,6 +210,39 @@ class ScatteringCalculator(Calculator):
             self.parameters["grid_shape"] = None if shapes is None else shapes.tolist()
             self.reset()
 
+    def get_virials(self, atoms: Atoms | None = None) -> NDArray[np.float64]:
+        """All nine components of the parts that atoms have in the stress, as heat fluxes need them.
+
+        Parameters
+        ----------
+        atoms : Atoms, optional
+            The structure; by default that of the last evaluation.
+
+        Returns
+        -------
+        ndarray, shape (N, 3, 3)
+            ½ Σ_j r_ij ⊗ f_ij of each atom in eV, with the vectors r_ij to its neighbours and the forces f_ij
+            from them. Only their sum, the stress times the volume, is symmetric; symmetrised and over the
+            volume they are `stresses`. They need no volume.
+
+        Raises
+        ------
+        InputError
+            If there are no atoms.
+        PropertyNotImplementedError
+            If the model's energy is not a sum over atoms.
+        """
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise InputError("there are no atoms to compute; give some")
+        (system,) = self._systems([atoms])
+        virials = self.model.evaluate_one(system, self.target).virials
+        if virials is None:
+            raise PropertyNotImplementedError(
+                f"model {self.model.name!r} is no sum over atoms, so that atoms have no part in its stress"
+            )
+        return virials
+
     @overload
     def get_uncertainty(self, atoms: Atoms | None = None) -> Uncertainty: ...
 
@@ -325,6 +359,11 @@ class ScatteringCalculator(Calculator):
         return self.model.committee is not None
 
     @property
+    def knows_free_atoms(self) -> bool:
+        """Whether the energies of free atoms are real ones, so that there are cohesive energies."""
+        return self.model.knows_free_atoms
+
+    @property
     def target(self) -> Target:
         """Where and how precisely the model is evaluated."""
         return Target(self.parameters["device"], self.parameters["dtype"], self.parameters["grid_shape"])
@@ -399,5 +438,5 @@ def _results(system: System, values: Evaluation) -> dict[str, Any]:
     if system.has_volume:
         results["stress"] = to_voigt(values.strain_gradient) / system.volume
         if values.virials is not None:
-            results["stresses"] = values.virials / system.volume
+            results["stresses"] = to_voigt(values.virials) / system.volume
     return results

@@ -4,6 +4,7 @@ Modules belong to levels. A module imports from its own level and from lower one
 
     __main__
     cli
+    ase_plugins      what ASE's registry lists
     plotting         draws what all below it compute, measure and tabulate
     reporting
     testing          checks models and calculators
@@ -45,6 +46,7 @@ ORDER = [
     "testing",
     "reporting",
     "plotting",
+    "ase_plugins",
     "cli",
     "__main__",
 ]

@@ -19,6 +19,7 @@ from ase_scatter import cli, shipped_models
 from ase_scatter.errors import InputError
 from ase_scatter.model.model import Model
 from ase_scatter.reporting import tour
+from ase_scatter.reporting.description import list_models, speeds_of
 from ase_scatter.structures.named import structure_of
 
 OPTIONS = ["--scales", "0.9,1.3", "--first", "2", "--order", "1", "--columns", "20", "--quiet"]
@@ -198,6 +199,18 @@ def test_info(fitted, capsys):
             rf"^{name} +{elements} +\w+ +{model.transform.n_columns} +{mae:.2f} ", text, re.MULTILINE
         )
     assert text.count("acs.jpca.9b08723") == 1
+
+
+def test_info_measures_the_speed(fitted, capsys):
+    models = [Model.load(fitted), Model.load("Li")]
+    speeds = speeds_of(models)
+    assert all(1 < speed < 1e6 for speed in speeds.values())
+    text = list_models(models, speeds)
+    assert re.search(rf"^Li .* {speeds['Li']:.0f}$", text, re.MULTILINE)
+    assert "µs/atom" in text.splitlines()[0]
+    capsys.readouterr()
+    assert cli.main(["info", str(fitted), "--speed"]) == 0
+    assert re.search(r"^speed +\d+ µs/atom", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_info_of_a_model_with_unusual_metadata(pair_model, tmp_path, capsys):

@@ -17,6 +17,7 @@ COMMANDS = {
     "md": "GPa",
     "elastic": "GPa",
     "eos": "GPa",
+    "cohesive": "eV/atom",
     "vacancy": "eV",
     "surface": "J/m²",
     "barrier": "eV",
@@ -28,8 +29,9 @@ COMMANDS = {
     "learn": "eV/Å",
     "phonons": "THz",
     "benchmark": "Å",
+    "completion": "fish",
 }
-"""Every command, and a unit that its help names."""
+"""Every command, and a unit (of `completion` a shell) that its help names."""
 
 
 def test_all_commands_are_known(capsys):

@@ -9,7 +9,9 @@ from ase.build import bulk
 from ase.neighborlist import neighbor_list
 
 from ase_scatter.errors import InputError
+from ase_scatter.model.model import Model
 from ase_scatter.model.repulsion import ZBLRepulsion
+from ase_scatter.structures.neighbors import CACHE
 from ase_scatter.structures.system import System
 
 PBC = [
@@ -191,3 +193,22 @@ def test_unknown_element_and_kind_are_refused():
         ZBLRepulsion(("Si",)).evaluate(dimer(1.0))
     with pytest.raises(InputError, match="lennard"):
         ZBLRepulsion.from_dict({"kind": "lennard-jones"})
+
+
+def test_the_repulsion_sets_in_whatever_was_computed_before():
+    """Two atoms come nearer step by step: a list at hand spares the search, and changes no bit."""
+    model = Model.load("Si")
+    atoms = bulk("Si", cubic=True)
+    energies = []
+    for fresh in (False, True):
+        moving = atoms.copy()
+        found = []
+        for _ in range(30):
+            moving.positions[1] += 0.04 * (moving.positions[0] - moving.positions[1])
+            if fresh:
+                CACHE.clear()
+            found.append(model.evaluate_one(System.from_atoms(moving)).energy)
+        energies.append(found)
+    assert energies[0] == energies[1]
+    nearest = np.linalg.norm(moving.positions[1] - moving.positions[0])
+    assert nearest < model.core.cutoff

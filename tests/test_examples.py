@@ -368,3 +368,30 @@ def test_training_from_output_files(tmp_path, capsys):
     assert page.exists()
     assert example.main([str(tmp_path / "smeared.traj")]) == 2
     assert "at least three" in capsys.readouterr().err
+
+
+def test_planes_that_slide(capsys, tmp_path):
+    """Over half a Burgers vector it costs most; whole ones lead back."""
+    pytest.importorskip("matscipy")
+    out = tmp_path / "gamma.json"
+    arguments = ["--images", "3", "--layers", "2", "--json", str(out)]
+    assert load("with_matscipy").main(arguments) == 0
+    energies = json.loads(out.read_text())["energies (J/m²)"]
+    assert energies[0] == 0
+    assert energies[2] == pytest.approx(0, abs=0.02)
+    assert 0.5 < energies[1] < 3
+    assert "unstable stacking fault" in capsys.readouterr().out
+
+
+def test_a_short_soak(tmp_path, capsys):
+    out = tmp_path / "soak.json"
+    module = load("soak")
+    module.WARMING, module.HOT = 20, {"Mo": 600.0}
+    module.DRIFT = 10.0  # of 40 steps there is no telling
+    module.concurrency = lambda count: {"structures": count, "different": 0}
+    assert module.main(["--model", "Mo", "--steps", "40", "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    assert [run["temperature_K"] for run in found["models"]["Mo"]["runs"]] == [300.0, 600.0]
+    lost = {**found["models"]["Mo"]["runs"][0], "largest_nearest_distance_A": 20.0, "memory_MiB": [100, 102]}
+    assert module.failures(lost) == ["an atom was lost", "the memory grows"]
+    assert '"formula": "Mo36"' in capsys.readouterr().out

@@ -92,6 +92,24 @@ def test_long_cells_and_wide_slabs(si):
     assert energy(slab, si) == pytest.approx(energy(near, si), abs=1e-9)
 
 
+def test_a_grid_refuses_very_skew_cells():
+    """Before any work is done; less skew ones are computed, and nearly as the lattice that they span."""
+    atoms = bulk("Li", a=3.44)
+    grid = ScatteringCalculator("Li-grid")
+    found = []
+    for turns in (0, 3, 40, 10**4):
+        skew = atoms.copy()
+        cell = skew.cell[:].copy()
+        cell[1] += turns * cell[0]
+        skew.set_cell(cell)
+        if turns < 10:
+            found.append(energy(skew, grid))
+        else:
+            with pytest.raises(InputError, match="minkowski_reduce"):
+                energy(skew, grid)
+    assert found[1] == pytest.approx(found[0], abs=1e-3)
+
+
 def test_a_skew_cell_is_the_lattice_that_it_spans(si):
     atoms = bulk("Si", cubic=True)
     a = atoms.cell[0, 0]

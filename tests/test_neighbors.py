@@ -271,3 +271,25 @@ def test_many_threads_ask_at_once():
     assert all(np.array_equal(as_rows(found), expected[k]) for k, found in zip(order, lists, strict=True))
     assert len(cache._entries) <= KEPT
     assert len(set(order)) <= cache.built < len(order)
+
+
+@pytest.mark.parametrize("pbc", [True, False, (True, False, True)])
+def test_a_list_shows_that_atoms_are_apart(pbc):
+    """It never says so of structures with a nearer pair, and does so of most others."""
+    rng = np.random.default_rng(5)
+    atoms = Atoms("Si8", scaled_positions=list(product([0.1, 0.6], repeat=3)), cell=[4.4] * 3, pbc=pbc)
+    cache, distance = NeighborCache(), 1.6
+    assert not cache.keeps_apart(System.from_atoms(atoms), distance)  # there is no list
+    cache.neighbors(System.from_atoms(atoms), 4.0)
+    said = []
+    for width in np.repeat([0.05, 0.2, 0.4], 40):
+        moved = atoms.copy()
+        moved.positions += rng.uniform(-width, width, size=(8, 3))
+        nearest = min(neighbor_list("d", moved, 6.0))
+        said.append(cache.keeps_apart(System.from_atoms(moved), distance))
+        assert nearest > distance or not said[-1]
+    assert all(said[:40])
+    assert not all(said[80:])
+    assert cache.keeps_apart(System.from_atoms(atoms), 2.19)
+    assert not cache.keeps_apart(System.from_atoms(atoms), 2.21)
+    assert not cache.keeps_apart(System.from_atoms(atoms), 10.0)

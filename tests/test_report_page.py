@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ase_scatter import Model, ScatteringCalculator, cli
 from ase_scatter.errors import InputError
+from ase_scatter.plotting.potential_page import still_falls
 from ase_scatter.reporting import potential
 from ase_scatter.reporting.page import Section, page
 
@@ -46,17 +47,23 @@ def test_sections_texts_tables_and_figures():
     section = Section("Errors & <more>")
     section.text("a < b")
     section.warning("beware")
-    section.table(["", "E (meV)"], [["train", "1"], ["test", "2"]])
+    section.table(["", "E (meV)"], [["train", "1"], ["test", "2"]], "Errors & such.")
     section.table(["", ""], [["no", "head"]])
     figure = Figure(figsize=(2, 1))
     figure.subplots().plot([0, 1])
     section.figure(figure, 'it "says"')
+    section.figure(figure, "it", "Height (m) against time (s).")
     text = checked(page("A page", "about", [section]))
     assert "a &lt; b" in text
     assert "Errors &amp; &lt;more&gt;" in text
     assert text.count("<thead>") == 1
     assert 'alt="it &quot;says&quot;"' in text
-    (picture,) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == [
+        "Errors &amp; such.",
+        "It &quot;says&quot;.",
+        "Height (m) against time (s).",
+    ]
+    picture, _ = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
     assert base64.b64decode(picture).startswith(b"\x89PNG")
 
 
@@ -90,10 +97,22 @@ def test_report_of_a_shipped_potential(tmp_path, capsys, labelled):
     ):
         assert f">{heading}" in text
     assert text.count("<img") >= 8
+    # On a telephone the page is as wide as the screen; what is wider scrolls by itself.
+    assert "width=device-width" in text
+    assert text.count('<div class="scroll"><img') == text.count("<img")
+    assert text.count('<div class="scroll"><table') == text.count("<table")
+    units = ("meV/atom", "eV/Å", "GPa", "THz", "Å³/atom")
+    captions = " ".join(re.findall("<figcaption>(.*?)</", text))
+    assert text.count("<figcaption>") >= text.count("<img") + 2
+    assert all(unit in captions for unit in units)
+    assert "cutoff</td><td>" in text
     for source in ("GAP", "MTP", "vacancy migration"):
         assert source in text
     assert " ± " in text
-    assert 'class="warning"' not in text
+    assert re.findall('class="warning">(.*?)<', text) == [
+        "The error still falls at 500 columns, the most that were tried: a fit with more (--columns) may be "
+        "better, and is slower."
+    ]
     assert cli.main(["report", "Mo", "-o", str(target), "--quiet"]) == 2
     assert "--force" in capsys.readouterr().err
 
@@ -112,3 +131,16 @@ def test_what_cannot_be_computed_is_said(tmp_path, monkeypatch):
     assert "Not computed: the crystal does not relax" in text
     assert "no citation" in text
     assert "Errors" not in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "falls"),
+    [
+        ({500: 1.0, 250: 1.2}, True),
+        ({250: 1.0, 500: 0.995}, False),
+        ({250: 1.0, 500: 1.1}, False),
+        ({5: 1.0}, False),
+    ],
+)
+def test_whether_validation_still_falls(losses, falls):
+    assert still_falls(losses) == falls

@@ -11,6 +11,8 @@ from ..errors import DeviceError, InputError
 from . import (
     barrier,
     benchmark,
+    cohesion,
+    completion,
     evaluate,
     fit,
     info,
@@ -37,6 +39,7 @@ COMMANDS = (
     md.add_md,
     properties.add_elastic,
     properties.add_eos,
+    cohesion.add_cohesive,
     properties.add_vacancy,
     properties.add_surface,
     barrier.add_barrier,
@@ -48,6 +51,7 @@ COMMANDS = (
     learn.add_learn,
     phonons.add_phonons,
     benchmark.add_benchmark,
+    completion.add_completion,
 )
 """What adds each command, in the order of the help."""
 

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   ase-scatter barrier Mo Mo                      a vacancy's hop to the nearest neighbour
   ase-scatter barrier Si Si --repeat 3,3,3 --json hop.json --plot hop.png --trajectory hop.traj
   ase-scatter barrier mine.json start.xyz --final end.xyz
-  ase-scatter barrier LiSi Si --interstitial Li --from 0.5,0.5,0.5 --to 0.75,0.75,0.75
+  ase-scatter barrier mine.json Si --interstitial Li --from 0.5,0.5,0.5 --to 0.75,0.75,0.75
 
 Energies are in eV and lengths in Å. A path that does not converge is reported as such, written all the same,
 and ends with the exit code 1. With --trajectory the same command goes on where it stopped.

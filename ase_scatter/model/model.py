@@ -99,6 +99,12 @@ class Model:
         """Chemical symbols of the elements that it knows, by atomic number."""
         return tuple(self.e0)
 
+    @property
+    def knows_free_atoms(self) -> bool:
+        """Whether E0 was known to the fit, which otherwise only makes energies small."""
+        fit = self.metadata.get("fit", {})
+        return bool(isinstance(fit, Mapping) and fit.get("free_atoms_known", False))
+
     @cached_property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that change with anything that changes the energy."""

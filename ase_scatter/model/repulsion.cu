@@ -9,7 +9,7 @@ extern "C" __global__ void repel(
     const double strength[4] = {SCREENING_COEFFICIENTS}, decay[4] = {SCREENING_DECAYS};
     const int i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= n) return;
-    double energy = 0, force[3] = {0, 0, 0}, virial[6] = {0, 0, 0, 0, 0, 0}, least = 1e300;
+    double energy = 0, force[3] = {0, 0, 0}, virial[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0}, least = 1e300;
     for (long long p = first[i]; p < first[i] + counts[i]; ++p) {
         const double *d = vectors + 3 * p, *pair = ranges + 4 * (kind[i] * n_kinds + kind[second[p]]);
         const double r = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
@@ -25,15 +25,10 @@ extern "C" __global__ void repel(
         energy += 0.5 * fade * value;
         const double pull = (fade * slope + fading / width * value) / r;
         for (int k = 0; k < 3; ++k) force[k] += pull * d[k];
-        virial[0] += 0.5 * pull * d[0] * d[0];
-        virial[1] += 0.5 * pull * d[1] * d[1];
-        virial[2] += 0.5 * pull * d[2] * d[2];
-        virial[3] += 0.5 * pull * d[1] * d[2];
-        virial[4] += 0.5 * pull * d[0] * d[2];
-        virial[5] += 0.5 * pull * d[0] * d[1];
+        for (int k = 0; k < 9; ++k) virial[k] += 0.5 * pull * d[k / 3] * d[k % 3];
     }
     energies[i] = energy;
     closest[i] = least;
     for (int k = 0; k < 3; ++k) forces[3LL * i + k] = force[k];
-    for (int k = 0; k < 6; ++k) virials[6LL * i + k] = virial[k];
+    for (int k = 0; k < 9; ++k) virials[9LL * i + k] = virial[k];
 }

@@ -24,10 +24,10 @@ from ..compute.entries import entries, numbers, strings
 from ..compute.functions import switched
 from ..errors import InputError
 from ..structures.batch import Batch
+from ..structures.neighbors import CACHE
 from ..structures.neighbors_cuda import Sums, near_pairs
 from ..structures.pair_search import half_list
 from ..structures.system import SHORTEST_DISTANCE, Evaluation, System, coincidence, kinds_of
-from ..units import to_voigt
 
 COULOMB = float(units.Hartree * units.Bohr)
 """e²/4πε₀ in eV Å."""
@@ -135,11 +135,11 @@ class ZBLRepulsion:
             forces[:, axis] -= np.bincount(j, gradient_p, len(system))
         energy_p = np.asarray(energy_p * switch_p, dtype=np.float64)
         energies = np.zeros(len(system))
-        virials = np.zeros((len(system), 6))
-        virial_pk = to_voigt(gradient_pc[:, :, None] * vectors_pc[:, None, :])
+        virials = np.zeros((len(system), 3, 3))
+        virial_pcc = gradient_pc[:, :, None] * vectors_pc[:, None, :]
         for end in (i, j):
             energies += 0.5 * np.bincount(end, energy_p, len(system))
-            np.add.at(virials, end, 0.5 * virial_pk)
+            np.add.at(virials, end, 0.5 * virial_pcc)
         return Evaluation(float(energy_p.sum()), forces, gradient_pc.T @ vectors_pc, energies, virials)
 
     @property
@@ -158,11 +158,15 @@ class ZBLRepulsion:
         Returns
         -------
         list of Evaluation or None
-            None where a device finds no two atoms near enough to repel.
+            None where no two atoms are near enough to repel.
         """
-        backend, n = batch.backend, batch.n_atoms
+        backend = batch.backend
         if backend.compile is None:
+            if all(CACHE.keeps_apart(system, self.cutoff) for system in batch.systems):
+                self._kinds(np.concatenate([system.numbers for system in batch.systems]))
+                return None
             return [self.evaluate(system) for system in batch.systems]
+        n = batch.n_atoms
         kinds = backend.to_device(self._kinds(batch.numbers), "int32")
         near = near_pairs(batch, self.cutoff)
         sums, closest = Sums(batch), backend.xp.empty(n, dtype="float64")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..model.model import Model
 from ..properties import Phonons
+from ..reporting.description import description_rows
 from ..reporting.page import Section
 from ..reporting.potential import Examination, OfCrystal, OnData
 from ..reporting.tables import calibration_rows, error_cells, error_headings, measured
@@ -14,6 +16,38 @@ from ..reporting.tour import UNCONVERGED, Tour
 from .crystals import tour_figures
 from .errors import calibration_plot, columns_plot, parity_plot
 from .vibrations import phonon_plot, thermal_plot
+
+SIGMAS = {"sigma_energy": "eV/atom", "sigma_force": "eV/Å", "sigma_stress": "GPa", "sigma_net": "eV/Å"}
+"""Settings of a fit that say what counts as an error of 1, and their units."""
+FALLING = 0.01
+"""Validation still falls where the last columns lower it by more than this part."""
+WITHIN = "Values ± half-widths of 90 % intervals."
+INTERVALS = (
+    "Half-widths of 90 % intervals that the committee states, and those that the true errors ask for; on the "
+    "line the two are equal. Energies in meV/atom, forces in eV/Å, stresses in GPa."
+)
+FIGURES = {
+    "energy-volume": "Energy above the minimum (meV/atom) against volume (Å³/atom), with the fitted curve.",
+    "elastic": "Elastic constants (GPa) of relaxed ions where nothing else is said, beside published values.",
+    "barrier": "Energy (eV) along the hop of an atom into the vacancy, with its interval.",
+}
+"""Figure of a tour → caption."""
+
+
+def still_falls(columns: Mapping[int, float]) -> bool:
+    """Whether the error on data left out still falls at the largest number of columns that was tried.
+
+    Parameters
+    ----------
+    columns : mapping of int to float
+        Number of columns → loss on data left out.
+
+    Returns
+    -------
+    bool
+    """
+    *_, before, last = [float("inf"), *(columns[size] for size in sorted(columns))]
+    return len(columns) > 1 and last < (1 - FALLING) * before
 
 
 def potential_sections(found: Examination) -> list[Section]:
@@ -39,19 +73,14 @@ def potential_sections(found: Examination) -> list[Section]:
 
 def _what_it_is(model: Model) -> Section:
     section = Section("What it is")
-    fit = model.metadata.get("fit", {})
-    settings, data = fit.get("settings", {}), fit.get("data", {}).get("train", {})
-    committee = "none" if model.committee is None else f"{len(model.committee)} members"
-    rows = [
-        ["elements", ", ".join(model.elements)],
-        ["columns", str(model.transform.n_columns)],
-        ["measure", model.transform.kind],
-        ["committee", committee],
-        ["short-range core", "none" if model.core is None else "ZBL"],
-        ["trained on", f"{data.get('frames', '–')} structures, {data.get('atoms', '–')} atoms"],
+    settings = model.metadata.get("fit", {}).get("settings", {})
+    rows = [list(row) for row in description_rows(model)]
+    rows += [
+        [name.replace("_", " "), f"{settings[name]:g} {unit}"]
+        for name, unit in SIGMAS.items()
+        if settings.get(name) is not None
     ]
-    rows += [[name.replace("_", " "), str(settings[name])] for name in settings if name.startswith("sigma")]
-    section.table(["", ""], rows)
+    section.table(["", ""], rows, words=True)
     return section
 
 
@@ -66,7 +95,10 @@ def _errors(model: Model) -> list[Section]:
         for part, groups in tables.items()
         for group, values in groups.items()
     ]
-    section.table(["set", "group", "frames", *error_headings()], rows)
+    caption = (
+        "Mean absolute (MAE) and root mean square errors (RMSE) of energies, force components and stresses."
+    )
+    section.table(["set", "group", "frames", *error_headings()], rows, caption)
     others = model.metadata.get("reference", {}).get("test_errors", {})
     if others and "test" in tables:
         section.text("On the same test file:")
@@ -90,12 +122,17 @@ def _on_data(model: Model, found: OnData) -> Section:
     ]
     section.text(f"{len(found.frames)} structures; mean absolute errors: {', '.join(parts)}")
     figure = parity_plot(found.predictions, found.frames, title=model.name)
-    section.figure(figure, "predicted against reference values")
+    section.figure(
+        figure,
+        "predicted against reference values",
+        "Predicted against reference values: energies in eV/atom, components of forces in eV/Å and of "
+        "stresses in GPa. On the line the two are equal.",
+    )
     if found.held:
-        section.text("Error bars judged by the true errors; a band should hold nine of ten:")
+        section.text("Error bars judged by the true errors; an interval should hold nine of ten:")
         section.table(*calibration_rows(found.held))
         bins = {kind: held.table(1.0) for kind, held in found.held.items()}
-        section.figure(calibration_plot(bins), "stated against true bands")
+        section.figure(calibration_plot(bins), "stated against true half-widths", INTERVALS)
     return section
 
 
@@ -105,11 +142,20 @@ def _choices(model: Model) -> list[Section]:
     section = Section("On data left out of the fit")
     columns = fit.get("validation", {}).get("columns", {})
     if columns:
-        figure = columns_plot({int(size): loss for size, loss in columns.items()})
-        section.figure(figure, "loss against the number of columns")
+        losses = {int(size): loss for size, loss in columns.items()}
+        section.figure(
+            columns_plot(losses),
+            "loss against the number of columns",
+            "Validation loss (without unit: errors over their sigmas) against the number of columns.",
+        )
+        if still_falls(losses):
+            section.warning(
+                f"The error still falls at {max(losses)} columns, the most that were tried: a fit with more "
+                "(--columns) may be better, and is slower."
+            )
     bins = {kind: about["bins"] for kind, about in fit.get("calibration", {}).items() if about.get("bins")}
     if bins:
-        section.figure(calibration_plot(bins), "stated against true bands of the committee")
+        section.figure(calibration_plot(bins), "stated against true half-widths of the committee", INTERVALS)
     return [section] if section.parts else []
 
 
@@ -132,18 +178,22 @@ def _part(title: str, result: Any, fill: Any) -> Section:
 
 
 def _tour(section: Section, result: Tour) -> None:
-    section.text(f"{result.structure}; value ± half-width of the 90 % band, beside published values.")
-    section.table(*result.rows())
+    section.text(f"{result.structure}, beside published values.")
+    section.table(*result.rows(), WITHIN)
     if result.unconverged():
         section.warning(UNCONVERGED)
     if not result.elastic.stable:
         section.warning("The crystal is not stable against all small strains and displacements.")
     for name, figure in tour_figures(result).items():
-        section.figure(figure, name)
+        section.figure(figure, name, FIGURES.get(name, ""))
 
 
 def _phonons(section: Section, found: Phonons) -> None:
-    section.figure(phonon_plot(found), "phonon bands and density of states")
+    section.figure(
+        phonon_plot(found),
+        "phonon bands and density of states",
+        "Phonon frequencies (THz) along the path, with intervals, and their density of states.",
+    )
     if not found.stable:
         section.warning(
             f"There are imaginary modes, up to {found.imaginary:.2f} THz: the crystal is unstable."
@@ -152,4 +202,9 @@ def _phonons(section: Section, found: Phonons) -> None:
         half_width = None if found.optical_half_width is None else float(found.optical_half_width[-1])
         section.text(f"Highest mode at Γ: {measured(float(found.optical[-1]), half_width, '.2f')} THz")
     if found.thermal is not None:
-        section.figure(thermal_plot(found.thermal), "thermal properties")
+        section.figure(
+            thermal_plot(found.thermal),
+            "thermal properties",
+            "Free energy, entropy and heat capacity of the vibrations per atom, at constant volume, against "
+            "temperature (K).",
+        )

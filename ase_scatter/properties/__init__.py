@@ -2,6 +2,7 @@
 
 from ..compute.parallel import Progress
 from .barriers import Barrier, interstitial_hop, migration_barrier, vacancy_hop
+from .cohesion import Cohesion, cohesive_energy
 from .common import frozen_calculator
 from .defects import DefectFormation, defect_formation, interstitial_formation, vacancy_formation
 from .dynamics import Dynamics, Sample, molecular_dynamics
@@ -23,6 +24,7 @@ from .terminations import Termination, cut_crystal
 __all__ = [
     "AtomMap",
     "Barrier",
+    "Cohesion",
     "CubicConstants",
     "DefectFormation",
     "Dynamics",
@@ -42,6 +44,7 @@ __all__ = [
     "Symmetry",
     "Termination",
     "Thermal",
+    "cohesive_energy",
     "cut_crystal",
     "defect_formation",
     "elastic_constants",

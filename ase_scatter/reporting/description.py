@@ -6,15 +6,22 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..calculator import ScatteringCalculator
+from ..compute.parallel import Progress, bar
 from ..model.model import Model
 from ..training.metrics import ErrorTable
-from .tables import ERROR_COLUMNS, MISSING, error_cells, error_headings, error_table, text_table
+from .samples import disturbed
+from .tables import ERROR_COLUMNS, MISSING, error_cells, error_headings, error_table, number, text_table
+from .timing import time_steps
 
 LONGEST_LIST = 12
 """Longer lists are counted in a description, not printed."""
 
 WIDTH = 100
 """Characters of a line."""
+
+TIMED_ATOMS = 64
+"""Atoms of the structures that `speeds_of` times."""
 
 KINDS = {
     "sites": "sums over atoms within the cutoff; energies of single atoms are known",
@@ -38,31 +45,8 @@ def describe(model: Model) -> str:
         Elements, units, transform, cutoff (Å), repulsion, error bars, what it was trained on, errors on
         its test set and citation.
     """
-    fit, errors = model.metadata.get("fit", {}), model.metadata.get("errors", {})
-    kind, cutoff = model.transform.kind, model.transform.cutoff
-    rows = [
-        ("model", f"{model.name}, hash {model.hash}"),
-        ("elements", ", ".join(model.elements)),
-        (
-            "units",
-            "energies in eV, forces in eV/Å, stresses in eV/Å³ (positive in tension)",
-        ),
-        (
-            "transform",
-            f"{kind}, {model.transform.n_columns} columns: {KINDS.get(kind, 'of another package')}",
-        ),
-        ("cutoff", f"{cutoff:g} Å" if cutoff > 0 else "none"),
-        ("repulsion", _repulsion(model)),
-        ("error bars", _committee(model)),
-        *(
-            (f"E0 of {symbol}", f"{energy:.6f} eV per atom, which energies are counted from")
-            for symbol, energy in model.e0.items()
-        ),
-        ("trained on", _data(fit.get("data", {}).get("train", {}))),
-        ("groups in it", _groups(errors.get("train", {}))),
-        ("good for", _purpose(model)),
-        ("citation", str(model.metadata.get("citation", MISSING))),
-    ]
+    errors = model.metadata.get("errors", {})
+    rows = description_rows(model)
     width = max(len(name) for name, _ in rows) + 2
     page = "\n".join(
         textwrap.fill(
@@ -79,13 +63,57 @@ def describe(model: Model) -> str:
     return f"{page}\n\n{error_table(shown)}" if shown else page
 
 
-def list_models(models: Sequence[Model]) -> str:
+def description_rows(model: Model) -> list[tuple[str, str]]:
+    """Describe a model in pairs of a name and a text.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    list of (str, str)
+        Elements, units, transform, cutoff (Å), repulsion, error bars, E0 (eV), training data, citation.
+    """
+    fit, errors = model.metadata.get("fit", {}), model.metadata.get("errors", {})
+    kind, cutoff = model.transform.kind, model.transform.cutoff
+    known = (
+        "the free atom, so that there are cohesive energies"
+        if model.knows_free_atoms
+        else "not the free atom but where energies are counted from: there are no cohesive energies"
+    )
+    return [
+        ("model", f"{model.name}, hash {model.hash}"),
+        ("elements", ", ".join(model.elements)),
+        (
+            "units",
+            "energies in eV, forces in eV/Å, stresses in eV/Å³ (positive in tension)",
+        ),
+        (
+            "transform",
+            f"{kind}, {model.transform.n_columns} columns: {KINDS.get(kind, 'of another package')}",
+        ),
+        ("cutoff", f"{cutoff:g} Å" if cutoff > 0 else "none"),
+        ("repulsion", _repulsion(model)),
+        ("error bars", _committee(model)),
+        *((f"E0 of {symbol}", f"{energy:.6f} eV per atom, {known}") for symbol, energy in model.e0.items()),
+        ("trained on", _data(fit.get("data", {}).get("train", {}))),
+        ("groups in it", _groups(errors.get("train", {}))),
+        ("good for", _purpose(model)),
+        ("citation", str(model.metadata.get("citation", MISSING))),
+    ]
+
+
+def list_models(models: Sequence[Model], speeds: Mapping[str, float] | None = None) -> str:
     """List models with elements, size and accuracy, and then their citations.
 
     Parameters
     ----------
     models : sequence of Model
         The models.
+    speeds : mapping of str to float, optional
+        µs per atom and step by the names of the models.
 
     Returns
     -------
@@ -98,10 +126,15 @@ def list_models(models: Sequence[Model]) -> str:
     for model in models:
         cells = error_cells(_judged(model.metadata.get("errors", {}).get("test", {})).get("all", {}))
         count = [model.transform.kind, str(model.transform.n_columns)]
-        rows.append([model.name, ", ".join(model.elements), *count, *(cells[k] for k in accuracy)])
+        row = [model.name, ", ".join(model.elements), *count, *(cells[k] for k in accuracy)]
+        rows.append(row if speeds is None else [*row, number(speeds.get(model.name), ".0f")])
         cited.setdefault(str(model.metadata.get("citation", MISSING)), []).append(model.name)
-    table = text_table(
-        ["", "elements", "transform", "columns", *(error_headings()[k] for k in accuracy)], rows
+    header = ["", "elements", "transform", "columns", *(error_headings()[k] for k in accuracy)]
+    table = text_table(header if speeds is None else [*header, "µs/atom"], rows)
+    timed = (
+        "ase-scatter info --speed measures µs/atom here."
+        if speeds is None
+        else f"Times are for energy, forces and stress of about {TIMED_ATOMS} atoms, here and now."
     )
     texts = [
         textwrap.fill(f"{', '.join(names)}: {text}", WIDTH, subsequent_indent="  ")
@@ -111,10 +144,33 @@ def list_models(models: Sequence[Model]) -> str:
         [
             table,
             "",
-            "Errors are those on test data; ase-scatter benchmark MODEL measures the speed. To be cited:",
+            f"Errors are those on test data. {timed} To be cited:",
             *texts,
         ]
     )
+
+
+def speeds_of(models: Sequence[Model], progress: Progress = False) -> dict[str, float]:
+    """Time models on supercells of their own crystals.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        The models.
+    progress : bool or callable
+        Whether, or by which function, progress is shown.
+
+    Returns
+    -------
+    dict of str to float
+        µs per atom and step (energy, forces and stress) by name, on as many threads as are set.
+    """
+    found = {}
+    for model in bar(models, progress, "speed", len(models)):
+        atoms = disturbed(model, TIMED_ATOMS)
+        timing = time_steps(atoms, ScatteringCalculator(model), steps=5, seconds=5.0)
+        found[model.name] = 1e6 / timing.atom_steps
+    return found
 
 
 def everything(model: Model) -> str:

@@ -125,16 +125,16 @@ extern "C" __global__ void near(
     counts[i] = (int)(at - first[i]);
 }
 
-// Sums over the atoms of each structure (one block), in a fixed order: of the energies (N,) and the six
-// components of the virials (N, 6).
+// Sums over the atoms of each structure (one block), in a fixed order: of the energies (N,) and the nine
+// components of the virials (N, 3, 3).
 extern "C" __global__ void totals(const int* first, const double* energies, const double* virials, double* sums) {
     extern __shared__ double parts[];
-    double mine[7] = {0, 0, 0, 0, 0, 0, 0};
+    double mine[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     for (long long i = first[blockIdx.x] + threadIdx.x; i < first[blockIdx.x + 1]; i += THREADS) {
         mine[0] += energies[i];
-        for (int k = 0; k < 6; ++k) mine[1 + k] += virials[6 * i + k];
+        for (int k = 0; k < 9; ++k) mine[1 + k] += virials[9 * i + k];
     }
-    for (int k = 0; k < 7; ++k) parts[k * THREADS + threadIdx.x] = mine[k];
-    sum_over_block(parts, 7);
-    if (threadIdx.x < 7) sums[7 * blockIdx.x + threadIdx.x] = parts[threadIdx.x * THREADS];
+    for (int k = 0; k < 10; ++k) parts[k * THREADS + threadIdx.x] = mine[k];
+    sum_over_block(parts, 10);
+    if (threadIdx.x < 10) sums[10 * blockIdx.x + threadIdx.x] = parts[threadIdx.x * THREADS];
 }

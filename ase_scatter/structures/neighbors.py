@@ -8,6 +8,7 @@ pairs in between, which lie beyond the cutoff and add exact zeros.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,14 +119,29 @@ class _Entry:
 
     def serves(self, system: System, cutoff: float) -> bool:
         """Whether all pairs within the cutoff must be in the list."""
+        return self._within(system, self.neighbors.reach - cutoff)
+
+    def keeps_apart(self, system: System, distance: float) -> bool:
+        """Whether no pair can be nearer than a distance."""
+        return self.neighbors.reach > distance and self._within(system, self.nearest - distance)
+
+    def _within(self, system: System, slack: float) -> bool:
+        """Whether no two atoms can have come nearer to each other by this length (Å)."""
         mine = self.system
-        slack = self.neighbors.reach - cutoff
         if slack < 0 or len(mine) != len(system) or not np.array_equal(mine.pbc, system.pbc):
             return False
         if not np.array_equal(mine.cell, system.cell):
             return False
         moved = system.positions - mine.positions
         return bool(np.einsum("ka,ka->k", moved, moved).max() < (0.5 * slack) ** 2)
+
+    @cached_property
+    def nearest(self) -> float:
+        """The shortest distance between two atoms (Å), or how far the list reaches."""
+        near, positions = self.neighbors, self.system.positions
+        i = np.repeat(np.arange(len(positions)), np.diff(near.first))
+        vectors = positions[near.second] - positions[i] + near.shifts @ self.system.cell
+        return float(np.linalg.norm(vectors, axis=1).min(initial=near.reach))
 
 
 class NeighborCache(Latest[_Entry]):
@@ -155,6 +171,23 @@ class NeighborCache(Latest[_Entry]):
         if len(system) > LARGEST_KEPT:
             self.clear()  # the old one goes before the new one is made: memory holds one of them
         return self.keep(_Entry(system, find_neighbors(system, cutoff + SKIN))).neighbors
+
+    def keeps_apart(self, system: System, distance: float) -> bool:
+        """Whether the lists at hand show that no two atoms are nearer to each other than a distance.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        distance : float
+            Å.
+
+        Returns
+        -------
+        bool
+            False if there is no list that shows it, too.
+        """
+        return self.find(lambda entry: entry.keeps_apart(system, distance)) is not None
 
 
 CACHE = NeighborCache()

@@ -259,7 +259,7 @@ class Sums:
         xp, n = batch.backend.xp, batch.n_atoms
         self.energies = xp.empty(n, dtype="float64")
         self.forces = xp.empty((n, 3), dtype="float64")
-        self.virials = xp.empty((n, 6), dtype="float64")
+        self.virials = xp.empty((n, 3, 3), dtype="float64")
 
     def evaluations(self) -> list[Evaluation]:
         """The sums of each structure, on the host.
@@ -269,14 +269,13 @@ class Sums:
         list of Evaluation
         """
         batch, backend = self.batch, self.batch.backend
-        sums = backend.xp.empty((len(batch), 7), dtype="float64")
+        sums = backend.xp.empty((len(batch), 10), dtype="float64")
         _kernels(backend)(
-            "totals", len(batch), batch.first, self.energies, self.virials, sums, shared=8 * 7 * THREADS
+            "totals", len(batch), batch.first, self.energies, self.virials, sums, shared=8 * 10 * THREADS
         )
         parts = (batch.of_each(backend.to_host(part)) for part in (self.energies, self.forces, self.virials))
         found = []
-        for row, mine, theirs, virials in zip(backend.to_host(sums).tolist(), *parts, strict=True):
-            energy, xx, yy, zz, yz, xz, xy = row
-            strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-            found.append(Evaluation(energy, theirs, strain, mine, virials))
+        for row, mine, theirs, virials in zip(backend.to_host(sums), *parts, strict=True):
+            total = row[1:].reshape(3, 3)
+            found.append(Evaluation(float(row[0]), theirs, 0.5 * (total + total.T), mine, virials))
         return found

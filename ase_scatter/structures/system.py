@@ -175,9 +175,15 @@ def kinds_of(numbers: NDArray[np.int64], elements: Sequence[str]) -> NDArray[np.
     ndarray of int, shape (N,)
         Places in the elements; −1 for others.
     """
+    return _places(tuple(elements))[numbers]
+
+
+@lru_cache(maxsize=64)
+def _places(elements: tuple[str, ...]) -> NDArray[np.int64]:
+    """Place in the elements by atomic number."""
     places = np.full(len(chemical_symbols), -1)
     places[[atomic_numbers[symbol] for symbol in elements]] = np.arange(len(elements))
-    return places[numbers]
+    return places
 
 
 def coincidence(i: int, j: int) -> InputError:
@@ -212,9 +218,9 @@ class Evaluation:
         dE/dε in eV, symmetric; divided by the volume it is the stress.
     energies : ndarray, shape (N,), optional
         Energies of the atoms in eV, their sum the energy; None if it cannot be divided among them.
-    virials : ndarray, shape (N, 6), optional
-        Parts of the atoms in the strain gradient, eV, as xx, yy, zz, yz, xz, xy: of what each pair of atoms
-        gives, half is each one's. None if it cannot be divided among them.
+    virials : ndarray, shape (N, 3, 3), optional
+        Parts of the atoms in the strain gradient, eV: ½ Σ_j r_ij ⊗ f_ij, for of what each pair of atoms gives
+        half is each one's. Only their sum is symmetric. None if it cannot be divided among them.
     """
 
     energy: float

@@ -141,6 +141,7 @@ def fit(
         "settings": settings.to_dict(),
         "device": device,
         "candidates": problem.transform.n_columns,
+        "free_atoms_known": problem.free_atoms.known,
         "validation": {
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},
             "columns": {str(key): value for key, value in validation.by_size.items()},

@@ -25,6 +25,10 @@ COARSENING = 10 / 9
 """The design matrix is made on grids with this much more spacing than the model's, varied downwards:
 the integrals are the same but for discretisation errors, which the net-force rows see the better."""
 
+MOST_SKEW = 30.0
+"""A cell of right angles with the same edges may be larger than the cell by this factor; so many are the
+points of its grids."""
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -108,8 +112,20 @@ class Grids:
         -------
         ndarray of int, shape (n_scales, 3)
             Grid points per direction of each scale.
+
+        Raises
+        ------
+        InputError
+            For a cell so skew that its grids would hold many times the points that its volume asks for.
         """
         lengths = np.linalg.norm(box.vectors, axis=1)
+        skew = float(lengths.prod() / box.volume)
+        if skew > MOST_SKEW:
+            raise InputError(
+                f"the cell is so skew that its grids would hold {skew:.2g} times the points that its volume "
+                "asks for; ase.geometry.minkowski_reduce gives vectors of the same lattice that are nearly "
+                "at right angles, or take a model on sites"
+            )
         shapes = np.empty((len(self.settings.scales), 3), dtype=np.int64)
         for i, beta in enumerate(self.settings.scales):
             spacing = self.settings.spacing * beta

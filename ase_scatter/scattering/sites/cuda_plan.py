@@ -324,7 +324,7 @@ class Tables:
                 + 3 * (s["L_MAX"] + 1)
             ),
         }  # fmt: skip
-        least = 8 * max(THREADS, 9 * t)  # what is summed in float64 at the end
+        least = 8 * max(THREADS, 12 * t)  # what is summed in float64 at the end
         return {k: max(least, np.dtype(dtype).itemsize * n + 4 * t) for k, n in numbers.items()}
 
     def tile(self, dtype: str) -> int:

@@ -130,7 +130,7 @@ def evaluate(
     for row in weights:
         if a is not fields:
             a[:] = fields
-        energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 6))
+        energies, forces, virial = np.empty(n), np.empty((n, 3)), np.empty((n, 3, 3))
         threads.over_ranges(
             n, least, kernels.terms, plan, factors, row, *where, a, g, kept, energies, back, force
         )
@@ -138,8 +138,8 @@ def evaluate(
             n, least, kernels.adjoint, plan, factors, *where, near.reverse, a, g, kept, back, force
         )
         threads.over_ranges(n, least, kernels.collect, *where[1:], near.reverse, force, forces, virial)
-        xx, yy, zz, yz, xz, xy = virial.sum(axis=0).tolist()
-        strain = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        total = virial.sum(axis=0)
+        strain = 0.5 * (total + total.T)
         found.append(Evaluation(float(energies.sum()), forces, strain, energies, virial))
     space.give_back(shapes, buffers)
     return found

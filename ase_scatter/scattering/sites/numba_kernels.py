@@ -373,15 +373,15 @@ def collect(start, stop, positions, cell, first, second, shifts, reverse, force,
         ∂E/∂r_ij in eV/Å.
     forces : ndarray, shape (N, 3)
         Takes the forces Σ_j f_ij in eV/Å.
-    virial : ndarray, shape (N, 6)
-        Takes ½ Σ_j r_ij ⊗ f_ij in eV, as xx, yy, zz, yz, xz, xy: half of each pair's is each atom's.
+    virial : ndarray, shape (N, 3, 3)
+        Takes ½ Σ_j r_ij ⊗ f_ij in eV: half of each pair's is each atom's.
     """
     d, f = np.empty(3), np.empty(3)
     for i in range(start, stop):
         for k in range(3):
             forces[i, k] = 0.0
-        for k in range(6):
-            virial[i, k] = 0.0
+            for c in range(3):
+                virial[i, k, c] = 0.0
         for p in range(first[i], first[i + 1]):
             j, r = second[p], reverse[p]
             for k in range(3):
@@ -390,9 +390,6 @@ def collect(start, stop, positions, cell, first, second, shifts, reverse, force,
                 d[k] = positions[j, k] - positions[i, k]
                 for c in range(3):
                     d[k] += shifts[p, c] * cell[c, k]
-            virial[i, 0] += 0.5 * d[0] * f[0]
-            virial[i, 1] += 0.5 * d[1] * f[1]
-            virial[i, 2] += 0.5 * d[2] * f[2]
-            virial[i, 3] += 0.25 * (d[1] * f[2] + d[2] * f[1])
-            virial[i, 4] += 0.25 * (d[0] * f[2] + d[2] * f[0])
-            virial[i, 5] += 0.25 * (d[0] * f[1] + d[1] * f[0])
+            for k in range(3):
+                for c in range(3):
+                    virial[i, k, c] += 0.5 * d[k] * f[c]

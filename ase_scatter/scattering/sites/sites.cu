@@ -417,7 +417,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) forces(
     int* other = (int*)(pull + TILE * (L_MAX + 1) * 3);
     const long long i = blockIdx.x, begin = first[i];
     const int n = counts[i];
-    double force[3] = {0, 0, 0}, virial[6] = {0, 0, 0, 0, 0, 0};
+    double force[3] = {0, 0, 0}, virial[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
     RANGE(e, N_A) my_a[e] = d_a[i * N_A + e];
     RANGE(e, N_B) my_b[e] = d_b[i * N_B + e];
     RANGE(s, N_SOURCES) my_g[s] = g[i * N_SOURCES + s];
@@ -483,36 +483,29 @@ extern "C" __global__ void __launch_bounds__(THREADS) forces(
             // From the place where functions are taken to that of the atom.
             const REAL* bent = bends + 2 * (begin + start + v);
             const double scale = bent[0];
-            double dx = near[4 * v], dy = near[4 * v + 1], dz = near[4 * v + 2];
-            const double bend = bent[1] * (dx * f[0] + dy * f[1] + dz * f[2]);
-            f[0] = scale * f[0] + bend * dx;
-            f[1] = scale * f[1] + bend * dy;
-            f[2] = scale * f[2] + bend * dz;
-            dx /= scale;
-            dy /= scale;
-            dz /= scale;
-            for (int x = 0; x < 3; ++x) force[x] += f[x];
-            virial[0] += 0.5 * dx * f[0];
-            virial[1] += 0.5 * dy * f[1];
-            virial[2] += 0.5 * dz * f[2];
-            virial[3] += 0.25 * (dy * f[2] + dz * f[1]);
-            virial[4] += 0.25 * (dx * f[2] + dz * f[0]);
-            virial[5] += 0.25 * (dx * f[1] + dy * f[0]);
+            double d[3] = {near[4 * v], near[4 * v + 1], near[4 * v + 2]};
+            const double bend = bent[1] * (d[0] * f[0] + d[1] * f[1] + d[2] * f[2]);
+            for (int x = 0; x < 3; ++x) {
+                f[x] = scale * f[x] + bend * d[x];
+                d[x] /= scale;
+                force[x] += f[x];
+            }
+            for (int k = 0; k < 9; ++k) virial[k] += 0.5 * d[k / 3] * f[k % 3];
         }
     }
     __syncthreads();
     double* parts = (double*)pool;
     if (threadIdx.x < TILE) {
-        for (int k = 0; k < 3; ++k) parts[9 * threadIdx.x + k] = force[k];
-        for (int k = 0; k < 6; ++k) parts[9 * threadIdx.x + 3 + k] = virial[k];
+        for (int k = 0; k < 3; ++k) parts[12 * threadIdx.x + k] = force[k];
+        for (int k = 0; k < 9; ++k) parts[12 * threadIdx.x + 3 + k] = virial[k];
     }
     __syncthreads();
-    if (threadIdx.x < 9) {
+    if (threadIdx.x < 12) {
         double total = 0;
-        for (int t = 0; t < TILE; ++t) total += parts[9 * t + threadIdx.x];
+        for (int t = 0; t < TILE; ++t) total += parts[12 * t + threadIdx.x];
         if (threadIdx.x < 3)
             forces_out[3 * i + threadIdx.x] = total;
         else
-            virials[6 * i + threadIdx.x - 3] = total;
+            virials[9 * i + threadIdx.x - 3] = total;
     }
 }
