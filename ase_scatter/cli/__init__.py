@@ -14,6 +14,7 @@ from . import (
     evaluate,
     fit,
     info,
+    lammps,
     learn,
     md,
     phonons,
@@ -47,6 +48,7 @@ COMMANDS = (
     select.add_select,
     learn.add_learn,
     phonons.add_phonons,
+    lammps.add_lammps,
     benchmark.add_benchmark,
 )
 """What adds each command, in the order of the help."""
