@@ -1,7 +1,7 @@
 """Figures of the pair style in LAMMPS: conservation of energy, time, and what communication costs.
 
     python examples/benchmarks/lammps_figures.py nve      5000 steps of 4096 Si, on one and two ranks
-    python examples/benchmarks/lammps_figures.py speed    CPU time beside the ASE calculator and SNAP, in turns
+    python examples/benchmarks/lammps_figures.py speed    CPU time beside ASE calculator and SNAP, in turns
     python examples/benchmarks/lammps_figures.py ranks    1, 2 and 4 ranks: time, ghosts, communication
 
 Needs `pip install '.[lammps]'` and `ase-scatter lammps build`. Results are added to lammps_figures.json

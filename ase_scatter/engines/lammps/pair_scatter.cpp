@@ -81,6 +81,9 @@ void PairScatter::init_style()
     error->all(FLERR, "pair_style scatter computes in eV and Angstrom: set 'units metal'");
   if (!force->newton_pair)
     error->all(FLERR, "pair_style scatter sums forces of pairs over processors: set 'newton on'");
+  // A hybrid style asked before the potential was read; buffers are as large as the main style says.
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
