@@ -50,6 +50,7 @@ from .columns import (
 )
 from .cuda import on_device
 from .cuda_plan import Tables
+from .heat import flux_virials
 from .jacobian import at_atoms, differentiate
 from .jacobian_plan import Table, make_tables
 from .plan import Layout, make_layout
@@ -283,6 +284,28 @@ class SitesTransform(Transform):
         places = dict(zip(KINDS, self._places, strict=True))
         device = on_device(self._layout, self._kernel_tables, batch.backend, target.dtype)
         return device.evaluate(batch, kinds, padded, places)
+
+    def flux_virials(
+        self, system: System, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute energies of atoms and the virials that multiply their velocities in the heat flux.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        weights : ndarray, shape (n_columns,)
+            Weights in eV.
+
+        Returns
+        -------
+        energies : ndarray, shape (N,)
+            In eV.
+        virials : ndarray, shape (N, 3, 3)
+            W_k of `heat` in eV.
+        """
+        kinds, near = self.channels.kinds(system.numbers), CACHE.neighbors(system, self.cutoff)
+        return flux_virials(self._layout.plan, system, kinds, near, self.weights_of_terms(weights))
 
     def memory(self, system: System, target: Target) -> float:
         return self._kernel_tables.bytes_needed(system, target.dtype)
