@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -168,7 +170,7 @@ def boltzmann(model: str, temperatures: list[float], mesh: int) -> dict[str, Any
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,7 +187,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--mesh", type=int, default=15, help="wave vectors along each axis")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     temperatures = [float(word) for word in options.temperature.split(",")]
     if options.method == "boltzmann":
         found = {"boltzmann": boltzmann(options.model, temperatures, options.mesh)}
@@ -195,7 +197,8 @@ def main() -> None:
     document |= {"model": options.model, **found}
     write_whole(options.json, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(found, indent=1, ensure_ascii=False))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -235,6 +235,6 @@ def _domain_tables(committee: Committee, transform: SitesTransform) -> dict[str,
             f"deviation_{k}": region.scale,
             f"axes_{k}": region.axes,
             f"lengths_{k}": region.lengths,
-            f"region_{k}": [region.rest, region.edge],
+            f"region_{k}": [region.rest or np.inf, region.edge],
         }
     return tables

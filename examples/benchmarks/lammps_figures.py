@@ -14,8 +14,10 @@ import argparse
 import json
 import os
 import re
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -184,7 +186,7 @@ def ranks(folder: Path, steps: int, cells: int, turns: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -193,7 +195,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=8, help="cubic cells along each axis (8: 4096 atoms)")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         if options.part == "nve":
             found = nve(Path(name), options.steps or 5000, options.cells)
@@ -206,7 +208,8 @@ def main() -> None:
     document[options.part] = found
     write_whole(options.json, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(found, indent=1, ensure_ascii=False))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
