@@ -7,6 +7,7 @@ Modules belong to levels. A module imports from its own level and from lower one
     ase_plugins      what ASE's registry lists
     plotting         draws what all below it compute, measure and tabulate
     reporting
+    engines          hands potentials to other programs
     testing          checks models and calculators
     properties
     calculator
@@ -44,6 +45,7 @@ ORDER = [
     "calculator",
     "properties",
     "testing",
+    "engines",
     "reporting",
     "plotting",
     "ase_plugins",

@@ -36,7 +36,7 @@ def test_all_packages_are_declared():
 def test_what_is_installed_is_complete():
     installed = files(ase_scatter)
     assert installed.joinpath("py.typed").is_file()
-    for source in (ROOT / "ase_scatter").rglob("*.cu*"):
+    for source in [*(ROOT / "ase_scatter").rglob("*.c[up]*"), *(ROOT / "ase_scatter").rglob("*.h*")]:
         assert installed.joinpath(*source.relative_to(ROOT / "ase_scatter").parts).is_file(), source
 
 

@@ -16,6 +16,7 @@ from . import (
     evaluate,
     fit,
     info,
+    lammps,
     learn,
     md,
     phonons,
@@ -50,6 +51,7 @@ COMMANDS = (
     select.add_select,
     learn.add_learn,
     phonons.add_phonons,
+    lammps.add_lammps,
     benchmark.add_benchmark,
     completion.add_completion,
 )

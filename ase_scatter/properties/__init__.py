@@ -10,6 +10,7 @@ from .elastic import ElasticConstants, elastic_constants
 from .end_states import AtomMap, hop_end_points, insert_end_points, map_atoms
 from .eos import EnergyVolume, energy_volume
 from .force_sets import ForceSets
+from .heat_flux import HeatFlux, heat_flux
 from .phonons import Phonons, Thermal, phonons
 from .quasiharmonic import QuasiHarmonic, quasi_harmonic
 from .relax import Relaxation, relax_cell, relax_positions
@@ -31,6 +32,7 @@ __all__ = [
     "ElasticConstants",
     "EnergyVolume",
     "ForceSets",
+    "HeatFlux",
     "Moduli",
     "Phonons",
     "Progress",
@@ -51,6 +53,7 @@ __all__ = [
     "energy_volume",
     "evaluate",
     "frozen_calculator",
+    "heat_flux",
     "hop_end_points",
     "insert_end_points",
     "interstitial_formation",

@@ -23,7 +23,7 @@ from sphinx.errors import ExtensionError
 PUBLIC = ("ase_scatter", "ase_scatter.properties", "ase_scatter.plotting", "ase_scatter.testing")
 """Modules whose names users import."""
 INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.grid", "model", "training",
-         "reporting")  # fmt: skip
+         "engines", "engines.lammps", "reporting")  # fmt: skip
 """Packages below them, for those who change the code, from the ground up."""
 
 WITHOUT_PAGE = ("ase_scatter.cli", "ase_scatter.potentials")
@@ -104,14 +104,25 @@ def command_page(parser: argparse.ArgumentParser) -> str:
 def _command(name: str, parser: argparse.ArgumentParser) -> str:
     parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88)
     usage = parser.format_usage().removeprefix("usage: ")
-    parts = [f".. _command-{name}:\n", _title(f"``{name}``", "-"), f".. program:: ase-scatter {name}\n"]
+    parts = [
+        f".. _command-{name.replace(' ', '-')}:\n",
+        _title(f"``{name}``", "-"),
+        f".. program:: ase-scatter {name}\n",
+    ]
     parts += [_escaped(parser.description or "") + "\n", _literal(usage)]
     for group in parser._action_groups:
-        options = [_option(parser, action) for action in group._group_actions if action.dest != "help"]
+        options = [
+            _option(parser, action)
+            for action in group._group_actions
+            if action.dest != "help" and not isinstance(action, argparse._SubParsersAction)
+        ]
         if options:
             parts += [f".. rubric:: {(group.title or '').capitalize()}\n", *options]
     if parser.epilog:
         parts.append(_literal(parser.epilog))
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            parts += [_command(f"{name} {inner}", command) for inner, command in action.choices.items()]
     return "\n".join(parts)
 
 

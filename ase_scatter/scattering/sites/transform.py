@@ -50,6 +50,7 @@ from .columns import (
 )
 from .cuda import on_device
 from .cuda_plan import Tables
+from .heat import flux_virials
 from .jacobian import at_atoms, differentiate
 from .jacobian_plan import Table, make_tables
 from .plan import Layout, make_layout
@@ -140,6 +141,27 @@ class SitesTransform(Transform):
         return make_layout(
             self.settings, np.asarray(self.channels.weights), distinct, self.norms, self.closest
         )
+
+    @property
+    def layout(self) -> Layout:
+        """Flat tables of the terms, for code that loops over atoms and pairs."""
+        return self._layout
+
+    def weights_of_terms(self, row: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Sort the weights of columns as the tables of `layout` are sorted.
+
+        Parameters
+        ----------
+        row : ndarray, shape (n_columns,)
+            Weights in eV.
+
+        Returns
+        -------
+        tuple of ndarray, each of shape (n_terms, n_elements)
+            For each kind of term, in the order of ``KINDS``, the weights in eV; 0 where there is no column.
+        """
+        padded = np.append(row, 0.0)  # a 0 for columns that there are not
+        return tuple(padded[places] for places in self._places)
 
     @cached_property
     def _index(self) -> dict[Term, NDArray[np.int64]]:
@@ -244,8 +266,6 @@ class SitesTransform(Transform):
         self, batch: Batch, rows: NDArray[np.float64], target: Target = HOST
     ) -> list[list[Evaluation]]:
         self.require_weights(rows)
-        padded = np.zeros((len(rows), self.n_columns + 1))  # a 0 for columns that there are not
-        padded[:, :-1] = rows
         if target.on_host:
             # Compiled code computes in float64, faster than array code would in float32.
             return [
@@ -254,15 +274,38 @@ class SitesTransform(Transform):
                     system,
                     self.channels.kinds(system.numbers),
                     CACHE.neighbors(system, self.cutoff),
-                    [tuple(row[places] for places in self._places) for row in padded],
+                    [self.weights_of_terms(row) for row in rows],
                     self._work_space,
                 )
                 for system in batch.systems
             ]
+        padded = np.pad(rows, ((0, 0), (0, 1)))
         kinds = self.channels.kinds(batch.numbers)
         places = dict(zip(KINDS, self._places, strict=True))
         device = on_device(self._layout, self._kernel_tables, batch.backend, target.dtype)
         return device.evaluate(batch, kinds, padded, places)
+
+    def flux_virials(
+        self, system: System, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute energies of atoms and the virials that multiply their velocities in the heat flux.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        weights : ndarray, shape (n_columns,)
+            Weights in eV.
+
+        Returns
+        -------
+        energies : ndarray, shape (N,)
+            In eV.
+        virials : ndarray, shape (N, 3, 3)
+            W_k of `heat` in eV.
+        """
+        kinds, near = self.channels.kinds(system.numbers), CACHE.neighbors(system, self.cutoff)
+        return flux_virials(self._layout.plan, system, kinds, near, self.weights_of_terms(weights))
 
     def memory(self, system: System, target: Target) -> float:
         return self._kernel_tables.bytes_needed(system, target.dtype)

@@ -1,0 +1,1 @@
+"""Potentials on sites in LAMMPS: the pair style "scatter"."""
