@@ -6,6 +6,7 @@ Modules belong to levels. A module imports from its own level and from lower one
     cli
     plotting         draws what all below it compute, measure and tabulate
     reporting
+    descriptors      descriptors by themselves: features, criteria, data sets compared
     testing          checks models and calculators
     properties
     calculator
@@ -43,6 +44,7 @@ ORDER = [
     "calculator",
     "properties",
     "testing",
+    "descriptors",
     "reporting",
     "plotting",
     "cli",

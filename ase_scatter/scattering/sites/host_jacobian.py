@@ -136,18 +136,20 @@ def local_columns(
 
 
 def local_jacobian(
+    centres: Sequence[int] | None,
     plan: Plan,
     system: System,
     kind: Ints,
     near: Neighbors,
     places: Places,
     n_columns: int,
-    centres: Sequence[int] | None = None,
 ) -> LocalJacobian:
     """Evaluate all columns at some atoms, with their derivatives.
 
     Parameters
     ----------
+    centres : sequence of int or None
+        The atoms; None for all.
     plan : Plan
         Tables of the transform.
     system : System
@@ -160,8 +162,6 @@ def local_jacobian(
         By kind of term the column of each term and element, −1 for none.
     n_columns : int
         Number of columns.
-    centres : sequence of int, optional
-        The atoms; by default all.
 
     Returns
     -------

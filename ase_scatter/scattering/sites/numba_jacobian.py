@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ...compute.compiled import compiled
-from .numba_columns import convolve_again, on_sphere, outer_degree
+from .numba_columns import convolve_again, on_sphere
 from .numba_gradients import charged_gradients, harmonic_gradients, pair_gradients
 from .numba_pairs import gather_neighbors, harmonics_of, padded, radial_functions, room_for
 from .numba_terms import modulus
@@ -378,8 +378,10 @@ def derivatives(  # type: ignore[no-untyped-def]
             coupling[found, :n] = 0.0
             gained[: found + 1, : 3 * n_reach + 6] = 0.0
             for r in range(0, found, 2):
-                _combine(coupling[r], coupling[r + 1], (n_real + 3) // 4 * 4, moved, 3 * n_reach + 6, gained[r],
-                         gained[r + 1])  # fmt: skip
+                _combine(
+                    coupling[r], coupling[r + 1], (n_real + 3) // 4 * 4, moved, 3 * n_reach + 6, gained[r],
+                    gained[r + 1],
+                )  # fmt: skip
             for r in range(found):
                 column = columns[already + r]
                 for k in range(3 * n_reach):

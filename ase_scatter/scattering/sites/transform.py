@@ -292,7 +292,7 @@ class SitesTransform(Transform):
         LocalJacobian
             The columns of each, and how they change as the atoms in reach move and under strain.
         """
-        return host_jacobian.local_jacobian(*self._on_host(system), centres)
+        return host_jacobian.local_jacobian(centres, *self._on_host(system))
 
     def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
         if target.on_host:
