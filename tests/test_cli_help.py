@@ -26,6 +26,7 @@ COMMANDS = {
     "info": "eV",
     "select": "units of",
     "learn": "eV/Å",
+    "compare-data": "share",
     "phonons": "THz",
     "benchmark": "Å",
 }
@@ -37,7 +38,7 @@ def test_all_commands_are_known(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out.split("COMMAND\n")[1].split("options:")[0]
-    assert re.findall(r"^ {4}(\w+)", text, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^ {4}(\w[\w-]*)", text, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,7 +55,9 @@ def test_help_has_a_summary_units_and_examples_that_are_understood(command, caps
     )
     assert examples
     for example in examples:
-        assert cli.build_parser().parse_args(example.split()).run.__name__ == f"run_{command}"
+        assert (
+            cli.build_parser().parse_args(example.split()).run.__name__ == f"run_{command.replace('-', '_')}"
+        )
 
 
 @pytest.mark.parametrize("module", ["ase_scatter", "ase_scatter.cli"])

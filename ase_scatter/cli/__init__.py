@@ -11,6 +11,7 @@ from ..errors import DeviceError, InputError
 from . import (
     barrier,
     benchmark,
+    descriptors,
     evaluate,
     fit,
     info,
@@ -46,6 +47,7 @@ COMMANDS = (
     info.add_info,
     select.add_select,
     learn.add_learn,
+    descriptors.add_compare,
     phonons.add_phonons,
     benchmark.add_benchmark,
 )
