@@ -27,6 +27,7 @@ COMMANDS = {
     "select": "units of",
     "learn": "eV/Å",
     "compare-data": "share",
+    "judge-descriptor": "µs",
     "phonons": "THz",
     "benchmark": "Å",
 }

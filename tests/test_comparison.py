@@ -49,7 +49,7 @@ def test_the_classifier_does_not_see_its_fold():
 
 
 def test_halves_of_one_set_cannot_be_told_apart(descriptor):
-    pool = [copper(seed) for seed in range(80)]
+    pool = [copper(seed) for seed in range(240)]
     found = compare_data(pool[::2], pool[1::2], descriptor=descriptor)
     assert abs(found.auc - 0.5) < 0.08
     assert found.outside < 0.1

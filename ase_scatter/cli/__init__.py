@@ -48,6 +48,7 @@ COMMANDS = (
     select.add_select,
     learn.add_learn,
     descriptors.add_compare,
+    descriptors.add_judge,
     phonons.add_phonons,
     benchmark.add_benchmark,
 )

@@ -1,8 +1,9 @@
-"""The command `compare-data`."""
+"""The commands `compare-data` and `judge-descriptor`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ EXAMPLES = """examples:
 Neither file needs labels. A classifier on the coefficients of the atoms is asked about structures that it has
 not seen: an AUC of .5 means that the sets cannot be told apart, 1 that every atom can. "outside" is the share
 of atoms beyond what the first set covers (extrapolation grade above 1).
+"""
+
+
+JUDGE_EXAMPLES = """examples:
+  ase-scatter judge-descriptor
+  ase-scatter judge-descriptor --plot judged.png --json judged.json
+  ase-scatter judge-descriptor --setting cutoff=6 --setting triple=0
+
+Columns on sites are judged: how far they change under symmetries, whether they tell pairs of structures
+apart that are the same to power spectrum and bispectrum, how smooth they are through the cutoff, µs per atom,
+zeros, and kinds of structures.
 """
 
 
@@ -92,4 +104,62 @@ def add_compare(commands: Any) -> None:
     )
     add_outputs(command, json="write all figures", plot="plot scores, grades and columns")
     add_workers(command, "structures that are transformed at once")
+    add_common(command)
+
+
+def run_judge_descriptor(options: argparse.Namespace) -> int:
+    """Run the command `judge-descriptor`.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What `add_judge` defines.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    from ..descriptors.criteria import judge
+    from ..plotting.descriptors import judgement_plot
+    from ..reporting.descriptors import judgement_text
+
+    claim([options.json], options, plots=[options.plot])
+    found = judge(dict(options.setting))
+    print(judgement_text(found))
+    if options.json:
+        write_json(options.json, found.to_dict())
+    if options.plot:
+        judgement_plot(found, options.plot)
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A name and a value of JSON."""
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
+
+
+_setting.__name__ = "NAME=VALUE"  # what argparse calls it in its errors
+
+
+def add_judge(commands: Any) -> None:
+    """Add the command `judge-descriptor`.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        What it is added to.
+    """
+    text = "judge the coefficients by what makes a good descriptor"
+    command = new_command(commands, "judge-descriptor", run_judge_descriptor, text, JUDGE_EXAMPLES)
+    command.add_argument(
+        "--setting",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of sites that is not the recommended one, such as cutoff=6 (Å); repeatable",
+    )
+    add_outputs(command, json="write all figures", plot="plot who tells which pair apart")
     add_common(command)

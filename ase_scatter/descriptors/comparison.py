@@ -423,7 +423,8 @@ def _needed(
             if not mine:
                 continue
             edge = domain.regions[chemical_symbols[number]].edge
-            away, _ = cKDTree([place[k] for k in mine]).query([place[k] for k in others])
+            tree = cKDTree(np.array([place[k] for k in mine]))
+            away = np.atleast_1d(tree.query(np.array([place[k] for k in others]))[0])
             for k, distance in zip(others, away.tolist(), strict=True):
                 left[k] = min(left[k], distance / edge)
         left = {k: value for k, value in left.items() if value > 0.5 and rows["frame"][k] not in chosen}

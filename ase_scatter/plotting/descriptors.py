@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..descriptors.comparison import Comparison
+from ..descriptors.criteria import FAMILIES, TOLD_APART, Judgement
 from .base import COLOURS, INK, tidy, written
 
 
@@ -58,4 +59,37 @@ def comparison_plot(
     parts.set(xlim=(0, 1), xlabel="AUC")
     parts.set_yticks(at, [part.name or "(no group)" for part in rows])
     tidy(parts, "by element and group")
+    return written(figure, path)
+
+
+def judgement_plot(found: Judgement, path: str | Path | None = None) -> Figure:
+    """Plot which family of columns tells which pair of structures apart.
+
+    Parameters
+    ----------
+    found : Judgement
+        What was measured.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    ax = figure.subplots()
+    pairs = list(dict.fromkeys(row.pair for row in found.uniqueness))
+    families = [name for name in FAMILIES if name in found.methane]
+    for k, family in enumerate(families):
+        values = [row.distance for row in found.uniqueness if row.family == family]
+        values.append(found.methane[family])
+        at = np.arange(len(values)) + 0.12 * (k - 0.5 * (len(families) - 1))
+        ax.plot(np.maximum(values, 1e-17), at, "o", color=COLOURS[k], label=family)
+    ax.axvline(TOLD_APART, color=INK, lw=0.8)
+    ax.set(xscale="log", xlabel="distance over that to a generic displacement of equal size")
+    ax.set_yticks(np.arange(len(pairs) + 1), [*pairs, "methane manifold, smallest"])
+    ax.invert_yaxis()
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3)
+    tidy(ax)
     return written(figure, path)
