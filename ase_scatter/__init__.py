@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._version import __version__ as __version__
     from .calculator import ScatteringCalculator as ScatteringCalculator
     from .compute.target import Target as Target
+    from .descriptors.descriptor import ScatteringDescriptor as ScatteringDescriptor
     from .errors import DeviceError as DeviceError
     from .errors import ExtrapolationWarning as ExtrapolationWarning
     from .errors import InputError as InputError
@@ -48,6 +49,7 @@ _HOMES = {
     "_version": ["__version__"],
     "calculator": ["ScatteringCalculator"],
     "compute.target": ["Target"],
+    "descriptors.descriptor": ["ScatteringDescriptor"],
     "errors": [
         "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError", "UnknownElementError",
     ],

@@ -8,6 +8,7 @@ Modules belong to levels. A module imports from its own level and from lower one
     plotting         draws what all below it compute, measure and tabulate
     reporting
     engines          hands potentials to other programs
+    descriptors      descriptors by themselves: features, criteria, data sets compared
     testing          checks models and calculators
     properties
     calculator
@@ -46,6 +47,7 @@ ORDER = [
     "properties",
     "testing",
     "engines",
+    "descriptors",
     "reporting",
     "plotting",
     "ase_plugins",

@@ -27,6 +27,8 @@ COMMANDS = {
     "info": "eV",
     "select": "units of",
     "learn": "eV/Å",
+    "compare-data": "share",
+    "judge-descriptor": "µs",
     "phonons": "THz",
     "lammps": "eV",
     "benchmark": "Å",
@@ -40,7 +42,7 @@ def test_all_commands_are_known(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out.split("COMMAND\n")[1].split("options:")[0]
-    assert re.findall(r"^ {4}(\w+)", text, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^ {4}(\w[\w-]*)", text, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,7 +60,8 @@ def test_help_has_a_summary_units_and_examples_that_are_understood(command, caps
     assert examples
     for example in examples:
         run = cli.build_parser().parse_args(example.split()).run.__name__
-        assert run == f"run_{command}" or run.startswith(f"run_{command}_")
+        name = f"run_{command.replace('-', '_')}"
+        assert run == name or run.startswith(f"{name}_")
 
 
 @pytest.mark.parametrize("module", ["ase_scatter", "ase_scatter.cli"])

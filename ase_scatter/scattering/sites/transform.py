@@ -33,9 +33,10 @@ from ...errors import InputError
 from ...structures.batch import Batch
 from ...structures.neighbors import CACHE
 from ...structures.system import Evaluation, System
+from ...units import from_voigt
 from ..channels import Channels
 from ..transform import Jacobian, LabelledColumn, Transform
-from . import host
+from . import host, host_jacobian
 from .arrays import PaddedEnvironments
 from .columns import (
     COST,
@@ -256,7 +257,14 @@ class SitesTransform(Transform):
                     values[column] = local[kind == element].sum(dtype=np.float64)
         return values
 
+    def _on_host(self, system: System) -> tuple[Any, ...]:
+        """What the compiled passes over all columns are given."""
+        kind, near = self.channels.kinds(system.numbers), CACHE.neighbors(system, self.cutoff)
+        return self._layout.plan, system, kind, near, self._places, self.n_columns
+
     def local_features(self, system: System, target: Target = HOST) -> NDArray[np.float64]:
+        if target.on_host:
+            return host_jacobian.local_columns(*self._on_host(system))
         values = np.zeros((len(system), self.n_columns))
         for atoms, columns, found in at_atoms(self._around(system, target), self._tables):
             values[atoms[:, None], columns] = found
@@ -310,7 +318,30 @@ class SitesTransform(Transform):
     def memory(self, system: System, target: Target) -> float:
         return self._kernel_tables.bytes_needed(system, target.dtype)
 
+    def local_jacobian(
+        self, system: System, centres: Sequence[int] | None = None
+    ) -> host_jacobian.LocalJacobian:
+        """Evaluate all columns at some atoms, with their derivatives, on the host.
+
+        Parameters
+        ----------
+        system : System
+            The structure.
+        centres : sequence of int, optional
+            The atoms; by default all.
+
+        Returns
+        -------
+        LocalJacobian
+            The columns of each, and how they change as the atoms in reach move and under strain.
+        """
+        return host_jacobian.local_jacobian(centres, *self._on_host(system))
+
     def jacobian(self, system: System, target: Target = HOST) -> Jacobian:
+        if target.on_host:
+            values, d_positions, strain = host_jacobian.total_jacobian(*self._on_host(system))
+            dtype = np.dtype(target.dtype)
+            return Jacobian(values, d_positions.astype(dtype, copy=False), from_voigt(strain).astype(dtype))
         return differentiate(self._around(system, target), self._tables, self.n_columns)
 
     # ---- files ----------------------------------------------------------------------------------
