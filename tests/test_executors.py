@@ -82,7 +82,7 @@ def some_labels(emt):
 # ---- chunks --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at_once", [10, 25, 40, 1000])
+@pytest.mark.parametrize("at_once", [10, 25, 40, 70, 1000])
 def test_chunks_end_where_rows_are_multiplied(some_labels, at_once):
     rng = np.random.default_rng(0)
     part_of = rng.integers(0, 3, size=len(some_labels)).tolist()
@@ -90,8 +90,8 @@ def test_chunks_end_where_rows_are_multiplied(some_labels, at_once):
     for part in range(3):
         numbers = [n for chunk in chunks if chunk.part == part for n in chunk.numbers]
         assert numbers == [n for n, its in enumerate(part_of) if its == part]
-    waiting = {0: 0, 1: 0, 2: 0}
-    for chunk in chunks:
+    waiting, multiplied = {0: 0, 1: 0, 2: 0}, set()
+    for k, chunk in enumerate(chunks):
         begins = waiting[chunk.part] == 0
         ends = []
         for number in chunk.numbers:
@@ -100,7 +100,11 @@ def test_chunks_end_where_rows_are_multiplied(some_labels, at_once):
             if ends[-1]:
                 waiting[chunk.part] = 0
         assert not any(ends[:-1])
-        assert chunk.whole == (begins and ends[-1])
+        last = chunk is chunks[-1] or chunks[k + 1].part != chunk.part
+        rest = last and waiting[chunk.part] > 0 and chunk.part in multiplied
+        assert chunk.whole == (begins and (ends[-1] or rest))
+        if ends[-1]:
+            multiplied.add(chunk.part)
 
 
 def test_frames_without_forces_do_not_pile_up(emt):

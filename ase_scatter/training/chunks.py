@@ -38,7 +38,7 @@ class Chunk:
     numbers : list of int
         Which frames.
     whole : bool
-        Whether their rows of forces are what a `Stream` multiplies at once.
+        Whether their rows of forces are those that a `Stream` multiplies at once.
     """
 
     part: int
@@ -86,18 +86,22 @@ def chunks_of(frames: Sequence[Frame], part_of: Sequence[int], at_once: int) -> 
     found = []
     for part in sorted(set(part_of)):
         numbers: list[int] = []
+        # The rest is multiplied where something was before; few rows are kept as they are.
+        multiplied = False
         begins, waiting = True, 0  # rows of forces, from the chunk before on where this one does not begin
         for number in (number for number, its in enumerate(part_of) if its == part):
             numbers.append(number)
             frame = frames[number]
             waiting += 3 * len(frame.system) if frame.forces is not None else 0
             full = waiting >= at_once
+            multiplied |= full
             # Frames without forces have rows of other kinds.
             if full or 3 * len(numbers) >= at_once:
                 found.append(Chunk(part, numbers, full and begins))
-                numbers, begins, waiting = [], full, 0 if full else waiting
+                numbers, waiting = [], 0 if full else waiting
+                begins = waiting == 0
         if numbers:
-            found.append(Chunk(part, numbers, False))
+            found.append(Chunk(part, numbers, begins and multiplied and waiting > 0))
     return found
 
 
