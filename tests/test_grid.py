@@ -1,6 +1,7 @@
 """The grid transform: closed forms, derivatives, symmetries."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from ase_scatter.compute.target import Target
 from ase_scatter.errors import InputError, UnknownElementError
 from ase_scatter.scattering import GridSettings, GridTransform, transform_from_dict
 from ase_scatter.scattering.channels import Channels
+from ase_scatter.scattering.grid import arrays
 from ase_scatter.scattering.grid.columns import Column, Path
+from ase_scatter.scattering.grid.plane_waves import Level
+from ase_scatter.scattering.grid.strains import StrainSums
 from ase_scatter.scattering.wavelets import Wavelet, real_space
 from ase_scatter.structures.system import System
 
@@ -551,6 +555,32 @@ def n_ffts(monkeypatch):
     count("rfft")
     count("irfft")
     return counted
+
+
+def test_overlaps_are_summed_as_far_as_there_is_room(monkeypatch):
+    """They are contracted once for each scale and degree, or wavelet by wavelet."""
+    system = System.from_atoms(SYSTEMS["sheared"]())
+    transform = make(system)
+    rows = np.random.default_rng(6).normal(size=(2, transform.n_columns))
+    rows[0, ::3] = 0.0
+    contracted = []
+    strain = Level.strain
+
+    def counted(*given):
+        contracted[-1] += 1
+        return strain(*given)
+
+    monkeypatch.setattr(Level, "strain", counted)
+    found = []
+    for held in (1 << 23, 3000, 0):
+        contracted.append(0)
+        monkeypatch.setattr(arrays, "StrainSums", partial(StrainSums, held=held))
+        found.append([row.strain_gradient for row in transform.sample(system).evaluate(rows)])
+    least, some, most = contracted
+    degrees = [(i, l) for i, orders in transform.tree.orders.items() for l in {l for _, l in orders}]
+    assert len(degrees) == least < some < most
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-11, atol=1e-12 * np.abs(found).max())
 
 
 @pytest.mark.parametrize("n_rows", [2, 5])

@@ -46,6 +46,7 @@ EXAMPLES = """examples:
   ase-scatter fit train.extxyz -o tuned.json --tune 20
   ase-scatter fit train.extxyz -o grid.json --transform grid --spacing 0.5
   ase-scatter fit train.extxyz -o grid.json --transform grid --device cuda
+  ase-scatter fit train.extxyz -o mine.json --executor dask://node1:8786
 
 The files are what ASE reads, with energies (eV) and, where there are any, forces (eV/Å) and stresses
 (eV/Å³, positive in tension); info["group"] splits the table of errors. The parity plot is written beside the
@@ -88,6 +89,7 @@ def run_fit(options: argparse.Namespace) -> int:
         progress=not options.quiet,
         workers=options.workers,
         device=options.device,
+        executor=options.executor,
     )
     model = result.model
     model.save(target, overwrite=options.force)
@@ -237,4 +239,11 @@ def add_fit(commands: Any) -> None:
     add_device(command, dtype=False)
     add_keys(command)
     add_workers(command, "threads")
+    command.add_argument(
+        "--executor",
+        metavar="WHERE",
+        help="where the design matrix is made: processes:N, dask://HOST:PORT (dask.distributed) or "
+        "mpi (mpiexec -n 3 python -m mpi4py.futures -m ase_scatter fit …); the model is the same "
+        "(default: threads of this process)",
+    )
     add_common(command)

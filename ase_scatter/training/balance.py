@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.executors import Workers
 from ..compute.parallel import Progress
 from ..scattering import SitesSettings, SitesTransform
 from ..structures.dataset import Frame
 from ..structures.sampling import spread
+from .chunks import summed
 from .design_matrix import Normals, Problem
 from .judge import Judge
 from .least_squares import Regression
@@ -224,6 +226,7 @@ def with_cutoff(
     workers: int,
     progress: Progress,
     device: str = "cpu",
+    elsewhere: Workers | None = None,
 ) -> FitSettings:
     """Choose the cutoff of the sites on some of the frames, where none is given.
 
@@ -244,6 +247,8 @@ def with_cutoff(
         Whether, or by which function, progress is shown.
     device : str
         "cpu" or "cuda".
+    elsewhere : Workers, optional
+        Where normal equations are summed.
 
     Returns
     -------
@@ -259,7 +264,7 @@ def with_cutoff(
         given = {**dict(sites), **({} if cutoff is None else {"cutoff": cutoff})}
         trial = replace(settings, transform="sites", sites=given)
         problem = Problem(trial, elements, sampled, workers, progress, device)
-        found = choose(problem, problem.normals(), trial, progress=progress, thorough=False)
+        found = choose(problem, summed(problem, elsewhere), trial, progress=progress, thorough=False)
         assert isinstance(problem.candidates, SitesTransform)
         return found.validation.least, problem.candidates.cutoff
 

@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.backend import Array
+from ..compute.backend import Array, Backend, require_device
 from ..compute.memory import clear_when_full, room
 from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import Target
@@ -166,8 +166,6 @@ class Problem:
         Groups whose stresses may have a virial per atom that is not that of the energies ("" for all frames).
     part_of : list of int
         The part of each frame.
-    backend : Backend
-        Of the device.
 
     Raises
     ------
@@ -186,7 +184,7 @@ class Problem:
     ) -> None:
         # Before anything that takes time.
         self.target = Target(device, settings.dtype)
-        self.backend = self.target.backend
+        require_device(device)
         if len(frames) < 2:
             raise InputError("at least two frames are needed: the ridge is chosen on frames left out")
         self.settings = settings
@@ -219,6 +217,25 @@ class Problem:
             self.offsets = [""]
         self.width = self.n + len(self.elements) + len(self.offsets)
 
+    @property
+    def backend(self) -> Backend:
+        """That of the device; by its name, so that a problem can be pickled."""
+        return self.target.backend
+
+    def sampled(self) -> tuple[set[int], float]:
+        """Choose what is kept to calibrate error bars with.
+
+        Returns
+        -------
+        frames : set of int
+            Numbers of the frames of which rows are kept.
+        fraction : float
+            The fraction of their atoms whose forces are kept.
+        """
+        chosen = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
+        numbers = {number for number, frame in enumerate(self.frames) if id(frame) in chosen}
+        return numbers, SAMPLED_ATOMS / sum(len(self.frames[number].system) for number in numbers)
+
     def normals(self) -> Normals:
         """Sum over all frames: on the host several at a time, on a device one after the other.
 
@@ -228,18 +245,17 @@ class Problem:
         """
         parts: list[dict[str, Stream]] = [{} for _ in range(self.n_parts)]
         sample = []
-        sampled = {id(frame) for frame in spread(list(self.frames), SAMPLED_FRAMES)}
-        fraction = SAMPLED_ATOMS / sum(len(frame.system) for frame in self.frames if id(frame) in sampled)
+        sampled, fraction = self.sampled()
         # Rows need room beside the sums.
         sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
-            for k, frame, rows in zip(self.part_of, self.frames, self._all_rows(), strict=True):
+            for number, (k, rows) in enumerate(zip(self.part_of, self._all_rows(), strict=True)):
                 for kind, matrix in rows.matrix.items():
                     if kind not in parts[k]:
                         parts[k][kind] = Stream(self.width, self.backend, sums_there)
                     parts[k][kind].add(matrix, rows.target[kind])
-                if id(frame) in sampled:
-                    sample.append(Sample(k, self._thinned(rows, fraction)))
+                if number in sampled:
+                    sample.append(Sample(k, self.thinned(rows, fraction)))
             on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]
         return Normals(on_host, sample)
 
@@ -386,9 +402,21 @@ class Problem:
         zeros = xp.zeros((len(matrix), self.width - self.n), dtype=matrix.dtype)
         return xp.concatenate([matrix, zeros], axis=1)
 
-    def _thinned(self, rows: Rows, fraction: float) -> Rows:
-        """On the host in single precision, without net force, and of forces those on a fraction of the
-        atoms."""
+    def thinned(self, rows: Rows, fraction: float) -> Rows:
+        """Take the rows that are kept to calibrate error bars.
+
+        Parameters
+        ----------
+        rows : Rows
+            Of one frame.
+        fraction : float
+            The fraction of the atoms whose forces are kept.
+
+        Returns
+        -------
+        Rows
+            On the host in single precision, without net force.
+        """
         matrix, target = {}, {}
         for kind in sorted(set(rows.matrix) - {"net"}):
             size = len(rows.target[kind])

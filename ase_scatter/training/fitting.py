@@ -15,6 +15,7 @@ import threadpoolctl
 
 from ..compute import threads
 from ..compute.backend import require_device
+from ..compute.executors import ExecutorLike, workers_of
 from ..compute.parallel import Progress, bar
 from ..compute.target import Target
 from ..errors import InputError
@@ -27,6 +28,7 @@ from ..structures.sampling import typical_bond
 from ..structures.system import System
 from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
+from .chunks import summed
 from .compression import compressed_rows
 from .coverage import HeldOut
 from .design_matrix import Normals, Problem
@@ -80,11 +82,12 @@ def fit(
     progress: Progress = True,
     workers: int | None = None,
     device: str = "cpu",
+    executor: ExecutorLike | None = None,
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
     The result is the same, bit for bit, on every run on one machine and device with the same number of
-    workers.
+    workers, with any executor and without.
 
     Parameters
     ----------
@@ -105,6 +108,10 @@ def fit(
         Threads; by default one per core.
     device : str
         "cpu" or "cuda", where columns and their derivatives are computed. Columns are chosen on the host.
+    executor : str, Executor or callable, optional
+        Where the design matrix is made and summed: "processes:N", "mpi", "dask://HOST:PORT", an executor of
+        the `concurrent.futures` interface, or a function that makes one, which is called again when workers
+        die. By default in threads of this process, which do all the rest anyway.
 
     Returns
     -------
@@ -115,7 +122,7 @@ def fit(
     InputError
         If the data cannot be fitted.
     DeviceError
-        If the device is not there, or too small.
+        If the device or the executor is not there, or too small.
     """
     settings = settings or FitSettings()
     require_device(device)  # before files are read
@@ -128,10 +135,10 @@ def fit(
         raise InputError(f"the test set holds {', '.join(strange)}, of which the training set has none")
     typical_bond([frame.system for frame in frames["train"]])  # refuses data without bonds
     workers = workers or threads.count()
-    with threadpoolctl.threadpool_limits(1):
-        settings = with_cutoff(settings, elements, frames["train"], workers, progress, device)
+    with threadpoolctl.threadpool_limits(1), workers_of(executor) as elsewhere:
+        settings = with_cutoff(settings, elements, frames["train"], workers, progress, device, elsewhere)
         problem = Problem(settings, elements, frames["train"], workers, progress, device)
-        normals = problem.normals()
+        normals = summed(problem, elsewhere)
     model, validation, held_out = solve(problem, normals, settings, name, progress)
     data = {"train": _describe(train, frames["train"])}
     if test is not None:

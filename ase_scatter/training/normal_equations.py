@@ -184,6 +184,21 @@ ROWS_AT_ONCE = 2048
 """So many rows, or as many as there are columns, are multiplied together."""
 
 
+def rows_at_once(n: int) -> int:
+    """Count the rows that are multiplied together.
+
+    Parameters
+    ----------
+    n : int
+        Number of columns.
+
+    Returns
+    -------
+    int
+    """
+    return max(ROWS_AT_ONCE, n)
+
+
 class Stream:
     """Adds up the moments of rows that come in small pieces.
 
@@ -221,8 +236,18 @@ class Stream:
         self._rows.append(rows)
         self._targets.append(targets)
         self._waiting += len(targets)
-        if self._waiting >= max(ROWS_AT_ONCE, self._n):
+        if self._waiting >= rows_at_once(self._n):
             self._multiply()
+
+    def add_multiplied(self, moments: NormalEquations) -> None:
+        """Add rows that another stream multiplied at once, where this one has none waiting.
+
+        Parameters
+        ----------
+        moments : NormalEquations
+            Of the rows, on the host.
+        """
+        self._sum = moments if self._sum is None else self._sum + moments
 
     def _multiply(self) -> None:
         rows, targets = self._backend.xp.concatenate(self._rows), np.concatenate(self._targets)
@@ -299,5 +324,5 @@ def stream_memory(n: int, n_streams: int) -> float:
     float
         Bytes, about.
     """
-    at_once = max(ROWS_AT_ONCE, n)
+    at_once = rows_at_once(n)
     return n_streams * n * (8.0 * n + 4.0 * at_once) + n * (8.0 * n + 12.0 * at_once)

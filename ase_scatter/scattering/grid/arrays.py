@@ -15,41 +15,39 @@ from ..transform import Jacobian, Shapes
 from ..wavelets import Wavelet
 from .box import Box
 from .columns import Exponents, Node, Path, Tree
-from .plane_waves import Level, tabulate
+from .plane_waves import Level, Overlap, tabulate
+from .strains import StrainSums
 from .structure_factor import StructureFactor
 
 Floats = NDArray[np.float64]
 
 
 class _Fields(NamedTuple):
-    """What one wavelet makes of a source (≥K,): f_m (2l+1, n_points) and x = U² + ε² (n_points,)."""
+    """What one wavelet makes of a source (≥K,): f_m in blocks (≤2l+1, n_points), x = U² + ε² (n_points,)."""
 
     level: Level
     wavelet: Wavelet
     source: Array
     norm: float
-    f: Array
+    f: list[Array]
     x: Array
 
-    def pull_back(self, factors: Array) -> tuple[Array, Array]:
-        """Derivatives (n, K) by the source and (n, 9) by the strain, through factor · f_m for each
-        factor (n, n_points)."""
-        p, l = self.wavelet.p, self.wavelet.l
-        images, strain = self.level.adjoint(p, l, self.source, self.f, factors)
-        return images, strain.reshape(-1, 9)
+    def pull_back(self, factors: Array) -> tuple[Array, Overlap]:
+        """Derivatives (n, K) by the source, and overlaps that those by the strain follow from, through
+        factor · f_m for each factor (n, n_points)."""
+        return self.level.adjoint(self.wavelet.p, self.wavelet.l, self.source, self.f, factors)
 
 
 class _Pass(NamedTuple):
     """Forward and adjoint pass of one node.
 
     values: (n_columns of the node,). adjoint: (n_rows, K) derivatives with respect to the density, in
-    plane waves. strain: (n_rows, 3, 3) at fixed values, so that they are still to be added on the
-    diagonal.
+    plane waves. spread: (n_rows,) Σ w f, which falls as the volume grows since f carries 1/V.
     """
 
     values: Floats
     adjoint: Array
-    strain: Floats
+    spread: Floats
 
 
 class Sampled:
@@ -186,8 +184,8 @@ class Sampled:
 
     # ---- adjoint --------------------------------------------------------------------------------
 
-    def _differentiate(self, node: Node, rows: Floats) -> _Pass:
-        """Both passes of a node for all rows of weights (n_rows, n_columns).
+    def _differentiate(self, node: Node, rows: Floats, strains: StrainSums) -> _Pass:
+        """Both passes of a node for all rows of weights (n_rows, n_columns); adds to the strain gradients.
 
         The adjoint pass is linear in ∂E/∂U². A path with fewer exponents than rows is transformed once
         for each exponent, and what comes out is combined to rows; otherwise rows are combined before.
@@ -198,7 +196,6 @@ class Sampled:
         level, x = first.level, first.x
         values, slopes = self._rises(first, node.exponents)
         own = self._weights(rows, node.exponents, self._volume_element(level))
-        strain = xp.zeros((len(rows), 9), dtype=self.dtype)
         back = xp.zeros((len(rows), level.n_waves), dtype=density.dtype)
         inner = self._inner(first) if node.children else None
         for path, exponents in node.children.items():
@@ -212,28 +209,32 @@ class Sampled:
                 rows[which], exponents, self._volume_element(second.level) * 2.0 / second.norm
             )
             if len(mix) <= len(exponents):
-                images, part = second.pull_back(mix @ slopes2)
+                images, overlap = second.pull_back(mix @ slopes2)
+                strains.add(second.level, second.wavelet, overlap, which)
             else:
-                images, part = (mix @ part for part in second.pull_back(slopes2))
+                each, overlap = second.pull_back(slopes2)
+                images = mix @ each
+                strain = second.level.strain(second.wavelet.l, overlap).reshape(-1, 9)
+                strains.add_contracted((mix @ strain).reshape(-1, 3, 3), which)
             back[which, : second.level.n_waves] += images
-            strain[which] += part
         adjoint = xp.zeros((len(rows), len(density)), dtype=density.dtype)
-        spread = xp.empty(len(rows), dtype="float64")  # Σ w f: f carries 1/V, it falls as the volume grows
+        spread = xp.empty(len(rows), dtype="float64")
         squares = x - self.epsilon2
         # How g follows U².
         through = 0.5 / level.n_points / xp.sqrt(x) if node.children else None
-        for block in level.blocks(len(rows), len(first.f)):
+        for block in level.blocks(len(rows), 2 * first.wavelet.l + 1):
             t = own[block] @ slopes
             if node.children:
-                t += level.fields(back[block])[0] * through
+                start = 0
+                for fields in level.fields(back[block]):
+                    t[start : start + len(fields)] += fields * through
+                    start += len(fields)
             spread[block] = 2.0 * (t * squares).sum(axis=1, dtype="float64")
             t *= 2.0 / first.norm
-            images, part = first.pull_back(t)
+            images, overlap = first.pull_back(t)
             adjoint[block, : level.n_waves] = images
-            strain[block] += part
-        with_box = self.backend.to_host(strain).astype(np.float64).reshape(-1, 3, 3)
-        with_box -= self.backend.to_host(spread)[:, None, None] * np.eye(3)
-        return _Pass(np.array(values), adjoint, with_box)
+            strains.add(level, first.wavelet, overlap, block)
+        return _Pass(np.array(values), adjoint, self.backend.to_host(spread))
 
     def _weights(self, rows: Floats, exponents: Exponents, factor: float) -> Array:
         """Weights (n_rows, n_exponents) of the columns of a path times a factor."""
@@ -265,25 +266,31 @@ class Sampled:
             One for each row.
         """
         values = np.zeros(self.tree.n_columns)
-        with_box = np.zeros((len(rows), 3, 3))
+        spread = np.zeros(len(rows))
+        strains = StrainSums(len(rows), self.xp, self.dtype)
         placed = np.zeros((len(rows), *self.system.positions.shape))
         adjoints: dict[int, Array] = {}
         for node in self._nodes():
-            found = self._differentiate(node, rows)
+            found = self._differentiate(node, rows, strains)
             values[node.columns] = found.values
-            with_box += found.strain
+            spread += found.spread
             channel = node.path.channel
             adjoints[channel] = found.adjoint + adjoints.get(channel, 0.0)
         for channel, adjoint in adjoints.items():
             placed += self._gradient(channel, adjoint)
         energies = rows @ values
-        with_box += energies[:, None, None] * np.eye(3)
-        strains = self.box.strain_gradient(with_box, placed, self.system.positions)
+        with_box = self._with_box(strains, energies - spread)
+        gradients = self.box.strain_gradient(with_box, placed, self.system.positions)
         forces = -self.box.d_original(placed)
         return [
-            Evaluation(float(energy), force, 0.5 * (strain + strain.T))
-            for energy, force, strain in zip(energies, forces, strains, strict=True)
+            Evaluation(float(energy), force, 0.5 * (gradient + gradient.T))
+            for energy, force, gradient in zip(energies, forces, gradients, strict=True)
         ]
+
+    def _with_box(self, strains: StrainSums, diagonal: Floats) -> Floats:
+        """Derivatives (n_rows, 3, 3) by a strain of atoms and box, from those through the wavelets."""
+        through = self.backend.to_host(strains.total()).astype(np.float64)
+        return np.asarray(through + diagonal[:, None, None] * np.eye(3))
 
     def jacobian(self) -> Jacobian:
         """Compute every column with its derivatives: a row of weights for each.
@@ -297,10 +304,12 @@ class Sampled:
         d_positions = np.zeros((n, len(self.system), 3), dtype=self.dtype)
         with_box = np.zeros((n, 3, 3), dtype=self.dtype)
         for node in self._nodes():
-            found = self._differentiate(node, each[node.columns])
+            # No two paths share a row, so that nothing is gained by sums of overlaps.
+            strains = StrainSums(len(each[node.columns]), self.xp, self.dtype, held=0)
+            found = self._differentiate(node, each[node.columns], strains)
             values[node.columns] = found.values
             d_positions[node.columns] = self._gradient(node.path.channel, found.adjoint)
-            with_box[node.columns] = found.strain + found.values[:, None, None] * np.eye(3)
+            with_box[node.columns] = self._with_box(strains, found.values - found.spread)
         return Jacobian(
             values,
             self.box.d_original(d_positions),

@@ -8,9 +8,10 @@ a coarser field is a prefix of a finer one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,23 @@ class Waves:
         int
         """
         return int(np.searchsorted(self.lengths, cutoff, side="left"))
+
+
+class Overlap(NamedTuple):
+    """Sources and what comes back through wavelets of one scale and degree, wave by wave.
+
+    Those of several wavelets add up.
+
+    Parameters
+    ----------
+    along : array, shape (n, 2l+1, K)
+        What the derivatives of the harmonics are to be multiplied with.
+    radial : array, shape (n, K)
+        The same for the radial factor, along y.
+    """
+
+    along: Array
+    radial: Array
 
 
 @dataclass(frozen=True)
@@ -214,7 +232,7 @@ class Level:
         """Number of grid points."""
         return math.prod(self.shape)
 
-    def fields(self, coefficients: Array) -> tuple[Array, Array]:
+    def fields(self, coefficients: Array) -> list[Array]:
         """Sum plane waves on the grid.
 
         Parameters
@@ -224,30 +242,18 @@ class Level:
 
         Returns
         -------
-        values : array, shape (m, n_points)
-            Σ_k c_k e^{ik·u}.
-        squares : array, shape (n_points,)
-            Sum of the squares of all fields.
+        list of array, shape (≤m, n_points)
+            Σ_k c_k e^{ik·u} of all m fields, in the blocks of `blocks`.
         """
-        xp, blocks = self.backend.xp, self.blocks(len(coefficients))
-        if len(blocks) == 1:
-            values = self._synthesis(coefficients)
-            return values, xp.einsum("mu,mu->u", values, values)
-        values = xp.empty((len(coefficients), self.n_points), dtype=self.dtype)
-        squares = xp.zeros(self.n_points, dtype=self.dtype)
-        for block in blocks:
-            part = self._synthesis(coefficients[block])
-            values[block] = part
-            squares += xp.einsum("mu,mu->u", part, part)
-        return values, squares
+        return [self._synthesis(coefficients[block]) for block in self.blocks(len(coefficients))]
 
-    def coefficients(self, fields: Array, factors: Array) -> Array:
+    def coefficients(self, fields: Sequence[Array], factors: Array) -> Array:
         """Analyse products of fields and factors.
 
         Parameters
         ----------
-        fields : array, shape (m, n_points)
-            Fields f.
+        fields : sequence of array, shape (≤m, n_points)
+            m fields f, in blocks.
         factors : array, shape (n, n_points)
             What each field is multiplied with.
 
@@ -256,14 +262,15 @@ class Level:
         array, shape (n, m, K)
             Σ_u factor(u) f(u) e^{−ik·u}.
         """
+        m = sum(map(len, fields))
         # Where several factors go together, all fields do.
         parts = [
-            self._analysis((factors[some, None] * fields[None, block]).reshape(-1, self.n_points))
-            for some in self.blocks(len(factors), len(fields))
-            for block in self.blocks(len(fields))
+            self._analysis((factors[some, None] * block).reshape(-1, self.n_points))
+            for some in self.blocks(len(factors), m)
+            for block in fields
         ]
         found = parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
-        return found.reshape(len(factors), len(fields), -1)
+        return found.reshape(len(factors), m, -1)
 
     def spectrum(self, field: Array) -> Array:
         """Analyse one field.
@@ -324,7 +331,7 @@ class Level:
         lines = xp.concatenate([planes[:, :, :positive], planes[:, :, ny - ky + positive :]], axis=2)
         return fft.fft(lines, axis=1, overwrite_x=True).reshape(m, -1)[:, self.flat]
 
-    def convolve(self, p: int, l: int, source: Array) -> tuple[Array, Array]:
+    def convolve(self, p: int, l: int, source: Array) -> tuple[list[Array], Array]:
         """Convolve a source with a wavelet.
 
         Parameters
@@ -336,16 +343,22 @@ class Level:
 
         Returns
         -------
-        fields : array, shape (2l+1, n_points)
-            Σ_k source_k ψ̂_m(k) e^{ik·u}.
+        fields : list of array, shape (≤2l+1, n_points)
+            f_m = Σ_k source_k ψ̂_m(k) e^{ik·u}, in blocks.
         squares : array, shape (n_points,)
             Σ_m of their squares.
         """
         value, _ = self.radial[p, l]
         scaled = source[: self.n_waves] * value * phase(p, l)
-        return self.fields(scaled[None, :] * self.harmonics[degree(l)])
+        fields = self.fields(scaled * self.harmonics[degree(l)])
+        squares, *others = (self.backend.xp.einsum("mu,mu->u", block, block) for block in fields)
+        for other in others:
+            squares += other
+        return fields, squares
 
-    def adjoint(self, p: int, l: int, source: Array, fields: Array, factors: Array) -> tuple[Array, Array]:
+    def adjoint(
+        self, p: int, l: int, source: Array, fields: Sequence[Array], factors: Array
+    ) -> tuple[Array, Overlap]:
         """Differentiate ½ Σ_u factor(u) Σ_m f_m(u)² through the fields that `convolve` made.
 
         Parameters
@@ -354,8 +367,8 @@ class Level:
             Radial order and angular degree of the wavelet.
         source : array, shape (≥K,)
             Plane-wave coefficients that were convolved.
-        fields : array, shape (2l+1, n_points)
-            What `convolve` gave, f_m.
+        fields : sequence of array, shape (≤2l+1, n_points)
+            What `convolve` gave.
         factors : array, shape (n, n_points)
             Each makes a sum of its own.
 
@@ -363,23 +376,40 @@ class Level:
         -------
         back : array, shape (n, K)
             Σ_m conj(ψ̂_m) ŵ_m with w = factor · f: derivatives with respect to the source.
-        strain : array, shape (n, 3, 3)
-            Derivatives with respect to a strain under which the source is kept. Element ab belongs to
-            R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
+        overlap : Overlap
+            What `strain` turns into derivatives with respect to a strain.
         """
-        xp, which = self.backend.xp, degree(l)
         value, slope = self.radial[p, l]
         images = self.coefficients(fields, factors)
-        back = (images * self.harmonics[which]).sum(axis=-2)
+        back = (images * self.harmonics[degree(l)]).sum(axis=-2)
         # Both halves of the waves count.
         rotated = (source[: self.n_waves] * (self.multiplicity * phase(p, l))).conj()
-        along = (images * rotated).real
-        gradient = xp.einsum("nmk,mbk->nbk", along, self.gradients[which])
-        gradient *= value
         radial = (back * rotated).real * slope
-        gradient += radial[:, None] * self.y
+        rotated *= value
+        along = images.real * rotated.real
+        along -= images.imag * rotated.imag
         back *= value * phase(p, l).conjugate()
-        return back, -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
+        return back, Overlap(along, radial)
+
+    def strain(self, l: int, overlap: Overlap) -> Array:
+        """Differentiate with respect to a strain under which the sources are kept.
+
+        Parameters
+        ----------
+        l : int
+            Angular degree of the wavelets.
+        overlap : Overlap
+            What `adjoint` gave, or the sum for several wavelets of this degree.
+
+        Returns
+        -------
+        array, shape (n, 3, 3)
+            Element ab belongs to R_a → R_a + ε_ab R_b, under which k_b → k_b − ε_ab k_a.
+        """
+        xp = self.backend.xp
+        gradient = xp.einsum("nmk,mbk->nbk", overlap.along, self.gradients[degree(l)])
+        gradient += overlap.radial[:, None] * self.y
+        return -xp.matmul(self.y, xp.swapaxes(gradient, -1, -2))
 
 
 ScaleKey = tuple[float, tuple[int, int, int], frozenset[tuple[int, int]]]
