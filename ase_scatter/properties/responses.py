@@ -19,6 +19,8 @@ from ..model.committee import Members
 
 WILD = 8.0
 """A member so many standard deviations off the median, as the median deviation tells them, is wild."""
+SMALL = 1e-2
+"""Standard deviations below so much of the largest entry do not count."""
 FEWEST, MOST_WILD = 6, 0.25
 """Of fewer members none is wild, nor if more than a quarter would be."""
 
@@ -139,7 +141,7 @@ def wild_members(members: NDArray[np.float64]) -> NDArray[np.bool_]:
     Parameters
     ----------
     members : ndarray, shape (m, ...)
-        A quantity of the m members; nan for members without a value.
+        A quantity of the m members, all entries in one unit; nan for members without a value.
 
     Returns
     -------
@@ -153,9 +155,10 @@ def wild_members(members: NDArray[np.float64]) -> NDArray[np.bool_]:
     middle = np.median(values, axis=0)
     with np.errstate(invalid="ignore"):  # where half of them have no value
         off = np.abs(values - middle)
-        # Normally distributed, a standard deviation is 1.48 median deviations. Rounding errors are not.
-        rounding = 1e-9 * np.abs(middle[np.isfinite(middle)]).max(initial=0.0)
-        scale = np.maximum(1.4826 * np.median(off, axis=0), rounding)
+        # Normally distributed, a standard deviation is 1.48 median deviations. What is small beside the
+        # largest entry, as frequencies near the zone's centre or zeros of a tensor, is not.
+        small = SMALL * np.abs(middle[np.isfinite(middle)]).max(initial=0.0)
+        scale = np.maximum(1.4826 * np.median(off, axis=0), small)
         wild = off > WILD * scale
     return np.asarray(wild & (wild.mean(axis=0) <= MOST_WILD))
 

@@ -90,7 +90,7 @@ class FitSettings:
     ridge: float | None = None
     ridges: tuple[float, ...] = (1e-11, 1e-9, 1e-7)
     folds: int = 8
-    members: int = 20
+    members: int = 32
     e0: Mapping[str, float] | None = None
     core: bool = True
     dtype: str = "float32"
