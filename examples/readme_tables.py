@@ -59,7 +59,6 @@ FIT_OPTIONS = {
     "ridges": "strengths that are tried",
     "folds": 'parts that the data are dealt into: whole frames, those of one `info["source"]` together',
     "members": "of the committee that gives error bars, 0 for none",
-    "averaged": "whether the model is the mean of the committee; if not given, validation decides",
     "e0": "energies of the free atoms, eV; if not given, those of frames of one atom, or least squares",
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
@@ -73,7 +72,6 @@ PYTHON_ONLY = {
     "sigma_net",
     "thrift",
     "ridges",
-    "averaged",
     "e0",
     "dtype",
 }

@@ -13,12 +13,14 @@ from ase_scatter.model.committee import Committee
 from ase_scatter.model.extrapolation import Domain, Region
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
-from ase_scatter.training.bagging import kept_out, members
+from ase_scatter.training.bagging import members
 from ase_scatter.training.coverage import INSIDE, HeldOut
-from ase_scatter.training.design_matrix import Problem
+from ase_scatter.training.design_matrix import Normals, Problem, Rows, Sample
 from ase_scatter.training.fitting import solve
-from ase_scatter.training.least_squares import Regression
+from ase_scatter.training.least_squares import Regression, whitening
+from ase_scatter.training.least_squares import solve as solve_normal
 from ase_scatter.training.normal_equations import NormalEquations
+from ase_scatter.training.pops import changes, ensemble, kept_out
 from ase_scatter.training.settings import FitSettings
 from ase_scatter.training.validation import validate
 from ase_scatter.units import to_voigt
@@ -107,16 +109,74 @@ def test_forced_columns_are_never_penalised_nor_priced_out():
     assert FREE.penalty(NormalEquations.summed(parts), 1.0)[N] == 0.0
 
 
+def normals_of(data):
+    """A sample that holds all rows, as forces."""
+    samples = [
+        Sample(k, Rows({"force": a.astype(np.float32)}, {"force": b})) for k, (a, b) in enumerate(data)
+    ]
+    return Normals([], samples)
+
+
+def test_changes_meet_their_row_and_are_the_least():
+    """By hand: the minimum of δᵀAδ with xᵀ(w + δ) = b, by Lagrange."""
+    parts, data, _ = parts_of_data(noise=1.0)
+    total = NormalEquations.summed(parts)
+    penalty = FREE.penalty(total, 1e-3)
+    weights = solve_normal(total, penalty)
+    metric = whitening(total, penalty)
+    normal = total.gram + np.diag(penalty)
+    np.testing.assert_allclose(metric @ metric.T, np.linalg.inv(normal), atol=1e-12)
+    a, b = data[0]
+    found, wild = changes(a @ metric, b - a @ weights)
+    assert wild == 0
+    assert len(found) == 30  # those of larger leverage
+    met = [np.abs(a @ (weights + metric @ change) - b).min() for change in found]
+    np.testing.assert_allclose(met, 0.0, atol=1e-10)
+    leverage = np.einsum("ri,ij,rj->r", a, np.linalg.inv(normal), a)
+    first = np.flatnonzero(leverage >= np.median(leverage))[0]
+    edge = np.block([[normal, a[[first]].T], [a[[first]], np.zeros((1, 1))]])
+    least = np.linalg.solve(edge, np.r_[np.zeros(N + 1), b[first] - a[first] @ weights])[:-1]
+    np.testing.assert_allclose(metric @ found[0], least, atol=1e-10)
+
+
+def test_a_row_that_is_far_off_is_left_out_and_counted():
+    rng = np.random.default_rng(0)
+    rows, residuals = rng.normal(size=(200, 5)), rng.normal(size=200)
+    rows[7] *= 3.0
+    residuals[7] = 1e5
+    found, wild = changes(rows, residuals)
+    assert wild == 1
+    assert np.linalg.norm(found, axis=1).max() < 50
+
+
+def test_members_spread_where_the_form_fails():
+    """A parabola fitted by straight lines: bags agree ever more with more data, members never."""
+    x = np.linspace(-1, 1, 2000)
+    a, b = np.c_[x, np.ones(2000)], x**2
+    straight = Regression(np.ones(2), np.array([1]))
+    parts = [NormalEquations.of(a[k::8], b[k::8]) for k in range(8)]
+    normals = normals_of([(a[k::8], b[k::8]) for k in range(8)])
+    columns = np.arange(2)
+    found = ensemble(straight, dict(enumerate(parts)), normals, {"force": 1.0}, 1e-9, columns, 40)
+    np.testing.assert_allclose(found.members.mean(axis=0), found.weights, atol=1e-12)
+    bags = members(straight, parts, 1e-9, np.arange(1), 40)
+    spread, error = (a @ found.members.T).std(axis=1), np.abs(a @ found.weights - b)
+    assert 0.3 < spread.mean() / error.mean() < 3
+    assert (a @ bags.T).std(axis=1).mean() < 0.1 * error.mean()
+
+
 def test_data_kept_out_are_kept_out():
-    parts, _, _ = parts_of_data(noise=1.0)
+    parts, data, _ = parts_of_data(noise=1.0)
+    settings = {"force": 1.0}, 1e-6, 15, 6
     seen = []
-    for round_ in kept_out(FREE, parts, 1e-6, 15, 6):
+    for round_ in kept_out(FREE, parts, normals_of(data), *settings):
         seen += round_.out
-        spoilt = [part if k not in round_.out else part * 100.0 for k, part in enumerate(parts)]
-        (same,) = [r for r in kept_out(FREE, spoilt, 1e-6, 15, 6) if r.out == round_.out]
-        assert np.array_equal(round_.members, same.members)
-        assert np.array_equal(round_.single, same.single)
-        assert round_.loss["mean"] > 0
+        factors = [100.0 if k in round_.out else 1.0 for k in range(PARTS)]
+        spoilt = [part * f for part, f in zip(parts, factors, strict=True)]
+        rows = normals_of([(f * a, f * b) for (a, b), f in zip(data, factors, strict=True)])
+        (same,) = [r for r in kept_out(FREE, spoilt, rows, *settings) if r.out == round_.out]
+        assert np.array_equal(round_.ensemble.members, same.ensemble.members)
+        assert np.array_equal(round_.ensemble.weights, same.ensemble.weights)
     assert sorted(seen) == list(range(PARTS))
 
 

@@ -9,9 +9,9 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 
-from ase_scatter import Model, ScatteringCalculator
+from ase_scatter import ExtrapolationWarning, Model, ScatteringCalculator
 from ase_scatter.model.committee import Members
-from ase_scatter.properties.responses import evaluate
+from ase_scatter.properties.responses import evaluate, half_width, wild_members
 
 
 @pytest.fixture
@@ -109,3 +109,26 @@ def test_progress_counts_the_structures(coppers):
     seen: list[tuple] = []
     evaluate(coppers, EMT(), progress=lambda *step: seen.append(step), name="crystals")
     assert seen == [("crystals", 1, 3), ("crystals", 2, 3), ("crystals", 3, 3)]
+
+
+def test_a_wild_member_is_left_out_and_named():
+    rng = np.random.default_rng(0)
+    values = 90.0 + rng.normal(size=(12, 3))
+    assert not wild_members(values).any()
+    assert half_width(values, 2.0) == pytest.approx(2.0 * values.std(axis=0, ddof=1))
+    spoilt = values.copy()
+    spoilt[7, 1], spoilt[4, 2] = 262.0, np.nan
+    with pytest.warns(ExtrapolationWarning, match=r"of 12 members .* 4, 7 "):
+        found = half_width(spoilt, 2.0)
+    assert found[0] == pytest.approx(2.0 * values[:, 0].std(ddof=1))
+    assert found[1] == pytest.approx(2.0 * np.delete(values[:, 1], 7).std(ddof=1))
+    assert found[2] == pytest.approx(2.0 * np.delete(values[:, 2], 4).std(ddof=1))
+
+
+def test_what_half_of_the_members_say_is_not_wild():
+    values = np.r_[np.zeros(5), np.full(7, 100.0)] + np.arange(12)
+    assert not wild_members(values).any()
+    assert not wild_members(np.array([1.0, 1.1, 0.9, 50.0])).any()  # too few to tell
+    # Rounding errors of what symmetry makes zero.
+    tensor = np.c_[100.0 + np.arange(12.0), 1e-15 * np.eye(12)[0]]
+    assert not wild_members(tensor).any()

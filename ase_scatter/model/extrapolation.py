@@ -1,11 +1,13 @@
 """Where the training data lie in the space of coefficients, and how far from them an atom is.
 
-For each element: the coefficients of its atoms, each over its standard deviation, along the leading
-principal axes, each over its standard deviation again, and what is left of them over its root mean square.
-The length of this vector is the distance to the middle of the training data (Mahalanobis's, with all small
-axes taken as one); the grade is this length over the largest among the training atoms, as MTP's is 1 at the
-edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci. 140, 171 (2017)). Where two atoms are
-nearer to each other than any such pair in the training data, it is at least the ratio of the distances.
+For each element: the coefficients of its atoms along all their principal axes, each over its standard
+deviation. The length of this vector is the distance to the middle of the training data (Mahalanobis's). It is
+kept to some percent by a few random directions in this space (W. B. Johnson, J. Lindenstrauss, Contemp. Math.
+26, 189 (1984)), for a matrix of all axes would be larger than the potential; the leading axes alone do not
+see atoms between the others, as interstitials in a crystal. The grade is this length over the largest among
+the training atoms, as MTP's is 1 at the edge of its active set (Podryabinkin, Shapeev, Comput. Mater. Sci.
+140, 171 (2017)). Where two atoms are nearer to each other than any such pair in the training data, it is at
+least the ratio of the distances.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from ..structures.sampling import spread
 from ..structures.system import System, kinds_of
 
 AXES = 24
-"""So many principal axes are kept."""
+"""So many random directions are kept."""
+LEAST = 1e-7
+"""Variances along principal axes are at least so much of the largest: below it are errors of rounding."""
 SAMPLED_ATOMS = 12_000
 """The axes are found from at most so many atoms."""
 DIGITS = 9
@@ -48,11 +52,12 @@ class Region:
     scale : ndarray, shape (c,)
         Their standard deviations.
     axes : ndarray, shape (k, c)
-        Leading principal axes of (x − mean)/scale.
+        Directions in the space of (x − mean)/scale, which give x k coordinates.
     lengths : ndarray, shape (k,)
-        Standard deviations along the axes.
-    rest : float
-        Root mean square of what the axes leave of (x − mean)/scale.
+        What the coordinates are divided by.
+    rest : float or None
+        Root mean square of what orthonormal axes leave of (x − mean)/scale, in older models; None where
+        that does not count.
     edge : float
         Largest distance among the training atoms.
     shortest : mapping of str to float
@@ -64,7 +69,7 @@ class Region:
     scale: NDArray[np.float64]
     axes: NDArray[np.float64]
     lengths: NDArray[np.float64]
-    rest: float
+    rest: float | None
     edge: float
     shortest: Mapping[str, float] = field(default_factory=dict)
 
@@ -86,12 +91,13 @@ class Region:
         mean, scale = x[:, columns].mean(axis=0), scale[columns]
         z = (x[:, columns] - mean) / scale
         values, vectors = np.linalg.eigh(z.T @ z / max(1, len(z)))
-        kept = [k for k in range(len(values))[::-1][:AXES] if values[k] > 1e-10 * values[-1]]
-        axes = vectors[:, kept].T
-        left = np.square(z).sum(axis=1) - np.square(z @ axes.T).sum(axis=1)
-        # Never so small that rounding counts.
-        rest = float(np.sqrt(max(left.mean(), 1e-6 * max(1, len(columns)))))
-        region = cls(columns, mean, scale, axes, np.sqrt(values[kept]), rest, 1.0)
+        lengths = np.sqrt(np.maximum(values, LEAST * max(1e-300, values.max(initial=0.0))))
+        # All axes if they are few.
+        turn = np.eye(len(columns))
+        if len(columns) > AXES:
+            turn = np.random.default_rng(0).normal(size=(AXES, len(columns)))
+        axes = turn @ (vectors / lengths) @ vectors.T
+        region = cls(columns, mean, scale, axes, np.ones(len(axes)), None, 1.0)
         edge = float(region.grade(x).max()) if len(columns) else 1.0
         return replace(region, edge=edge or 1.0)
 
@@ -109,8 +115,10 @@ class Region:
         """
         z = (x[:, self.columns] - self.mean) / self.scale
         along = z @ self.axes.T
-        left = np.maximum(0.0, np.square(z).sum(axis=1) - np.square(along).sum(axis=1))
-        square = np.square(along / self.lengths).sum(axis=1) + left / self.rest**2
+        square = np.square(along / self.lengths).sum(axis=1)
+        if self.rest is not None:
+            left = np.square(z).sum(axis=1) - np.square(along).sum(axis=1)
+            square += np.maximum(0.0, left) / self.rest**2
         return np.asarray(np.sqrt(square) / self.edge)
 
 
@@ -277,7 +285,8 @@ class Domain:
                 raise InputError("the tables of the domain have different lengths")
             if n and not 0 <= r.columns.min() <= r.columns.max() < n_columns:
                 raise InputError(f"the domain names columns that are not among the {n_columns}")
-            if not all(np.all(value > 0) for value in (r.scale, r.lengths, r.rest, r.edge)):
+            rest = 1.0 if r.rest is None else r.rest
+            if not all(np.all(value > 0) for value in (r.scale, r.lengths, rest, r.edge)):
                 raise InputError("the lengths of the domain must be positive")
 
 
@@ -292,7 +301,7 @@ def _region(described: Any) -> Region:
         numbers(scale, 1, "scales of the domain"),
         numbers(axes, 2, "axes of the domain") if axes else np.empty((0, len(columns))),
         numbers(lengths, 1, "lengths of the domain"),
-        numbers(rest, 0, "rest of the domain").item(),
+        None if rest is None else numbers(rest, 0, "rest of the domain").item(),
         numbers(edge, 0, "edge of the domain").item(),
         {symbol: numbers(r, 0, "a distance of the domain").item() for symbol, r in shortest.items()},
     )

@@ -156,10 +156,18 @@ class ElasticConstants(Result):
         """Half-widths of all that a function gives for a tensor."""
         if members is None:
             return None
-        each = [function(tensor) for tensor in members]
-        names = each[0].to_dict()
-        values = np.array([[getattr(found, name) for name in names] for found in each])
-        return type(each[0])(*half_width(values, self.factor).tolist())
+        own = function(self.tensor)
+        names = own.to_dict()
+
+        def values(tensor: NDArray[np.float64]) -> list[float]:
+            """Of a member; nan if its tensor is singular."""
+            try:
+                found = function(tensor)
+            except InputError:
+                return [np.nan] * len(names)
+            return [getattr(found, name) for name in names]
+
+        return type(own)(*half_width(np.array(list(map(values, members))), self.factor).tolist())
 
 
 def elastic_constants(

@@ -165,9 +165,9 @@ def energy_volume(
     found = evaluate(strained, frozen, progress=progress, name=name)
     volumes = np.array([scaled.get_volume() for scaled in strained])
     energies = found.energy
-    curves = np.array([_birch_murnaghan(volumes, each) for each in energies])
+    curves = np.array([_birch_murnaghan(volumes, energies[0]), *(_member(volumes, e) for e in energies[1:])])
     e0, modulus, derivative, v0 = curves[0].tolist()
-    widths = found.half_width(curves, "energy")
+    widths = [found.half_width(each, "energy") for each in curves.T]
     residual = energies[0] - birchmurnaghan(volumes, *curves[0])
     return EnergyVolume(
         volumes=volumes,
@@ -177,12 +177,20 @@ def energy_volume(
         lengths=np.asarray(atoms.cell.lengths()) * (v0 / atoms.get_volume()) ** (1 / 3),
         bulk_modulus=modulus / GPA,
         bulk_derivative=derivative,
-        v0_half_width=None if widths is None else float(widths[3]),
-        bulk_modulus_half_width=None if widths is None else float(widths[1]) / GPA,
+        v0_half_width=None if widths[3] is None else float(widths[3]),
+        bulk_modulus_half_width=None if widths[1] is None else float(widths[1]) / GPA,
         n_atoms=len(atoms),
         rmse=float(1000 * np.sqrt(np.mean(residual**2)) / len(atoms)),
         converged=converged,
     )
+
+
+def _member(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The curve of a member of the committee, nan if there is none."""
+    try:
+        return _birch_murnaghan(volumes, energies)
+    except InputError:
+        return np.full(4, np.nan)
 
 
 def _birch_murnaghan(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,15 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from ..compute.parallel import Progress, reporting
+from ..errors import ExtrapolationWarning
 from ..model.committee import Members
+
+WILD = 8.0
+"""A member so many standard deviations off the median, as the median deviation tells them, is wild."""
+SMALL = 1e-2
+"""Standard deviations below so much of the largest entry do not count."""
+FEWEST, MOST_WILD = 6, 0.25
+"""Of fewer members none is wild, nor if more than a quarter would be."""
 
 WANTED = ("energy", "forces", "stress")
 """What a calculator that has only the ASE protocol is asked for, as far as it implements it."""
@@ -109,9 +118,49 @@ def half_width(members: NDArray[np.float64], factor: float) -> NDArray[np.float6
     Returns
     -------
     ndarray, shape (...)
-        The factor times the standard deviation over the members, in the units of `members`.
+        The factor times the standard deviation over the members, in the units of `members`. Members far off
+        all others, or without a value (nan), are left out, and an ExtrapolationWarning says so: where a
+        property is far from linear in the weights, as at an instability, a single one would decide.
     """
-    return np.asarray(factor * members.std(axis=0, ddof=1))
+    wild = wild_members(members)
+    if not wild.any():
+        return np.asarray(factor * members.std(axis=0, ddof=1))
+    names = ", ".join(map(str, np.flatnonzero(wild.reshape(len(wild), -1).any(axis=1))))
+    warnings.warn(
+        f"of {len(members)} members of the committee, {names} (from 0) give a property far from all others; "
+        "its half-width was computed without them",
+        ExtrapolationWarning,
+        stacklevel=2,
+    )
+    return np.asarray(factor * np.nanstd(np.where(wild, np.nan, members), axis=0, ddof=1))
+
+
+def wild_members(members: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Find members that are far off all others.
+
+    Parameters
+    ----------
+    members : ndarray, shape (m, ...)
+        A quantity of the m members, all entries in one unit; nan for members without a value.
+
+    Returns
+    -------
+    ndarray of bool, shape (m, ...)
+        Whether a member is wild, for each entry of the quantity; none of fewer than `FEWEST`, nor if more
+        than `MOST_WILD` of them would be.
+    """
+    if len(members) < FEWEST:
+        return np.zeros(members.shape, dtype=bool)
+    values = np.where(np.isfinite(members), members, np.inf)
+    middle = np.median(values, axis=0)
+    with np.errstate(invalid="ignore"):  # where half of them have no value
+        off = np.abs(values - middle)
+        # Normally distributed, a standard deviation is 1.48 median deviations. What is small beside the
+        # largest entry, as frequencies near the zone's centre or zeros of a tensor, is not.
+        small = SMALL * np.abs(middle[np.isfinite(middle)]).max(initial=0.0)
+        scale = np.maximum(1.4826 * np.median(off, axis=0), small)
+        wild = off > WILD * scale
+    return np.asarray(wild & (wild.mean(axis=0) <= MOST_WILD))
 
 
 def evaluate(

@@ -26,7 +26,6 @@ from ..model.self_check import make_self_check
 from ..structures.dataset import Frame, as_frames, as_systems, elements_of
 from ..structures.sampling import typical_bond
 from ..structures.system import System
-from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
 from .chunks import summed
 from .compression import compressed_rows
@@ -34,8 +33,9 @@ from .coverage import HeldOut
 from .design_matrix import Normals, Problem
 from .metrics import ErrorTable, Prediction, errors
 from .normal_equations import NormalEquations
+from .pops import Round, ensemble, kept_out
 from .settings import FitSettings
-from .validation import Validation, geometric_mean
+from .validation import Validation
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -152,7 +152,6 @@ def fit(
         "validation": {
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},
             "columns": {str(key): value for key, value in validation.by_size.items()},
-            "averaging": validation.averaging,
             "sigmas": validation.sigmas,
             "pressures": validation.pressures,
         },
@@ -224,26 +223,28 @@ def solve(
     ridge, size = validation.best
     first = regression.weights(total, ridge, regression.choose(total, ridge, size))
     regression = replace(regression, prior=compressed_rows(problem, first))
-    pool = regression.choose(total, ridge, size)
-    weights = regression.weights(total, ridge, pool)[None]
+    columns = regression.choose(total, ridge, size)
+    weights = regression.weights(total, ridge, columns)[None]
     held_out: dict[str, HeldOut] = {}
     if settings.members:
+        sigmas = validation.sigmas
         rounds = list(
             bar(
-                kept_out(regression, parts, ridge, size, settings.members, problem.workers),
+                kept_out(regression, parts, normals, sigmas, ridge, size, settings.members),
                 progress, "calibration", min(4, len(parts)),
             )
         )  # fmt: skip
-        losses = {name: geometric_mean([r.loss[name] for r in rounds]) for name in rounds[0].loss}
-        validation = replace(validation, averaging=losses)
-        averaged = settings.averaged
-        if averaged is None:
-            averaged = losses["mean"] <= losses["single"]
-        held_out = _held_out(normals, rounds, averaged)
-        single = weights
-        weights = members(regression, parts, ridge, pool, settings.members, workers=problem.workers)
-        if not averaged:
-            weights += single - weights.mean(axis=0)
+        held_out = _held_out(normals, rounds)
+        found = ensemble(
+            regression, dict(enumerate(parts)), normals, sigmas, ridge, columns, settings.members
+        )
+        weights = found.members
+        if found.n_wild:
+            note = (
+                f"{found.n_wild} labels are so far from the fit that they were left out of the error bars; "
+                "look for outliers in the data"
+            )
+            validation = replace(validation, notes=(*validation.notes, note))
     # In the transform's own order, so that what shares work stands together.
     used = np.flatnonzero(np.any(weights[:, : problem.n] != 0, axis=0))
     transform = problem.candidates.deployed(problem.transform).subset(used.tolist())
@@ -263,12 +264,11 @@ def solve(
     return model, validation, held_out
 
 
-def _held_out(normals: Normals, rounds: Sequence[Round], averaged: bool) -> dict[str, HeldOut]:
+def _held_out(normals: Normals, rounds: Sequence[Round]) -> dict[str, HeldOut]:
     """Errors and spreads on the sample of rows, by committees of the parts that they are not in."""
     found: dict[str, list[HeldOut]] = {}
     for round_ in rounds:
-        middle = round_.members.mean(axis=0) if averaged else round_.single
-        weights = np.vstack([round_.members, middle])
+        weights = np.vstack([round_.ensemble.members, round_.ensemble.weights])
         used = np.flatnonzero(np.any(weights != 0, axis=0))
         for sample in normals.sample:
             if sample.part not in round_.out:

@@ -60,6 +60,38 @@ def solve(moments: NormalEquations, penalty: Vector) -> Vector:
         return np.asarray(vectors[:, kept] @ projected / scale)
 
 
+def whitening(moments: NormalEquations, penalty: Vector) -> Matrix:
+    """Coordinates in which ‖Aw‖² + Σ_i penalty_i w_i² is the squared length.
+
+    Directions that rounding makes meaningless are left out, as in `solve`.
+
+    Parameters
+    ----------
+    moments : NormalEquations
+        Of A.
+    penalty : ndarray, shape (n,)
+        Of each column.
+
+    Returns
+    -------
+    ndarray, shape (n, m)
+        W with W Wᵀ = (AᵀA + diag(penalty))⁻¹. A row x has the coordinates x W; coordinates v are those of the
+        weights W v.
+    """
+    gram = moments.gram + np.diag(penalty)
+    scale: Vector = np.sqrt(np.diag(gram))
+    scale = np.where(scale > 0, scale, 1.0)
+    scaled = gram / scale[:, None] / scale[None, :]
+    try:
+        factor = np.linalg.cholesky(scaled)
+        inverse = scipy.linalg.solve_triangular(factor, np.eye(len(scale)), lower=True, check_finite=False)
+        return np.asarray(inverse.T / scale[:, None])
+    except np.linalg.LinAlgError:
+        values, vectors = scipy.linalg.eigh(scaled)
+        kept = values > 1e-13 * values[-1]
+        return np.asarray(vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None])
+
+
 class Selection(NamedTuple):
     """Columns in the order of their choice, with the Cholesky factor that came with them.
 

@@ -64,9 +64,6 @@ class FitSettings:
         Number of parts that the data are dealt into.
     members : int
         Members of the committee, 0 for none.
-    averaged : bool, optional
-        Whether the model is the mean of the committee rather than one fit with all the columns; by default
-        validation decides.
     e0 : mapping of str to float, optional
         Energies of the free atoms, eV; by default those of frames of one atom, or they are fitted.
     core : bool
@@ -93,8 +90,7 @@ class FitSettings:
     ridge: float | None = None
     ridges: tuple[float, ...] = (1e-11, 1e-9, 1e-8, 1e-6)
     folds: int = 8
-    members: int = 12
-    averaged: bool | None = None
+    members: int = 32
     e0: Mapping[str, float] | None = None
     core: bool = True
     dtype: str = "float32"

@@ -30,9 +30,6 @@ class Validation:
     ----------
     scores : dict of (float, int) to float
         By ridge and number of columns.
-    averaging : dict of str to float
-        With a quarter of the data left out: of one fit with the whole pool ("single") and of the mean of a
-        committee ("mean"). Empty without a committee.
     errors : dict of (float, int) to dict
         The same, mean absolute errors by kind of label, where there was a judge.
     sigmas : dict of str to float
@@ -44,7 +41,6 @@ class Validation:
     """
 
     scores: dict[tuple[float, int], float]
-    averaging: dict[str, float] = field(default_factory=dict)
     errors: dict[tuple[float, int], dict[str, float]] = field(default_factory=dict)
     sigmas: dict[str, float] = field(default_factory=dict)
     pressures: dict[str, float] = field(default_factory=dict)
