@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._version import __version__ as __version__
     from .calculator import ScatteringCalculator as ScatteringCalculator
     from .compute.target import Target as Target
+    from .errors import DataWarning as DataWarning
     from .errors import DeviceError as DeviceError
     from .errors import ExtrapolationWarning as ExtrapolationWarning
     from .errors import InputError as InputError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .structures.system import System as System
     from .training.active_learning import Choice as Choice
     from .training.active_learning import select_structures as select_structures
+    from .training.data_checks import check_data as check_data
+    from .training.findings import Finding as Finding
     from .training.fitting import FitResult as FitResult
     from .training.fitting import fit as fit
     from .training.fitting import predict as predict
@@ -49,7 +52,8 @@ _HOMES = {
     "calculator": ["ScatteringCalculator"],
     "compute.target": ["Target"],
     "errors": [
-        "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError", "UnknownElementError",
+        "DataWarning", "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError",
+        "UnknownElementError",
     ],
     "model.committee": ["Committee", "Members", "Uncertainty"],
     "model.model": ["Model"],
@@ -59,6 +63,8 @@ _HOMES = {
     "structures.dataset": ["Frame", "frames_of", "read_frames"],
     "structures.system": ["Evaluation", "System"],
     "training.active_learning": ["Choice", "select_structures"],
+    "training.data_checks": ["check_data"],
+    "training.findings": ["Finding"],
     "training.fitting": ["FitResult", "fit", "predict"],
     "training.hyperparameters": ["Trial", "Tuning", "tune"],
     "training.learning_curve": ["Point", "learning_curve"],

@@ -1,10 +1,11 @@
 """Small sets of data, and the ways in which data are usually wrong.
 
-    python tests/corrupted_data.py        what is found, as a table
+python tests/corrupted_data.py        what is found, as a table
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -45,24 +46,25 @@ BASES = {"CuNi": _copper, "Si": _silicon, "Ar": _argon}
 @lru_cache
 def clean(base: str) -> tuple[Frame, ...]:
     """Strained, rattled cells, some with a vacancy, in two groups."""
-    frames = []
-    for k in range(N_FRAMES):
-        rng = np.random.default_rng(k)
-        atoms, calculator, rattle = BASES[base](rng)
-        strain = rng.normal(scale=0.02, size=(3, 3)) + rng.uniform(-0.04, 0.04) * np.eye(3)
-        atoms.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
-        if k % 3 == 2:
-            atoms = atoms.repeat((2, 1, 1))
-            del atoms[rng.integers(len(atoms))]
-        atoms.rattle(rattle * rng.uniform(0.3, 1.0), rng=rng)
-        atoms.calc = calculator
-        frames.append(
-            Frame(
-                System.from_atoms(atoms), atoms.get_potential_energy(), atoms.get_forces(),
-                atoms.get_stress(), "hot" if k % 2 else "cold",
-            )
-        )  # fmt: skip
-    return tuple(frames)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'where' used without 'out'")  # matscipy
+        return tuple(_frame(base, k) for k in range(N_FRAMES))
+
+
+def _frame(base: str, k: int) -> Frame:
+    rng = np.random.default_rng(k)
+    atoms, calculator, rattle = BASES[base](rng)
+    strain = rng.normal(scale=0.02, size=(3, 3)) + rng.uniform(-0.04, 0.04) * np.eye(3)
+    atoms.set_cell(atoms.cell @ (np.eye(3) + strain), scale_atoms=True)
+    if k % 3 == 2:
+        atoms = atoms.repeat((2, 1, 1))
+        del atoms[rng.integers(len(atoms))]
+    atoms.rattle(rattle * rng.uniform(0.3, 1.0), rng=rng)
+    atoms.calc = calculator
+    return Frame(
+        System.from_atoms(atoms), atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(),
+        "hot" if k % 2 else "cold",
+    )  # fmt: skip
 
 
 Corruption = Callable[[Frame, int], Frame]
@@ -136,7 +138,10 @@ def voigt(f: Frame, k: int) -> Frame:
 
 
 def again(label: float) -> Callable[[tuple[Frame, ...]], list[Frame]]:
-    return lambda frames: [*frames, *(replace(f, energy=f.energy + label * len(f.system)) for f in frames[:3])]
+    return lambda frames: [
+        *frames,
+        *(replace(f, energy=f.energy + label * len(f.system)) for f in frames[:3]),
+    ]
 
 
 SINGLE: dict[str, tuple[str, Corruption]] = {
@@ -223,5 +228,7 @@ if __name__ == "__main__":
         found = check_data(corrupted(base, name), workers=1)
         right = bool(expected(name) & {finding.name for finding in found})
         missed += not right
-        print(f"{base:5} {'found ' if right else 'MISSED'} {name:40}", *(f"[{f.name}: {f.text}]" for f in found))
+        print(
+            f"{base:5} {'found ' if right else 'MISSED'} {name:40}", *(f"[{f.name}: {f.text}]" for f in found)
+        )
     print(f"{len(cases()) - missed} of {len(cases())} found")

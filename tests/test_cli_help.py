@@ -21,6 +21,7 @@ COMMANDS = {
     "surface": "J/m²",
     "barrier": "eV",
     "report": "eV",
+    "check": "eV",
     "fit": "eV/Å",
     "evaluate": "eV/Å",
     "info": "eV",

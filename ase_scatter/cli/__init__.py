@@ -11,6 +11,7 @@ from ..errors import DeviceError, InputError
 from . import (
     barrier,
     benchmark,
+    check,
     evaluate,
     fit,
     info,
@@ -41,6 +42,7 @@ COMMANDS = (
     properties.add_surface,
     barrier.add_barrier,
     report.add_report,
+    check.add_check,
     fit.add_fit,
     evaluate.add_evaluate,
     info.add_info,

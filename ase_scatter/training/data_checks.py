@@ -89,7 +89,7 @@ def check_data(
     """
     frames = as_frames(data)
     workers = workers or threads.count()
-    shapes = list(in_order(_shape, [frame.system for frame in frames], workers, False, "distances"))
+    shapes = list(in_order(shape_of, [frame.system for frame in frames], workers, False, "distances"))
     findings, strange = _distances(frames, shapes)
     findings += _net_forces(frames) + _duplicates(frames, shapes) + _compositions(frames)
     usable = [
@@ -102,7 +102,18 @@ def check_data(
     return sorted(findings, key=lambda finding: id(finding) not in found)
 
 
-def _shape(system: System) -> Shape:
+def shape_of(system: System) -> Shape:
+    """Describe a structure by what does not change when it is moved.
+
+    Parameters
+    ----------
+    system : System
+        The structure.
+
+    Returns
+    -------
+    Shape
+    """
     numbers = system.numbers
     volume = system.volume if system.pbc.all() else 0.0
     # Of lengths in nm there are too many pairs.
@@ -156,15 +167,13 @@ def _distances(frames: Sequence[Frame], shapes: Sequence[Shape]) -> tuple[list[F
     near = tuple(np.flatnonzero(known & (ratio < TOO_SHORT)).tolist())
     if near:
         worst = min(near, key=lambda i: ratio[i])
-        text = (
-            f"the atoms of {len(near)} frames are {ratio[worst]:.2g} times as far apart as covalent radii say"
-        )
+        text = f"neighbours in {len(near)} frames are {ratio[worst]:.2g} covalent distances apart"
         found.append(Finding("positions", text, "look for other units, or drop these frames", near, worst))
     periodic = np.array([bool(frame.system.pbc.all()) for frame in frames])
     far = tuple(np.flatnonzero(known & periodic & (ratio > 1.6 * typical) & (ratio > LONG)).tolist())
     if far and len(far) < 0.5 * known.sum():
         worst = max(far, key=lambda i: ratio[i])
-        text = f"the atoms of {len(far)} frames are {ratio[worst] / typical:.2g} times as far apart as in the others"
+        text = f"neighbours in {len(far)} frames are {ratio[worst] / typical:.2g} times farther apart"
         advice = "look for positions in Bohr, unless these crystals are meant to be so wide"
         found.append(Finding("positions", text, advice, far, worst))
     return found, {*near, *far}
@@ -215,7 +224,7 @@ def _duplicates(frames: Sequence[Frame], shapes: Sequence[Shape]) -> list[Findin
         first, second, _ = max(other, key=lambda entry: entry[2])
         text = f"{len(other)} structures occur again with other labels (frames {first} and {second})"
         advice = "keep the frames with the right labels"
-        found.append(Finding("duplicates", text, advice, _members(other), second))
+        found.append(Finding("duplicates", text, advice, _members([pair[:2] for pair in other]), second))
     if same:
         first, second = same[0]
         text = f"{len(same)} structures occur more than once (frames {first} and {second})"
@@ -224,8 +233,8 @@ def _duplicates(frames: Sequence[Frame], shapes: Sequence[Shape]) -> list[Findin
     return found
 
 
-def _members(pairs: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(sorted({i for pair in pairs for i in pair[:2]}))
+def _members(pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    return tuple(sorted({i for pair in pairs for i in pair}))
 
 
 def same_structures(shapes: Sequence[Shape], tolerance: float = SAME) -> list[tuple[int, int]]:

@@ -198,6 +198,11 @@ class Problem:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
+        strange = sorted(set(settings.weights) - {frame.group for frame in frames})
+        if strange:
+            raise InputError(
+                f"weights are given for {', '.join(map(repr, strange))}, but no frame has that group"
+            )
         self.free_atoms, frames = FreeAtoms.of(frames, self.elements, settings.e0)
         if len(frames) < 2:
             raise InputError("at least two frames of more than a free atom are needed")
@@ -231,10 +236,14 @@ class Problem:
         sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
             for k, frame, rows in zip(self.part_of, self.frames, self._all_rows(), strict=True):
+                root = float(np.sqrt(frame.weight * self.settings.weights.get(frame.group, 1.0)))
                 for kind, matrix in rows.matrix.items():
                     if kind not in parts[k]:
                         parts[k][kind] = Stream(self.width, self.backend, sums_there)
-                    parts[k][kind].add(matrix, rows.target[kind])
+                    if root == 1.0:
+                        parts[k][kind].add(matrix, rows.target[kind])
+                    elif root > 0.0:
+                        parts[k][kind].add(root * matrix, root * rows.target[kind])
                 if id(frame) in sampled:
                     sample.append(Sample(k, self._thinned(rows, fraction)))
             on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]

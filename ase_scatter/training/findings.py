@@ -78,6 +78,7 @@ HARTREE, RYDBERG, BOHR = 27.211386, 13.605693, 0.52917721
 KCAL, KJ = 23.060548, 96.485332
 GPA, KBAR = 160.21766, 1602.1766
 
+# ruff: noqa: E501 (a table)
 SLIPS = (
     Slip("force", {"force": -1.0}, "forces have the wrong sign", "multiply them by −1"),
     Slip("force", {"force": BOHR / HARTREE}, "forces are in Hartree/Bohr", "multiply them by 51.4221"),

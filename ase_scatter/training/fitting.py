@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ..compute import threads
 from ..compute.backend import require_device
 from ..compute.parallel import Progress, bar
 from ..compute.target import Target
-from ..errors import InputError
+from ..errors import DataWarning, InputError
 from ..model.committee import Committee
 from ..model.extrapolation import Domain
 from ..model.model import Model
@@ -29,7 +30,9 @@ from .bagging import Round, kept_out, members
 from .balance import choose, with_cutoff
 from .compression import compressed_rows
 from .coverage import HeldOut
+from .data_checks import check_data
 from .design_matrix import Normals, Problem
+from .findings import Finding, serious
 from .metrics import ErrorTable, Prediction, errors
 from .normal_equations import NormalEquations
 from .settings import FitSettings
@@ -60,6 +63,8 @@ class FitResult:
         What ridge and number of columns were chosen by.
     held_out : dict of str to HeldOut
         Errors and spreads of committees on data that they did not see, by kind of label.
+    findings : list of Finding
+        What the training data were found to have.
     """
 
     model: Model
@@ -68,10 +73,11 @@ class FitResult:
     predictions: dict[str, list[Prediction]]
     validation: Validation
     held_out: dict[str, HeldOut]
+    findings: list[Finding] = field(default_factory=list)
 
 
 def fit(
-    train: str | Path | Sequence[Frame | Atoms],
+    train: str | Path | Sequence[Frame | Atoms] | Sequence[str | Path],
     *,
     test: str | Path | Sequence[Frame | Atoms] | None = None,
     settings: FitSettings | None = None,
@@ -80,6 +86,7 @@ def fit(
     progress: Progress = True,
     workers: int | None = None,
     device: str = "cpu",
+    strict: bool = False,
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
@@ -88,9 +95,9 @@ def fit(
 
     Parameters
     ----------
-    train : str, Path or sequence of Frame or Atoms
-        A file that ASE reads, frames, or structures with their labels (`frames_of` says where they are
-        looked for).
+    train : str, Path or sequence of Frame, Atoms or files
+        A file that ASE reads, several of them, frames, or structures with their labels (`frames_of` says
+        where they are looked for).
     test : str, Path or sequence of Frame or Atoms, optional
         Data to test on.
     settings : FitSettings, optional
@@ -105,15 +112,22 @@ def fit(
         Threads; by default one per core.
     device : str
         "cpu" or "cuda", where columns and their derivatives are computed. Columns are chosen on the host.
+    strict : bool
+        Whether training data that are very likely wrong (`check_data`) are refused.
 
     Returns
     -------
     FitResult
 
+    Warns
+    -----
+    DataWarning
+        For training data that are very likely wrong.
+
     Raises
     ------
     InputError
-        If the data cannot be fitted.
+        If the data cannot be fitted, or are very likely wrong and `strict` is set.
     DeviceError
         If the device is not there, or too small.
     """
@@ -129,6 +143,8 @@ def fit(
     typical_bond([frame.system for frame in frames["train"]])  # refuses data without bonds
     workers = workers or threads.count()
     with threadpoolctl.threadpool_limits(1):
+        findings = check_data(frames["train"], workers=workers, progress=progress)
+        tell(findings, strict)
         settings = with_cutoff(settings, elements, frames["train"], workers, progress, device)
         problem = Problem(settings, elements, frames["train"], workers, progress, device)
         normals = problem.normals()
@@ -149,6 +165,7 @@ def fit(
             "pressures": validation.pressures,
         },
         "notes": list(validation.notes),
+        "findings": [finding.to_dict() for finding in findings],
         "calibration": {
             kind: {
                 "factor": held.factor,
@@ -171,7 +188,29 @@ def fit(
     smallest = min(frames["train"], key=lambda f: len(f.system)).system
     golden = make_self_check(model, smallest)
     model = replace(model, metadata={**model.metadata, "errors": tables, "golden": golden})
-    return FitResult(model, tables, frames, predictions, validation, held_out)
+    return FitResult(model, tables, frames, predictions, validation, held_out, findings)
+
+
+def tell(findings: Sequence[Finding], strict: bool) -> None:
+    """Warn of findings that are serious, or refuse them.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        What was found.
+    strict : bool
+        Whether they are refused.
+
+    Raises
+    ------
+    InputError
+        If there are any, and `strict` is set.
+    """
+    sentences = "; ".join(finding.sentence for finding in serious(findings))
+    if sentences and strict:
+        raise InputError(f"the data are not fitted to, since they look wrong: {sentences}")
+    if sentences:
+        warnings.warn(f"the data look wrong: {sentences}", DataWarning, stacklevel=3)
 
 
 @threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
@@ -321,8 +360,9 @@ def predict(
     ]
 
 
-def _frames(source: str | Path | Sequence[Frame | Atoms]) -> Sequence[Frame]:
-    frames = as_frames(source)
+def _frames(source: Any) -> Sequence[Frame]:
+    parts: list[Any] = [*_files(source)] or [source]
+    frames = [frame for part in parts for frame in as_frames(part)]
     if not frames:
         raise InputError("there are no frames to fit")
     for number, frame in enumerate(frames):
@@ -334,15 +374,24 @@ def _frames(source: str | Path | Sequence[Frame | Atoms]) -> Sequence[Frame]:
     return frames
 
 
-def _describe(source: str | Path | Sequence[Frame | Atoms], frames: Sequence[Frame]) -> dict[str, Any]:
-    """What tells one data set from another: file, checksum, size."""
+def _files(source: Any) -> list[Path]:
+    """The files that data are given as; none for data themselves."""
+    several = [source] if isinstance(source, str | Path) else source
+    named = isinstance(several, list | tuple) and all(isinstance(part, str | Path) for part in several)
+    return [Path(part) for part in several] if named else []
+
+
+def _describe(source: Any, frames: Sequence[Frame]) -> dict[str, Any]:
+    """What tells one data set from another: files, checksums, size."""
     about: dict[str, Any] = {
         "frames": len(frames),
         "atoms": sum(len(frame.system) for frame in frames),
     }
-    if isinstance(source, str | Path):
-        about["file"] = Path(source).name
-        about["sha256"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    files = _files(source)
+    if files:
+        about["file"] = ", ".join(file.name for file in files)
+        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        about["sha256"] = ", ".join(sums)
     return about
 
 

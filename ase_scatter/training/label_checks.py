@@ -19,7 +19,8 @@ from ..compute.parallel import Progress
 from ..structures.dataset import Frame
 from ..units import GPA
 from .findings import SLIPS, Finding, Slip
-from .trial_fit import MOST_GROUPS, VARIANTS, Compared, TrialData
+from .trial_fit import MOST_GROUPS, TrialData
+from .trial_rows import VARIANTS, Compared
 
 BETTER = 0.15
 """A factor is believed where the logarithm of the errors falls by this much …"""
@@ -37,8 +38,8 @@ UNEXPECTED = 10.0
 """Differences of a group's energies over those that are expected, where it is not of the same settings."""
 GAIN = 4.0
 """Energies whose errors fall by this factor with an offset of some of them are not of the same settings."""
-CLUMPED = 3.0
-"""Distance of two clumps of errors over their widths."""
+CLUMPED, SPLIT_GAIN = 25.0, 1.3
+"""Distance of two clumps of errors over their widths, and what an offset between them has to bring."""
 LEAST_OFFSET = 0.01
 """The same for constant differences between groups, eV/atom."""
 FORCE_FAR = 60.0
@@ -169,19 +170,62 @@ class Table(NamedTuple):
     indices: tuple[int, ...]
 
     def each(self, kind: str, function: Callable[[Vector, Vector], float]) -> Vector:
-        """A number of each frame from the labels and predictions of a kind; nan where there are none."""
+        """A number of each frame, from its labels and predictions.
+
+        Parameters
+        ----------
+        kind : str
+            Of labels.
+        function : callable
+            From labels and predictions to the number.
+
+        Returns
+        -------
+        ndarray, shape (n_frames,)
+            nan where there are no labels.
+        """
         return np.array(
             [function(c.labels[kind], c.values[kind]) if kind in c.labels else np.nan for c in self.compared]
         )
 
     def typical(self, kind: str) -> float:
-        """The median size of the labels of a kind, those that vanish left out; nan if there are none."""
+        """The median size of the labels of a kind.
+
+        Parameters
+        ----------
+        kind : str
+            Of labels.
+
+        Returns
+        -------
+        float
+            Those that vanish are left out; nan if there are no others.
+        """
         sizes = self.each(kind, lambda label, _: _rms(label))
         sizes = sizes[sizes > 1e-6]
         return float(np.median(sizes)) if len(sizes) else np.nan
 
-    def finding(self, name: str, chosen: Vector, worst: Vector, text: str, advice: str) -> list[Finding]:
-        """A finding about the frames that are chosen, if there are any."""
+    def finding(
+        self, name: str, chosen: NDArray[np.bool_], worst: Vector, text: str, advice: str
+    ) -> list[Finding]:
+        """A finding about some frames.
+
+        Parameters
+        ----------
+        name : str
+            Of the finding.
+        chosen : ndarray of bool, shape (n_frames,)
+            The frames.
+        worst : ndarray, shape (n_frames,)
+            The largest of the chosen ones is named.
+        text, advice : str
+            What was found, and what to do.
+
+        Returns
+        -------
+        list of Finding
+            Empty if no frame is chosen.
+        """
         places = np.flatnonzero(chosen)
         if not len(places):
             return []
@@ -243,7 +287,7 @@ def alien_forces(table: Table) -> list[Finding]:
     likeness = table.each("force", _correlation)
     zero = (label == 0.0) & (value > 0.5 * typical)
     known = likeness[(value > 0.5 * typical) & (label > 0.5 * typical)]
-    clear = len(known) > 0 and np.quantile(known, 0.2) > 0.7  # a fit that explains little cannot tell
+    between = np.count_nonzero((known > UNLIKE) & (known < 0.7))
     alien = (likeness < UNLIKE) & (likeness > -0.85) & (value > 0.5 * typical) & (label > 0.5 * typical)
     return [
         *table.finding(
@@ -251,7 +295,7 @@ def alien_forces(table: Table) -> list[Finding]:
             "leave out forces that were not computed",
         ),
         *table.finding(
-            "forces", alien & clear, value,
+            "forces", alien & (between <= 0.5 * alien.sum()), value,
             f"the forces of {int(alien.sum())} frames are not those of their structures",
             "look for another order of the atoms, or labels of another structure",
         ),
@@ -346,7 +390,7 @@ def energy_offsets(table: Table, data: TrialData) -> list[Finding]:
     offsets = sorted(data.group_offsets(), key=lambda entry: -entry[2])
     gain = data.with_energy_offsets(fitted)[1] if offsets and len(names) <= MOST_GROUPS else 0.0
     for group, off, score in offsets[:1]:
-        if (score > UNEXPECTED or gain > GAIN) and abs(off) > LEAST_OFFSET:
+        if gain > (0.4 * GAIN if score > UNEXPECTED else GAIN) and abs(off) > LEAST_OFFSET:
             inside = groups == group
             text = (
                 f"the energies of group {str(group)!r} are off by {1000 * off:+.0f} meV/atom from the others"
@@ -354,11 +398,11 @@ def energy_offsets(table: Table, data: TrialData) -> list[Finding]:
             return table.finding("mixed labels", inside, inside.astype(float), text, advice)
     wrong = table.each("energy", lambda label, value: float(label[0] - value[0]))
     low, high = _two_clumps(wrong)
-    if not high.any() or data.with_energy_offsets(high[data.indices].astype(int))[1] < GAIN:
+    if not high.any() or data.with_energy_offsets(high[data.indices].astype(int))[1] < SPLIT_GAIN:
         return []
-    off = np.median(wrong[high]) - np.median(wrong[low])
+    off = float(np.median(wrong[high]) - np.median(wrong[low]))
     text = f"energies fall into two sets, {1000 * off:.0f} meV/atom apart, while forces do not"
-    return table.finding("mixed labels", min(low, high, key=np.sum), np.abs(wrong), text, advice)
+    return table.finding("mixed labels", high if high.sum() < low.sum() else low, np.abs(wrong), text, advice)
 
 
 def _two_clumps(wrong: Vector) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -367,14 +411,16 @@ def _two_clumps(wrong: Vector) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     best, cut = CLUMPED, 0
     least = max(3, len(wrong) // 20)
     for k in range(least, len(wrong) - least + 1):
-        low, high = wrong[order[:k]], wrong[order[k:]]
-        apart = np.median(high) - np.median(low)
-        width = sum(float(np.median(np.abs(part - np.median(part)))) for part in (low, high))
+        left, right = wrong[order[:k]], wrong[order[k:]]
+        apart = np.median(right) - np.median(left)
+        width = sum(float(np.median(np.abs(part - np.median(part)))) for part in (left, right))
         if apart > LEAST_OFFSET and apart > best * 1.5 * width:
             best, cut = apart / (1.5 * max(width, 1e-6)), k
-    low, high = np.zeros((2, len(wrong)), dtype=bool)
+    high = np.zeros(len(wrong), dtype=np.bool_)
+    low = high.copy()
     if cut:
-        low[order[:cut]], high[order[cut:]] = True, True
+        low[order[:cut]] = True
+        high[order[cut:]] = True
     return low, high
 
 

@@ -8,8 +8,8 @@ stand out. Predictions are of frames that were left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,19 @@ from ..structures.system import System
 from ..units import GPA, VOIGT, to_voigt
 from .design_matrix import parts_of
 from .free_atoms import composition
-from .least_squares import solve
 from .normal_equations import NormalEquations
+from .trial_rows import (
+    LABELS,
+    VARIANTS,
+    Compared,
+    Rows,
+    Together,
+    clipped_rms,
+    others,
+    robust_lines,
+    sampled,
+    solved,
+)
 
 Vector = NDArray[np.float64]
 
@@ -46,41 +57,6 @@ STEPS = 6
 """Of the iterated weights."""
 TAIL = 3.0
 """Rows this many typical errors away have half the weight."""
-
-
-def _virial(frame: Frame) -> Vector | None:
-    return None if frame.stress is None else frame.stress * frame.system.volume / len(frame.system)
-
-
-LABELS: dict[str, Callable[[Frame], Vector | None]] = {
-    "energy": lambda frame: np.array([frame.energy / len(frame.system)]),
-    "energy per atom": lambda frame: np.array([frame.energy]),
-    "force": lambda frame: None if frame.forces is None else frame.forces.ravel(),
-    "virial": _virial,
-    "stress as virial": lambda frame: None if frame.stress is None else frame.stress / len(frame.system),
-}
-"""How labels of a frame may be taken."""
-VARIANTS = {"energy per atom": "energy", "stress as virial": "virial"}
-"""Those that are another way of taking a kind."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one kind of label.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (r, n)
-        Of the columns, the free atoms and the offsets of stresses.
-    target : ndarray, shape (r,)
-        Labels.
-    frame : ndarray of int, shape (r,)
-        The frame of each row.
-    """
-
-    matrix: NDArray[np.float32]
-    target: Vector
-    frame: NDArray[np.int64]
 
 
 class TrialData:
@@ -110,7 +86,7 @@ class TrialData:
     """
 
     def __init__(self, frames: Sequence[Frame], workers: int, progress: Progress = False) -> None:
-        self.indices = np.array(list(_sampled(frames)))
+        self.indices = np.array(list(sampled(frames, MOST_ATOMS, MOST_FRAMES, 2 * FOLDS)))
         self.frames = [frames[i] for i in self.indices]
         systems = [frame.system for frame in self.frames]
         self.elements = elements_of(systems)
@@ -363,7 +339,8 @@ class TrialData:
             wild = wrong[wrong > 1e-4 * wrong.max()]
             sizes[kind] = max(1.4826 * float(np.median(wild)), 1e-6) if len(wild) else 1e-6
         before = float(np.mean(np.abs(found["energy"] - rows["energy"].target)))
-        return sizes, before / max(float(np.mean(np.abs(values["energy"] - rows["energy"].target))), 1e-9)
+        wrong = rows["energy"].target - values["energy"]
+        return sizes, before / max(float(np.mean(np.abs(wrong))), 1e-9)
 
     def pressures(self) -> dict[str, tuple[float, float]]:
         """Virials per atom of each group beyond those of the fit.
@@ -440,7 +417,7 @@ class TrialData:
             losses.append(
                 sum(
                     part.loss(solved(total, ridge, self.free))
-                    for part, total in zip(parts, _others(parts), strict=True)
+                    for part, total in zip(parts, others(parts), strict=True)
                 )
             )
         return RIDGES[int(np.argmin(losses))]
@@ -448,166 +425,12 @@ class TrialData:
     def _left_out(self, parts: list[NormalEquations], ridge: float) -> dict[str, Vector]:
         """Predictions of each part by fits to the others."""
         found = {kind: np.zeros(len(rows.target)) for kind, rows in self.rows.items()}
-        for part, total in enumerate(_others(parts)):
+        for part, total in enumerate(others(parts)):
             weights = solved(total, ridge, self.free)
             for kind, rows in self.rows.items():
                 chosen = self.part_of[rows.frame] == part
                 found[kind][chosen] = rows.matrix[chosen] @ weights
         return found
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Labels of one frame beside their predictions, by kind.
-
-    Parameters
-    ----------
-    labels, values : dict of str to ndarray
-        eV/atom, eV/Å and eV/atom (virials).
-    """
-
-    labels: dict[str, Vector]
-    values: dict[str, Vector]
-
-
-@dataclass(frozen=True)
-class Together:
-    """Normal equations of several kinds of labels, each in units of its own size.
-
-    Parameters
-    ----------
-    parts : dict of str to list of NormalEquations
-        By kind, of each part of the data.
-    free : ndarray of int
-        Columns without a penalty.
-    """
-
-    parts: dict[str, list[NormalEquations]]
-    free: NDArray[np.int64]
-
-    def apart(self, kinds: Sequence[str], ridge: float = 1e-6) -> float:
-        """The score of fits to each kind alone, as if the kinds had nothing to do with each other.
-
-        Parameters
-        ----------
-        kinds : sequence of str
-            The kinds.
-        ridge : float
-            Strength of the ridge.
-
-        Returns
-        -------
-        float
-        """
-        return float(np.mean([self.score({kind: 1.0}, ridge) for kind in kinds]))
-
-    def score(self, factors: dict[str, float], ridge: float = 1e-6) -> float:
-        """Mean logarithm of the relative errors on data left out, for some factors.
-
-        Parameters
-        ----------
-        factors : dict of str to float
-            By how much labels of each kind are larger than they should be.
-        ridge : float
-            Strength of the ridge.
-
-        Returns
-        -------
-        float
-        """
-        kinds = list(factors)
-        scaled = {
-            kind: [NormalEquations(p.gram * f**2, p.moment * f, p.square, p.count) for p in self.parts[kind]]
-            for kind, f in factors.items()
-        }
-        sizes = {kind: sum(p.square for p in parts) for kind, parts in scaled.items()}
-        losses = dict.fromkeys(kinds, 0.0)
-        n_parts = len(scaled[kinds[0]])
-        for part in range(n_parts):
-            total = NormalEquations.summed(
-                [
-                    parts[k] * (1.0 / max(sizes[kind], 1e-12))
-                    for kind, parts in scaled.items()
-                    for k in range(n_parts)
-                    if k != part
-                ]
-            )
-            weights = solved(total, ridge, self.free)
-            for kind in kinds:
-                losses[kind] += scaled[kind][part].loss(weights)
-        relative = [losses[kind] / max(sizes[kind], 1e-12) for kind in kinds]
-        return float(np.mean(0.5 * np.log(np.maximum(relative, 1e-8))))
-
-
-def solved(moments: NormalEquations, ridge: float, free: NDArray[np.int64]) -> Vector:
-    """Weights from normal equations; columns that are zero get none.
-
-    Parameters
-    ----------
-    moments : NormalEquations
-        Of all columns.
-    ridge : float
-        Over the size of each column.
-    free : ndarray of int
-        Columns without a penalty.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-    """
-    penalty = ridge * np.diag(moments.gram)
-    penalty[free] = 0.0
-    there = np.flatnonzero(np.diag(moments.gram) > 0)
-    weights = np.zeros(len(penalty))
-    if len(there):
-        weights[there] = solve(moments.columns(there), penalty[there])
-    return weights
-
-
-def clipped_rms(values: Vector) -> float:
-    """Root mean square of values, the largest of which are clipped.
-
-    Parameters
-    ----------
-    values : ndarray
-        The values.
-
-    Returns
-    -------
-    float
-        0 for none.
-    """
-    if not len(values):
-        return 0.0
-    size = np.abs(values)
-    return float(np.sqrt(np.mean(np.minimum(size, np.quantile(size, 0.9)) ** 2)))
-
-
-def robust_lines(
-    matrix: NDArray[np.float64], target: NDArray[np.float64], steps: int = 20
-) -> NDArray[np.float64]:
-    """Coefficients with the least sum of |errors|, by iterated least squares.
-
-    Parameters
-    ----------
-    matrix : ndarray, shape (r, n)
-        Regressors.
-    target : ndarray, shape (r,)
-        What they explain.
-    steps : int
-        Number of iterations.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        The smallest, where they are not determined.
-    """
-    root = np.ones(len(target))
-    for _ in range(steps):
-        found = np.linalg.lstsq(matrix * root[:, None], target * root, rcond=1e-9)[0]
-        wrong = np.abs(matrix @ found - target)
-        root = 1.0 / np.sqrt(np.maximum(wrong, 1e-9 + 1e-3 * np.median(wrong)))
-    return np.asarray(found)
 
 
 def _columns(elements: Sequence[str], systems: Sequence[System]) -> SitesTransform:
@@ -623,35 +446,3 @@ def _columns(elements: Sequence[str], systems: Sequence[System]) -> SitesTransfo
     if len(elements) > 1:
         transform = transform.subset(k for k, c in enumerate(transform.columns) if "cross" not in c.label)
     return transform.calibrated(spread(systems, CALIBRATION_FRAMES), TARGET)
-
-
-def _others(parts: Sequence[NormalEquations]) -> Iterator[NormalEquations]:
-    """For each part the sum of all the others."""
-    for part in range(len(parts)):
-        yield NormalEquations.summed([other for k, other in enumerate(parts) if k != part])
-
-
-def _sampled(frames: Sequence[Frame]) -> Iterator[int]:
-    """Frames of all groups in turn, as many as are fitted to."""
-    groups: dict[str, list[int]] = {}
-    for index, frame in enumerate(frames):
-        groups.setdefault(frame.group, []).append(index)
-    # Where a frame stands within its group decides: all groups are covered evenly.
-    place = {i: (k + 0.5) / len(group) for group in groups.values() for k, i in enumerate(group)}
-    order = sorted(range(len(frames)), key=lambda i: (_reversed_bits(place[i]), i))
-    atoms, chosen = 0, []
-    for index in order:
-        size = len(frames[index].system)
-        if len(chosen) >= 2 * FOLDS and (atoms + size > MOST_ATOMS or len(chosen) >= MOST_FRAMES):
-            continue
-        chosen.append(index)
-        atoms += size
-    yield from sorted(chosen)
-
-
-def _reversed_bits(x: float) -> float:
-    """A low-discrepancy order of numbers between 0 and 1: their binary digits read backwards."""
-    bits, value, weight = int(x * 2**20), 0.0, 0.5
-    while bits:
-        value, bits, weight = value + weight * (bits & 1), bits >> 1, weight / 2
-    return value
