@@ -8,9 +8,8 @@ the other labels of the same frames do not share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import permutations
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from ..compute.parallel import Progress
 from ..structures.dataset import Frame
 from ..units import GPA
 from .findings import SLIPS, Finding, Slip
+from .label_table import Table, likeness_of, rms
 from .trial_fit import MOST_GROUPS, TrialData
-from .trial_rows import VARIANTS, Compared
+from .trial_rows import VARIANTS, Vector
 
 BETTER = 0.15
 """A factor is believed where the logarithm of the errors falls by this much …"""
@@ -53,8 +53,6 @@ WORSE = 1.3
 
 NAMES = {"energy": "energies", "force": "forces", "virial": "stresses", "lengths": "positions"}
 """Kind of label → what users call it."""
-
-Vector = NDArray[np.float64]
 
 
 def check_labels(
@@ -152,87 +150,6 @@ def _component_order(data: TrialData) -> str:
 # ---- single frames --------------------------------------------------------------------------------------
 
 
-class Table(NamedTuple):
-    """Labels beside predictions.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        The data.
-    compared : sequence of Compared
-        One for each.
-    indices : tuple of int
-        What the frames are called.
-    """
-
-    frames: Sequence[Frame]
-    compared: Sequence[Compared]
-    indices: tuple[int, ...]
-
-    def each(self, kind: str, function: Callable[[Vector, Vector], float]) -> Vector:
-        """A number of each frame, from its labels and predictions.
-
-        Parameters
-        ----------
-        kind : str
-            Of labels.
-        function : callable
-            From labels and predictions to the number.
-
-        Returns
-        -------
-        ndarray, shape (n_frames,)
-            nan where there are no labels.
-        """
-        return np.array(
-            [function(c.labels[kind], c.values[kind]) if kind in c.labels else np.nan for c in self.compared]
-        )
-
-    def typical(self, kind: str) -> float:
-        """The median size of the labels of a kind.
-
-        Parameters
-        ----------
-        kind : str
-            Of labels.
-
-        Returns
-        -------
-        float
-            Those that vanish are left out; nan if there are no others.
-        """
-        sizes = self.each(kind, lambda label, _: _rms(label))
-        sizes = sizes[sizes > 1e-6]
-        return float(np.median(sizes)) if len(sizes) else np.nan
-
-    def finding(
-        self, name: str, chosen: NDArray[np.bool_], worst: Vector, text: str, advice: str
-    ) -> list[Finding]:
-        """A finding about some frames.
-
-        Parameters
-        ----------
-        name : str
-            Of the finding.
-        chosen : ndarray of bool, shape (n_frames,)
-            The frames.
-        worst : ndarray, shape (n_frames,)
-            The largest of the chosen ones is named.
-        text, advice : str
-            What was found, and what to do.
-
-        Returns
-        -------
-        list of Finding
-            Empty if no frame is chosen.
-        """
-        places = np.flatnonzero(chosen)
-        if not len(places):
-            return []
-        first = int(places[np.nanargmax(worst[places])])
-        return [Finding(name, text, advice, tuple(self.indices[i] for i in places), self.indices[first])]
-
-
 def frame_slips(table: Table) -> list[Finding]:
     """Forces and stresses of single frames or groups that are off by the factor of a common mistake.
 
@@ -248,9 +165,9 @@ def frame_slips(table: Table) -> list[Finding]:
     findings = []
     for kind in ("force", "virial"):
         typical = table.typical(kind)
-        value = table.each(kind, lambda _, value: _rms(value))
+        value = table.each(kind, lambda _, value: rms(value))
         slope = table.each(kind, lambda label, value: float(label @ value) / max(float(value @ value), 1e-30))
-        likeness = table.each(kind, _correlation)
+        likeness = table.each(kind, likeness_of)
         # Frames that are as good as any, judged by what is predicted of them.
         usable = (value > 0.3 * np.nanmedian(value[value > 1e-6])) if np.isfinite(typical) else value > np.inf
         usual = np.nanmedian(np.abs(np.log(np.maximum(slope[usable], 1e-6)))) if usable.any() else 0.0
@@ -282,9 +199,9 @@ def alien_forces(table: Table) -> list[Finding]:
     typical = table.typical("force")
     if not np.isfinite(typical):
         return []
-    value = table.each("force", lambda _, value: _rms(value))
-    label = table.each("force", lambda label, _: _rms(label))
-    likeness = table.each("force", _correlation)
+    value = table.each("force", lambda _, value: rms(value))
+    label = table.each("force", lambda label, _: rms(label))
+    likeness = table.each("force", likeness_of)
     zero = (label == 0.0) & (value > 0.5 * typical)
     known = likeness[(value > 0.5 * typical) & (label > 0.5 * typical)]
     between = np.count_nonzero((known > UNLIKE) & (known < 0.7))
@@ -351,8 +268,8 @@ def single_energies(table: Table) -> list[Finding]:
         score[inside] = np.abs(wrong[inside]) / max(width, 0.3 * overall, 1e-4)
     others = np.ones(len(wrong))
     for kind in ("force", "virial"):
-        error = table.each(kind, lambda label, value: _rms(label - value))
-        size = table.each(kind, lambda _, value: _rms(value))
+        error = table.each(kind, lambda label, value: rms(label - value))
+        size = table.each(kind, lambda _, value: rms(value))
         relative = error / (size + np.nanmedian(size)) if np.isfinite(error).any() else error
         if np.isfinite(relative).any():
             others = np.fmax(others, relative / np.nanmedian(relative))
@@ -457,12 +374,3 @@ def pressures(table: Table, data: TrialData) -> list[Finding]:
     text = f"pressures are not those of the energies ({told})"
     advice = "converge the plane waves (Pulay stress); a fit takes an offset per atom and group out by itself"
     return table.finding("stresses", chosen, size, text, advice)
-
-
-def _rms(values: Vector) -> float:
-    return float(np.sqrt(np.mean(values**2)))
-
-
-def _correlation(label: Vector, value: Vector) -> float:
-    size = float(np.sqrt((label @ label) * (value @ value)))
-    return float(label @ value) / size if size > 0 else np.nan
