@@ -77,7 +77,7 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["fit", "x"]]
+    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["evaluate", "x"]]
 )
 def test_wrong_usage_has_the_exit_code_of_argparse(arguments, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -137,6 +137,8 @@ def test_a_fit_is_repeated_from_its_file(folder, capsys):
         assert told in capsys.readouterr().err
     assert cli.main(["fit", str(record), "--columns", "5", "-o", f"{folder}/no.json"]) == 2
     assert "change it there" in capsys.readouterr().err
+    assert cli.main(["fit", f"{folder}/one.extxyz"]) == 2
+    assert "with -o" in capsys.readouterr().err
 
 
 def test_what_is_written_is_read():

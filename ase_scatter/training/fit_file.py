@@ -31,16 +31,16 @@ class FitFile:
     ----------
     train : tuple of str
         Files with the training data; relative ones lie beside the fit file.
+    output : str
+        The model file.
+    name : str
+        Of the model.
     test : str, optional
         File with the data to test on.
     test_fraction : float, optional
         Part of the training data to test on instead.
     seed : int
         Of that part.
-    output : str
-        The model file.
-    name : str
-        Of the model.
     device : str
         "cpu" or "cuda".
     workers : int, optional
