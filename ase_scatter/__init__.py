@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .calculator import ScatteringCalculator as ScatteringCalculator
     from .compute.target import Target as Target
     from .descriptors.descriptor import ScatteringDescriptor as ScatteringDescriptor
+    from .errors import DataWarning as DataWarning
     from .errors import DeviceError as DeviceError
     from .errors import ExtrapolationWarning as ExtrapolationWarning
     from .errors import InputError as InputError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .structures.system import System as System
     from .training.active_learning import Choice as Choice
     from .training.active_learning import select_structures as select_structures
+    from .training.data_checks import check_data as check_data
+    from .training.findings import Finding as Finding
     from .training.fitting import FitResult as FitResult
     from .training.fitting import fit as fit
     from .training.fitting import predict as predict
@@ -51,7 +54,8 @@ _HOMES = {
     "compute.target": ["Target"],
     "descriptors.descriptor": ["ScatteringDescriptor"],
     "errors": [
-        "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError", "UnknownElementError",
+        "DataWarning", "DeviceError", "ExtrapolationWarning", "InputError", "ModelFileError",
+        "UnknownElementError",
     ],
     "model.committee": ["Committee", "Members", "Uncertainty"],
     "model.model": ["Model"],
@@ -61,6 +65,8 @@ _HOMES = {
     "structures.dataset": ["Frame", "frames_of", "read_frames"],
     "structures.system": ["Evaluation", "System"],
     "training.active_learning": ["Choice", "select_structures"],
+    "training.data_checks": ["check_data"],
+    "training.findings": ["Finding"],
     "training.fitting": ["FitResult", "fit", "predict"],
     "training.hyperparameters": ["Trial", "Tuning", "tune"],
     "training.learning_curve": ["Point", "learning_curve"],

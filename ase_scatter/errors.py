@@ -17,5 +17,9 @@ class DeviceError(RuntimeError):
     """The device that was asked for is not there."""
 
 
+class DataWarning(UserWarning):
+    """Data that a potential is fitted to are very likely wrong."""
+
+
 class ExtrapolationWarning(UserWarning):
     """What was computed is uncertain, or unlike what the model was trained on."""

@@ -60,6 +60,7 @@ FIT_OPTIONS = {
     "folds": 'parts that the data are dealt into: whole frames, those of one `info["source"]` together',
     "members": "of the committee that gives error bars, 0 for none",
     "e0": "energies of the free atoms, eV; if not given, those of frames of one atom, or least squares",
+    "weights": "group → how much the squares of its errors count (`GROUP=W`, repeatable); 1 if not given",
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }
@@ -72,7 +73,6 @@ PYTHON_ONLY = {
     "sigma_net",
     "thrift",
     "ridges",
-    "e0",
     "dtype",
 }
 
@@ -90,6 +90,8 @@ def options_table() -> str:
             raise ValueError(f"options and {holder} differ: {sorted(known ^ set(options))}")
         for name, meaning in options.items():
             command = "" if name in PYTHON_ONLY else f"`--{name.replace('_', '-')}`"
+            if name == "weights":
+                command = "`--weight`"
             if name == "core":
                 command = "`--no-core`"
                 meaning = meaning.replace(" (`--no-core`)", "")
@@ -144,7 +146,7 @@ def _row(element: str, name: str, columns: str, errors: dict[str, float]) -> str
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "–"
     if isinstance(value, bool):
         return "on" if value else "off"

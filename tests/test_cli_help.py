@@ -22,6 +22,7 @@ COMMANDS = {
     "surface": "J/m²",
     "barrier": "eV",
     "report": "eV",
+    "check": "eV",
     "fit": "eV/Å",
     "evaluate": "eV/Å",
     "info": "eV",
@@ -83,7 +84,7 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["fit", "x"]]
+    "arguments", [[], ["nonsense"], ["fit", "x", "-o", "y.json", "--columns", "-1"], ["evaluate", "x"]]
 )
 def test_wrong_usage_has_the_exit_code_of_argparse(arguments, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -15,12 +15,13 @@ from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
 from ase_scatter.training.bagging import members
 from ase_scatter.training.coverage import INSIDE, HeldOut
-from ase_scatter.training.design_matrix import Normals, Problem, Rows, Sample
+from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import solve
 from ase_scatter.training.least_squares import Regression, whitening
 from ase_scatter.training.least_squares import solve as solve_normal
 from ase_scatter.training.normal_equations import NormalEquations
 from ase_scatter.training.pops import changes, ensemble, kept_out
+from ase_scatter.training.rows import Normals, Rows, Sample
 from ase_scatter.training.settings import FitSettings
 from ase_scatter.training.validation import validate
 from ase_scatter.units import to_voigt

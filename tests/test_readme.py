@@ -95,7 +95,10 @@ def test_there_are_commands():
 def test_the_options_of_a_fit_are_those_of_the_command():
     options = re.findall(r"^\| `(--[\w-]+)` ", PAGES["docs/reference/fit_options.md"], re.MULTILINE)
     assert len(options) > 10
-    words = {"--no-core": [], "--channels": ["species"], "--transform": ["grid"]}
+    words = {
+        "--no-core": [], "--channels": ["species"], "--transform": ["grid"],
+        "--e0": ["Li=-0.3"], "--weight": ["bulk=2"],
+    }  # fmt: skip
     for option in options:
         cli.build_parser().parse_args(["fit", "a.xyz", "-o", "b.json", option, *words.get(option, ["1"])])
 

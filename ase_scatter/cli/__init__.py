@@ -11,6 +11,7 @@ from ..errors import DeviceError, InputError
 from . import (
     barrier,
     benchmark,
+    check,
     cohesion,
     completion,
     descriptors,
@@ -46,6 +47,7 @@ COMMANDS = (
     properties.add_surface,
     barrier.add_barrier,
     report.add_report,
+    check.add_check,
     fit.add_fit,
     evaluate.add_evaluate,
     info.add_info,

@@ -267,6 +267,55 @@ def positive(text: str) -> int:
     return value
 
 
+def assigned(text: str) -> tuple[str, float]:
+    """Parse a name and its number.
+
+    Parameters
+    ----------
+    text : str
+        As in "group=2.5".
+
+    Returns
+    -------
+    tuple of (str, float)
+        Both.
+    """
+    name, _, value = text.rpartition("=")
+    return name, float(value)
+
+
+assigned.__name__ = "name=number"  # what argparse calls it in its errors
+
+
+def energies(text: str) -> dict[str, float]:
+    """Parse energies of elements.
+
+    Parameters
+    ----------
+    text : str
+        As in "Li=-1.2,Si=-0.8".
+
+    Returns
+    -------
+    dict of str to float
+        By chemical symbol.
+
+    Raises
+    ------
+    ValueError
+        For what is no element.
+    """
+    from ase.data import atomic_numbers
+
+    found = dict(assigned(part.strip()) for part in text.split(","))
+    if not set(found) <= set(atomic_numbers):
+        raise ValueError
+    return found
+
+
+energies.__name__ = "list of element=energy"  # what argparse calls it in its errors
+
+
 positive.__name__ = "positive integer"  # what argparse calls it in its errors
 
 

@@ -90,27 +90,6 @@ def write_structures(path: Path, structures: Sequence[Atoms]) -> None:
     write_whole(path, text.getvalue())
 
 
-def frames_or_path(path: str, options: argparse.Namespace) -> Any:
-    """Choose what `fit` is given: the path, whose checksum it keeps, unless labels have other names.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    options : argparse.Namespace
-        What `add_keys` defines.
-
-    Returns
-    -------
-    str or list of Frame
-        The path or the frames of the file.
-    """
-    from ..structures.dataset import read_frames
-
-    keys = keys_of(options)
-    return read_frames(path, **keys) if keys else path
-
-
 def frames_and_systems(path: str, options: argparse.Namespace) -> tuple[list[Any], list[Any]]:
     """Read the structures of a file, labelled or not.
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compute.files import write_whole
-from ..errors import InputError
+from ..errors import DataWarning, InputError
 from .arguments import (
     add_common,
     add_device,
     add_keys,
-    add_training_set,
     add_workers,
+    assigned,
     both_defaults,
+    energies,
     given,
     keys_of,
     new_command,
@@ -25,9 +29,10 @@ from .arguments import (
     require_suffix,
     with_default,
 )
-from .files import claim, frames_or_path
+from .files import claim
 
 if TYPE_CHECKING:
+    from ..training.fit_file import FitFile
     from ..training.settings import FitSettings
 
 COLUMN_OPTIONS = ("scales", "epsilon2", "first", "inner", "outer")
@@ -42,6 +47,9 @@ FIT_OPTIONS = (
 EXAMPLES = """examples:
   ase-scatter fit train.extxyz -o mine.json
   ase-scatter fit train.extxyz --test test.extxyz -o mine.json --columns 300 --workers 2
+  ase-scatter fit bulk.extxyz surfaces.extxyz --test-fraction 0.1 --weight surface=2.5 -o mine.json
+  ase-scatter fit train.extxyz -o fast.json --preset fast
+  ase-scatter fit mine.fit.toml --force
   ase-scatter fit train.extxyz -o small.json --cutoff 4.5 --first 4,3 --order 1
   ase-scatter fit train.extxyz -o tuned.json --tune 20
   ase-scatter fit train.extxyz -o grid.json --transform grid --spacing 0.5
@@ -49,8 +57,9 @@ EXAMPLES = """examples:
   ase-scatter fit train.extxyz -o mine.json --executor dask://node1:8786
 
 The files are what ASE reads, with energies (eV) and, where there are any, forces (eV/Å) and stresses
-(eV/Å³, positive in tension); info["group"] splits the table of errors. The parity plot is written beside the
-model.
+(eV/Å³, positive in tension); info["group"] splits the table of errors, info["weight"] weighs a frame. The
+parity plot is written beside the model, and so is MODEL.fit.toml, which holds the whole fit:
+`ase-scatter fit MODEL.fit.toml` repeats it.
 """
 
 
@@ -69,30 +78,50 @@ def run_fit(options: argparse.Namespace) -> int:
     """
     from ..compute.backend import require_device
     from ..plotting import parity_plot
-    from ..reporting.tables import error_table
+    from ..reporting.tables import error_table, findings_table
+    from ..structures.dataset import read_frames
+    from ..training.fit_file import changed
     from ..training.fitting import fit
+    from ..training.splitting import split
 
-    require_device(options.device)
-    target = options.output
+    plan = _plan(options)
+    require_device(plan.device)
+    target = Path(plan.output)
     require_suffix(target, "the model file is named", ".json")
+    record = target.with_suffix(".fit.toml")
+    repeated = any(Path(file).resolve() == record.resolve() for file in options.train)
     plot = None if options.no_plot else options.plot or target.with_suffix(".png")
-    claim([target, *_search_files(target)[1:]] if options.tune else [target], options, plots=[plot])
+    written = [target, *([] if repeated else [record])]
+    claim([*written, *_search_files(target)[1:]] if options.tune else written, options, plots=[plot])
 
-    settings = _settings(options)
+    settings = plan.fit_settings()
     if options.tune is not None:
         settings = _tuned(settings, options)
-    result = fit(
-        frames_or_path(options.train, options),
-        test=None if options.test is None else frames_or_path(options.test, options),
-        settings=settings,
-        name=options.name or target.stem,
-        progress=not options.quiet,
-        workers=options.workers,
-        device=options.device,
-        executor=options.executor,
-    )
+        plan = replace(plan, settings=changed(settings))
+    data: dict[str, Any] = {"train": list(plan.train), "test": plan.test}
+    if plan.keys or plan.test_fraction is not None:
+        data["train"] = [frame for file in plan.train for frame in read_frames(file, **plan.keys)]
+        data["test"] = None if plan.test is None else read_frames(plan.test, **plan.keys)
+    if plan.test_fraction is not None:
+        data["train"], data["test"] = split(data["train"], plan.test_fraction, plan.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # the table says it
+        result = fit(
+            **data,
+            settings=settings,
+            name=plan.name,
+            progress=not options.quiet,
+            workers=plan.workers,
+            device=plan.device,
+            strict=plan.strict,
+            executor=options.executor,
+        )
     model = result.model
     model.save(target, overwrite=options.force)
+    if not repeated:
+        replace(plan, **_beside(plan, target)).write(record)
+    if result.findings:
+        print(findings_table(result.findings) + "\n")
     print(error_table(result.errors))
     for note in result.validation.notes:
         print(f"\nnote: {note}")
@@ -105,6 +134,57 @@ def run_fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(options: argparse.Namespace) -> FitFile:
+    """The fit that the options ask for, or that the file holds which they name."""
+    from ..training.fit_file import FitFile, changed
+
+    files = list(options.train)
+    if len(files) == 1 and Path(files[0]).suffix == ".toml":
+        plan = FitFile.read(files[0])
+        settled = [
+            *FIT_OPTIONS,
+            *COLUMN_OPTIONS,
+            *SITES_OPTIONS,
+            *GRID_OPTIONS,
+            "transform",
+            "preset",
+            "order",
+        ]
+        settled += ["test", "test_fraction", "e0", "weight", "tune"]
+        strange = [name for name in settled if getattr(options, name)]
+        if strange or options.no_core or keys_of(options):
+            raise InputError("options of the fit do not go with a fit file; change it there")
+        given_ = {"name": options.name, "workers": options.workers}
+        given_["strict"] = options.strict or None
+        given_["output"] = None if options.output is None else str(options.output)
+        return replace(plan, **{key: value for key, value in given_.items() if value is not None})
+    if options.output is None:
+        raise InputError("give the name of the model file with -o")
+    if options.test is not None and options.test_fraction is not None:
+        raise InputError("--test and --test-fraction do not go together; give one of them")
+    if any(Path(file).suffix == ".toml" for file in files):
+        raise InputError("a fit file goes alone: it names its data itself")
+    return FitFile(
+        train=tuple(files), test=options.test, test_fraction=options.test_fraction, seed=options.seed,
+        output=str(options.output), name=options.name or options.output.stem, device=options.device,
+        workers=options.workers, strict=options.strict, keys=keys_of(options),
+        settings=changed(_settings(options)),
+    )  # fmt: skip
+
+
+def _beside(plan: FitFile, target: Path) -> dict[str, Any]:
+    """The files of a fit as they are named beside the model, with the number of threads that it had."""
+    from ..compute import threads
+
+    def named(file: str) -> str:
+        return os.path.relpath(file, target.parent)
+
+    return {
+        "train": tuple(map(named, plan.train)), "test": None if plan.test is None else named(plan.test),
+        "output": target.name, "workers": plan.workers or threads.count(),
+    }  # fmt: skip
+
+
 def _settings(options: argparse.Namespace) -> FitSettings:
     """The settings that the options ask for. Raises InputError for options of the other transform."""
     from ..scattering import GridSettings
@@ -114,17 +194,19 @@ def _settings(options: argparse.Namespace) -> FitSettings:
     if options.order == 1:
         shared["exponents2"] = ()
     own = {"sites": given(options, *SITES_OPTIONS), "grid": given(options, *GRID_OPTIONS)}
-    strange = [
-        name for kind, names in own.items() if options.transform not in (kind, "both") for name in names
-    ]
+    transform = options.transform or FitSettings.transform
+    strange = [name for kind, names in own.items() if transform not in (kind, "both") for name in names]
     if strange:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
-        raise InputError(f"{listed} does not go with --transform {options.transform}")
-    return FitSettings(
-        transform=options.transform,
+        raise InputError(f"{listed} does not go with --transform {transform}")
+    return FitSettings.preset(
+        options.preset or "balanced",
+        transform=transform,
         sites={**shared, **own["sites"]},
         grid=GridSettings(**shared, **own["grid"]),
         core=not options.no_core,
+        e0=options.e0,
+        weights=dict(options.weight),
         **given(options, *FIT_OPTIONS),
     )
 
@@ -150,7 +232,7 @@ def _tuned(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
 
     record, table, plot = _search_files(options.output)
     tuning = tune(
-        read_frames(options.train, **keys_of(options)),
+        [frame for file in options.train for frame in read_frames(file, **keys_of(options))],
         minutes=options.tune,
         settings=settings,
         record=record,
@@ -164,7 +246,7 @@ def _tuned(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
     rows = io.StringIO(newline="")
     csv.writer(rows).writerows([TRIAL_COLUMNS, *tried])
     write_whole(table, rows.getvalue())
-    tuning_plot(tuning, plot, title=f"{Path(options.train).name}: {len(tried)} trials")
+    tuning_plot(tuning, plot, title=f"{Path(options.train[0]).name}: {len(tried)} trials")
     print(f"\n* is the best; {record}, {table}, {plot}\n")
     return tuning.settings
 
@@ -178,18 +260,30 @@ def add_fit(commands: Any) -> None:
         What it is added to.
     """
     from ..scattering import SitesSettings
-    from ..training.settings import COLUMNS, SIGMAS, TRANSFORMS, FitSettings
+    from ..training.settings import COLUMNS, PRESETS, SIGMAS, TRANSFORMS, FitSettings
 
     default = FitSettings()
     grid, sites = default.grid, SitesSettings.recommended(1, 2.35)
     text = "fit a potential to energies, forces and stresses"
     command = new_command(commands, "fit", run_fit, text, EXAMPLES)
-    add_training_set(command)
     command.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="MODEL.json", help="the model file"
+        "train", metavar="TRAIN", nargs="+", help="labelled structures to fit, or a fit file (MODEL.fit.toml)"
     )
+    test = command.add_mutually_exclusive_group()
+    test.add_argument("--test", metavar="TEST", help="labelled structures to test on")
+    test.add_argument(
+        "--test-fraction",
+        type=float,
+        metavar="F",
+        help="test on this part of TRAIN; what is alike stays together",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of that part (default: %(default)s)")
+    command.add_argument("-o", "--output", type=Path, metavar="MODEL.json", help="the model file")
     command.add_argument("--name", help="the model's name (default: that of the file)")
     command.add_argument("--plot", type=Path, metavar="FILE", help="parity plot (default: beside the model)")
+    command.add_argument(
+        "--strict", action="store_true", help="refuse data that look wrong, as check finds them"
+    )
     command.add_argument("--no-plot", action="store_true", help="write no parity plot")
     command.add_argument(
         "--tune",
@@ -201,10 +295,13 @@ def add_fit(commands: Any) -> None:
 
     columns = command.add_argument_group("columns")
     columns.add_argument(
+        "--preset", choices=tuple(PRESETS), help="settings to begin from (default: balanced)"
+    )
+    columns.add_argument(
         "--transform",
         choices=TRANSFORMS,
-        default=default.transform,
-        help="sums over atoms (fast), integrals over space, or the columns of both (default: %(default)s)",
+        help="sums over atoms (fast), integrals over space, or the columns of both "
+        f"(default: {default.transform})",
     )
     orders = "largest l for p = 0, 1, …"
     for name, kind, value, meaning in (
@@ -223,7 +320,7 @@ def add_fit(commands: Any) -> None:
         ("max-ratio", float, grid.max_ratio, "grid, order 2: largest ratio of the two scales"),
     ):
         columns.add_argument(f"--{name}", type=kind, help=with_default(meaning, value))
-    columns.add_argument("--order", type=int, choices=(1, 2), default=2, help="highest order (default: 2)")
+    columns.add_argument("--order", type=int, choices=(1, 2), help="highest order (default: 2)")
     columns.add_argument("--no-core", action="store_true", help="no short-range repulsion")
 
     weights = command.add_argument_group("weights")
@@ -236,6 +333,16 @@ def add_fit(commands: Any) -> None:
         ("members", int, default.members, "members of the committee that gives error bars, 0 for none"),
     ):
         weights.add_argument(f"--{name}", type=kind, help=with_default(meaning, value))
+    weights.add_argument(
+        "--weight", type=assigned, action="append", default=[], metavar="GROUP=W",
+        help="squares of the errors of a group count W times; may be repeated (default: 1)",
+    )  # fmt: skip
+    weights.add_argument(
+        "--e0",
+        type=energies,
+        metavar="Li=E,…",
+        help="energies of the free atoms, eV (default: from the data)",
+    )
     add_device(command, dtype=False)
     add_keys(command)
     add_workers(command, "threads")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..training.active_learning import Choice
 from ..training.coverage import INSIDE, HeldOut
+from ..training.findings import Finding
 from ..training.hyperparameters import Tuning
 from ..training.learning_curve import Point
 from ..training.metrics import LABEL_UNITS, ErrorTable
@@ -27,6 +28,32 @@ ERROR_COLUMNS: dict[str, tuple[str, str, str]] = {
 
 TRIAL_COLUMNS = ["changes", "E (meV/atom)", "F (eV/Å)", "S (GPa)", "score", "µs/atom", "columns"]
 """Headings of `trial_rows`; the errors are those on data left out."""
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """Tabulate what was found in a set of data.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        The findings.
+
+    Returns
+    -------
+    str
+        Name, number of frames, the frame to look at first, what was found and what to do; notes are marked
+        as such.
+    """
+    if not findings:
+        return "nothing was found to be wrong with the data"
+    width = max(len(finding.name) for finding in findings)
+    lines = [f"{'finding':{width}}  frames   worst  what to do", "─" * (width + 30)]
+    for finding in findings:
+        worst = MISSING if finding.worst is None else str(finding.worst)
+        note = "" if finding.serious else "note: "
+        lines.append(f"{finding.name:{width}}  {len(finding.frames):6}  {worst:>6}  {note}{finding.text}")
+        lines.append(f"{'':{width + 18}}{finding.advice}")
+    return "\n".join(lines)
 
 
 # ---- any table ------------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ class Frame:
         Part of the data set that it belongs to.
     source : str
         What it was made from, shared by frames that are correlated; empty if unknown.
+    weight : float
+        How much the squares of its errors count in a fit.
     """
 
     system: System
@@ -47,6 +49,7 @@ class Frame:
     stress: NDArray[np.float64] | None = None
     group: str = ""
     source: str = ""
+    weight: float = 1.0
 
 
 def read_frames(
@@ -94,7 +97,8 @@ def frames_of(
     """Labelled structures of ASE's Atoms.
 
     Labels are looked up in `atoms.info`, `atoms.arrays` and the results of the attached calculator.
-    `info["group"]` becomes the group and `info["source"]` the source. Forces and stress may be missing. The
+    `info["group"]` becomes the group, `info["source"]` the source and `info["weight"]` the
+    weight. Forces and stress may be missing. The
     stress of structures that are not periodic in three dimensions is left out: their volume is arbitrary.
 
     Parameters
@@ -268,7 +272,20 @@ def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:
         stress=stress,
         group=str(atoms.info.get("group", "")),
         source=str(atoms.info.get("source", "")),
+        weight=_weight(atoms),
     )
+
+
+def _weight(atoms: Atoms) -> float:
+    """The weight of a frame. Raises InputError if it is none."""
+    value = atoms.info.get("weight", 1.0)
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        weight = np.nan
+    if not 0.0 <= weight < np.inf:
+        raise InputError(f"the weight {value!r} is not a number of at least 0")
+    return weight
 
 
 def _label(atoms: Atoms, name: str, key: str, shapes: list[tuple[int, ...]]) -> NDArray[np.float64] | None:

@@ -18,10 +18,11 @@ from ..scattering import SitesSettings, SitesTransform
 from ..structures.dataset import Frame
 from ..structures.sampling import spread
 from .chunks import summed
-from .design_matrix import Normals, Problem
+from .design_matrix import Problem
 from .judge import Judge
 from .least_squares import Regression
 from .normal_equations import NormalEquations
+from .rows import Normals
 from .settings import FitSettings
 from .validation import SIZES, Validation, validate
 
@@ -142,7 +143,7 @@ def choose(
     bound, freed = (problem.regression(among, settings.thrift, offsets) for offsets in (False, True))
     pool, few = np.arange(problem.width), normals
     if problem.width > LARGE:
-        total = NormalEquations.summed(normals.weighted(sigmas))
+        total = normals.total(sigmas)
         pool = np.union1d(bound.choose(total, ridge, POOL), pool[problem.n :])
         few = normals.columns(pool)
     judge = Judge(few)

@@ -23,8 +23,9 @@ from ..compute.executors import Workers
 from ..compute.memory import clear_when_full
 from ..compute.parallel import reporting
 from ..structures.dataset import Frame
-from .design_matrix import Normals, Problem, Rows, Sample
+from .design_matrix import Problem
 from .normal_equations import NormalEquations, Stream, rows_at_once
+from .rows import Normals, Rows, Sample
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ def sum_chunk(
             kinds |= dict.fromkeys(rows.matrix)
             if number in sampled:
                 sample.append((number, problem.thinned(rows, fraction)))
+            rows = rows * problem.root_weight(frame)
             matrix, target = dict(rows.matrix), dict(rows.target)
             if forces is not None and "force" in matrix:
                 forces.add(matrix.pop("force"), target.pop("force"))

@@ -17,8 +17,8 @@ multiplied there; only the sums and the sample come to the host.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -37,7 +37,8 @@ from ..structures.system import System
 from ..units import GPA, VOIGT, to_voigt
 from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
-from .normal_equations import NormalEquations, Stream, stream_memory
+from .normal_equations import Stream, stream_memory
+from .rows import Normals, Rows, Sample
 from .settings import FitSettings
 from .smoothness import penalty_sizes
 
@@ -49,91 +50,6 @@ MOST_OFFSETS = 8
 """With more groups than this all stresses share one offset."""
 SAMPLED_FRAMES, SAMPLED_ATOMS = 1000, 3000
 """Rows of so many frames, and of the forces on so many atoms, are kept to calibrate error bars."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one frame, in physical units: eV/atom, eV/Å, GPa, and the net force over N in eV/Å.
-
-    Parameters
-    ----------
-    matrix : mapping of str to array, shape (r, width)
-        By kind of label, on the device.
-    target : mapping of str to ndarray, shape (r,)
-        By kind of label, on the host.
-    """
-
-    matrix: Mapping[str, Array]
-    target: Mapping[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some rows of one part of the data, on the host; of forces three for each of some atoms.
-
-    Parameters
-    ----------
-    part : int
-        Which part.
-    rows : Rows
-        The rows.
-    """
-
-    part: int
-    rows: Rows
-
-
-@dataclass(frozen=True)
-class Normals:
-    """Normal equations of each part by kind of label, and a sample of the rows.
-
-    Parameters
-    ----------
-    parts : sequence of mapping of str to Stream
-        The sums.
-    sample : sequence of Sample
-        The rows.
-    """
-
-    parts: Sequence[Mapping[str, Stream]]
-    sample: Sequence[Sample]
-
-    def weighted(self, sigmas: Mapping[str, float]) -> list[NormalEquations]:
-        """Normal equations of each part, with errors over the sigmas.
-
-        Parameters
-        ----------
-        sigmas : mapping of str to float
-            By kind of label.
-
-        Returns
-        -------
-        list of NormalEquations
-        """
-        return [
-            NormalEquations.summed([stream.moments() * sigmas[kind] ** -2 for kind, stream in part.items()])
-            for part in self.parts
-        ]
-
-    def columns(self, indices: NDArray[np.int64]) -> Normals:
-        """Those of some columns.
-
-        Parameters
-        ----------
-        indices : ndarray of int, shape (k,)
-            Columns that stay.
-
-        Returns
-        -------
-        Normals
-        """
-        return Normals(
-            [{kind: stream.columns(indices) for kind, stream in part.items()} for part in self.parts],
-            [
-                Sample(s.part, Rows({k: m[:, indices] for k, m in s.rows.matrix.items()}, s.rows.target))
-                for s in self.sample
-            ],
-        )
 
 
 class Problem:
@@ -199,9 +115,17 @@ class Problem:
             missing = sorted(set(elements) - set(settings.e0))
             if missing:
                 raise InputError(f"e0 gives no energy for {', '.join(missing)}")
+        strange = sorted(set(settings.weights) - {frame.group for frame in frames})
+        if strange:
+            raise InputError(
+                f"weights are given for {', '.join(map(repr, strange))}, but no frame has that group"
+            )
         self.free_atoms, frames = FreeAtoms.of(frames, self.elements, settings.e0)
         if len(frames) < 2:
             raise InputError("at least two frames of more than a free atom are needed")
+        frames = [frame for frame in frames if frame.weight * settings.weights.get(frame.group, 1.0) > 0.0]
+        if len(frames) < 2:
+            raise InputError("at least two frames of a weight above 0 are needed")
         self.frames = frames
         systems = [frame.system for frame in frames]
         closest = shortest_distances(systems, self.elements)
@@ -236,6 +160,21 @@ class Problem:
         numbers = {number for number, frame in enumerate(self.frames) if id(frame) in chosen}
         return numbers, SAMPLED_ATOMS / sum(len(self.frames[number].system) for number in numbers)
 
+    def root_weight(self, frame: Frame) -> float:
+        """The factor of the rows of a frame.
+
+        Parameters
+        ----------
+        frame : Frame
+            One of the data.
+
+        Returns
+        -------
+        float
+            Root of its weight times that of its group.
+        """
+        return float(np.sqrt(frame.weight * self.settings.weights.get(frame.group, 1.0)))
+
     def normals(self) -> Normals:
         """Sum over all frames: on the host several at a time, on a device one after the other.
 
@@ -249,11 +188,14 @@ class Problem:
         # Rows need room beside the sums.
         sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
-            for number, (k, rows) in enumerate(zip(self.part_of, self._all_rows(), strict=True)):
-                for kind, matrix in rows.matrix.items():
+            for number, (k, frame, rows) in enumerate(
+                zip(self.part_of, self.frames, self._all_rows(), strict=True)
+            ):
+                scaled = rows * self.root_weight(frame)
+                for kind, matrix in scaled.matrix.items():
                     if kind not in parts[k]:
                         parts[k][kind] = Stream(self.width, self.backend, sums_there)
-                    parts[k][kind].add(matrix, rows.target[kind])
+                    parts[k][kind].add(matrix, scaled.target[kind])
                 if number in sampled:
                     sample.append(Sample(k, self.thinned(rows, fraction)))
             on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]

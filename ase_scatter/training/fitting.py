@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from ..compute.backend import require_device
 from ..compute.executors import ExecutorLike, workers_of
 from ..compute.parallel import Progress, bar
 from ..compute.target import Target
-from ..errors import InputError
+from ..errors import DataWarning, InputError
 from ..model.committee import Committee
 from ..model.extrapolation import Domain
 from ..model.model import Model
@@ -30,10 +31,13 @@ from .balance import choose, with_cutoff
 from .chunks import summed
 from .compression import compressed_rows
 from .coverage import HeldOut
-from .design_matrix import Normals, Problem
+from .data_checks import check_data
+from .design_matrix import Problem
+from .findings import Finding, serious
 from .metrics import ErrorTable, Prediction, errors
 from .normal_equations import NormalEquations
 from .pops import Round, ensemble, kept_out
+from .rows import Normals
 from .settings import FitSettings
 from .validation import Validation
 
@@ -62,6 +66,8 @@ class FitResult:
         What ridge and number of columns were chosen by.
     held_out : dict of str to HeldOut
         Errors and spreads of committees on data that they did not see, by kind of label.
+    findings : list of Finding
+        What the training data were found to have.
     """
 
     model: Model
@@ -70,10 +76,11 @@ class FitResult:
     predictions: dict[str, list[Prediction]]
     validation: Validation
     held_out: dict[str, HeldOut]
+    findings: list[Finding] = field(default_factory=list)
 
 
 def fit(
-    train: str | Path | Sequence[Frame | Atoms],
+    train: str | Path | Sequence[Frame | Atoms] | Sequence[str | Path],
     *,
     test: str | Path | Sequence[Frame | Atoms] | None = None,
     settings: FitSettings | None = None,
@@ -83,6 +90,7 @@ def fit(
     workers: int | None = None,
     device: str = "cpu",
     executor: ExecutorLike | None = None,
+    strict: bool = False,
 ) -> FitResult:
     """Fit a potential to labelled structures.
 
@@ -91,9 +99,9 @@ def fit(
 
     Parameters
     ----------
-    train : str, Path or sequence of Frame or Atoms
-        A file that ASE reads, frames, or structures with their labels (`frames_of` says where they are
-        looked for).
+    train : str, Path or sequence of Frame, Atoms or files
+        A file that ASE reads, several of them, frames, or structures with their labels (`frames_of` says
+        where they are looked for).
     test : str, Path or sequence of Frame or Atoms, optional
         Data to test on.
     settings : FitSettings, optional
@@ -112,15 +120,22 @@ def fit(
         Where the design matrix is made and summed: "processes:N", "mpi", "dask://HOST:PORT", an executor of
         the `concurrent.futures` interface, or a function that makes one, which is called again when workers
         die. By default in threads of this process, which do all the rest anyway.
+    strict : bool
+        Whether training data that are very likely wrong (`check_data`) are refused.
 
     Returns
     -------
     FitResult
 
+    Warns
+    -----
+    DataWarning
+        For training data that are very likely wrong.
+
     Raises
     ------
     InputError
-        If the data cannot be fitted.
+        If the data cannot be fitted, or are very likely wrong and `strict` is set.
     DeviceError
         If the device or the executor is not there, or too small.
     """
@@ -136,6 +151,8 @@ def fit(
     typical_bond([frame.system for frame in frames["train"]])  # refuses data without bonds
     workers = workers or threads.count()
     with threadpoolctl.threadpool_limits(1), workers_of(executor) as elsewhere:
+        findings = check_data(frames["train"], workers=workers, progress=progress)
+        tell(findings, strict)
         settings = with_cutoff(settings, elements, frames["train"], workers, progress, device, elsewhere)
         problem = Problem(settings, elements, frames["train"], workers, progress, device)
         normals = summed(problem, elsewhere)
@@ -156,6 +173,7 @@ def fit(
             "pressures": validation.pressures,
         },
         "notes": list(validation.notes),
+        "findings": [finding.to_dict() for finding in findings],
         "calibration": {
             kind: {
                 "factor": held.factor,
@@ -178,7 +196,29 @@ def fit(
     smallest = min(frames["train"], key=lambda f: len(f.system)).system
     golden = make_self_check(model, smallest)
     model = replace(model, metadata={**model.metadata, "errors": tables, "golden": golden})
-    return FitResult(model, tables, frames, predictions, validation, held_out)
+    return FitResult(model, tables, frames, predictions, validation, held_out, findings)
+
+
+def tell(findings: Sequence[Finding], strict: bool) -> None:
+    """Warn of findings that are serious, or refuse them.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        What was found.
+    strict : bool
+        Whether they are refused.
+
+    Raises
+    ------
+    InputError
+        If there are any, and `strict` is set.
+    """
+    sentences = "; ".join(finding.sentence for finding in serious(findings))
+    if sentences and strict:
+        raise InputError(f"the data are not fitted to, since they look wrong: {sentences}")
+    if sentences:
+        warnings.warn(f"the data look wrong: {sentences}", DataWarning, stacklevel=3)
 
 
 @threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
@@ -329,8 +369,9 @@ def predict(
     ]
 
 
-def _frames(source: str | Path | Sequence[Frame | Atoms]) -> Sequence[Frame]:
-    frames = as_frames(source)
+def _frames(source: Any) -> Sequence[Frame]:
+    parts: list[Any] = [*_files(source)] or [source]
+    frames = [frame for part in parts for frame in as_frames(part)]
     if not frames:
         raise InputError("there are no frames to fit")
     for number, frame in enumerate(frames):
@@ -342,15 +383,24 @@ def _frames(source: str | Path | Sequence[Frame | Atoms]) -> Sequence[Frame]:
     return frames
 
 
-def _describe(source: str | Path | Sequence[Frame | Atoms], frames: Sequence[Frame]) -> dict[str, Any]:
-    """What tells one data set from another: file, checksum, size."""
+def _files(source: Any) -> list[Path]:
+    """The files that data are given as; none for data themselves."""
+    several = [source] if isinstance(source, str | Path) else source
+    named = isinstance(several, list | tuple) and all(isinstance(part, str | Path) for part in several)
+    return [Path(part) for part in several] if named else []
+
+
+def _describe(source: Any, frames: Sequence[Frame]) -> dict[str, Any]:
+    """What tells one data set from another: files, checksums, size."""
     about: dict[str, Any] = {
         "frames": len(frames),
         "atoms": sum(len(frame.system) for frame in frames),
     }
-    if isinstance(source, str | Path):
-        about["file"] = Path(source).name
-        about["sha256"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    files = _files(source)
+    if files:
+        about["file"] = ", ".join(file.name for file in files)
+        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        about["sha256"] = ", ".join(sums)
     return about
 
 

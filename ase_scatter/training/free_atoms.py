@@ -58,7 +58,7 @@ class FreeAtoms:
         frames : list of Frame
             What is left to fit to.
         """
-        alone = [frame for frame in frames if _is_free(frame.system)]
+        alone = [frame for frame in frames if is_free(frame.system)]
         if given is not None:
             return cls(dict(given), True), list(frames)
         found: dict[str, float] = {}
@@ -66,7 +66,7 @@ class FreeAtoms:
             symbol = chemical_symbols[int(frame.system.numbers[0])]
             found[symbol] = min(frame.energy, found.get(symbol, np.inf))
         if set(elements) <= set(found):
-            rest = [frame for frame in frames if not _is_free(frame.system)]
+            rest = [frame for frame in frames if not is_free(frame.system)]
             return cls(
                 found, True, "the energies of the free atoms are those of the frames of one atom"
             ), rest
@@ -101,6 +101,17 @@ def composition(system: System, elements: Sequence[str]) -> list[float]:
     return [symbols.count(symbol) / len(symbols) for symbol in elements]
 
 
-def _is_free(system: System) -> bool:
+def is_free(system: System) -> bool:
+    """Whether a structure is one atom that sees no image of itself.
+
+    Parameters
+    ----------
+    system : System
+        The structure.
+
+    Returns
+    -------
+    bool
+    """
     heights = [float(np.linalg.norm(row)) for row in system.cell[system.pbc]]
     return len(system) == 1 and min(heights, default=np.inf) > ALONE

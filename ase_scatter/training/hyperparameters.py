@@ -31,8 +31,9 @@ from ..scattering import SitesSettings
 from ..structures.dataset import Frame, as_frames, elements_of
 from ..structures.sampling import spread, typical_bond
 from ..structures.system import System
-from .design_matrix import Normals, Problem
+from .design_matrix import Problem
 from .normal_equations import NormalEquations
+from .rows import Normals
 from .settings import FitSettings
 from .validation import geometric_mean, validate
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .design_matrix import Normals
+from .rows import Normals
 
 IMPORTANCE = {"energy": 0.3, "force": 1.0, "stress": 0.15}
 """Of each kind of label in the score."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,23 +77,27 @@ class NormalEquations:
         return cls(a.T @ a, moment, float(targets @ targets), len(targets))
 
     @classmethod
-    def summed(cls, parts: Sequence[NormalEquations]) -> NormalEquations:
-        """The sum of several, with no more memory than for one.
+    def summed(cls, parts: Iterable[NormalEquations]) -> NormalEquations:
+        """The sum of several, with no more memory than for two.
 
         Parameters
         ----------
-        parts : sequence of NormalEquations
-            What is added.
+        parts : iterable of NormalEquations
+            What is added, at least one.
 
         Returns
         -------
         NormalEquations
         """
-        gram, moment = np.zeros_like(parts[0].gram), np.zeros_like(parts[0].moment)
-        for part in parts:
+        several = iter(parts)
+        first = next(several)
+        gram, moment, square, count = first.gram.copy(), first.moment.copy(), first.square, first.count
+        for part in several:
             gram += part.gram
             moment += part.moment
-        return cls(gram, moment, sum(p.square for p in parts), sum(p.count for p in parts))
+            square += part.square
+            count += part.count
+        return cls(gram, moment, square, count)
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         return NormalEquations(
@@ -288,7 +292,11 @@ class Stream:
         Stream
         """
         stream = Stream(len(indices))
-        stream._sum = self.moments().columns(indices)
+        if self._sum is not None:
+            stream._sum = self.moments().columns(indices)
+        elif self._waiting:
+            rows = np.concatenate([rows[:, indices] for rows in self._rows])
+            stream.add(rows, np.concatenate(self._targets))
         return stream
 
     def moments(self) -> NormalEquations:

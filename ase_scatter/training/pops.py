@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .design_matrix import Normals
 from .least_squares import Indices, Regression, Vector, whitening
 from .normal_equations import NormalEquations
+from .rows import Normals
 
 LEVERAGE = 0.5
 """The rows of a kind with the least leverage, so much of them, ask for nothing."""

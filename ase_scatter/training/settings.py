@@ -29,6 +29,22 @@ SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1}
 COLUMNS = 600
 """Columns per element, at most, where the settings leave their number open."""
 TRANSFORMS = ("sites", "grid", "both")
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {
+        "sites": {
+            "first": (4, 2),
+            "inner": (),
+            "outer": (),
+            "triple": 3,
+            "exponents1": (1.0, 2.0),
+            "exponents2": (),
+        },
+        "columns": 200,
+    },
+    "balanced": {},
+    "accurate": {"sites": {"n_scales": 5, "triple": 5}, "columns": 1000},
+}
+"""Name → settings that differ from the recommended ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +82,8 @@ class FitSettings:
         Members of the committee, 0 for none.
     e0 : mapping of str to float, optional
         Energies of the free atoms, eV; by default those of frames of one atom, or they are fitted.
+    weights : mapping of str to float
+        Group → how much the squares of the errors of its frames count, beside the weights of single frames.
     core : bool
         Whether a ZBL repulsion is subtracted from the data and belongs to the model.
     dtype : str
@@ -92,6 +110,7 @@ class FitSettings:
     folds: int = 8
     members: int = 32
     e0: Mapping[str, float] | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
     core: bool = True
     dtype: str = "float32"
 
@@ -109,9 +128,40 @@ class FitSettings:
             raise InputError("folds must be at least 2: the ridge is chosen on frames left out")
         if not self.ridges or not all(ridge >= 0 for ridge in (*self.ridges, self.ridge or 0.0)):
             raise InputError(f"ridges must not be negative, and at least one: {self.ridges}, {self.ridge}")
+        if not all(0.0 <= weight < np.inf for weight in self.weights.values()):
+            raise InputError(f"weights must be at least 0: {dict(self.weights)}")
         require_dtype(self.dtype)
         if self.members == 1 or self.members < 0:
             raise InputError("members must be 0, or at least 2: a committee of one has no spread")
+
+    @classmethod
+    def preset(cls, name: str, **given: Any) -> FitSettings:
+        """Settings by what matters.
+
+        Parameters
+        ----------
+        name : str
+            "fast" (order 1 and few columns: for long runs of many atoms), "balanced" (the defaults) or
+            "accurate" (more scales and columns).
+        **given : object
+            Settings that stay as they are given; of `sites` those that are given.
+
+        Returns
+        -------
+        FitSettings
+
+        Raises
+        ------
+        InputError
+            If there is no such preset.
+        """
+        if name not in PRESETS:
+            raise InputError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+        settings = {**PRESETS[name], **given}
+        sites = given.get("sites", {})
+        if not isinstance(sites, SitesSettings):
+            settings["sites"] = {**PRESETS[name].get("sites", {}), **sites}
+        return cls(**settings)
 
     def most_columns(self, n_elements: int) -> int:
         """Largest number of columns in a model. Each element has its own, three at most.

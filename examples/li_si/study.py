@@ -33,10 +33,11 @@ from ase_scatter.properties import elastic_constants, migration_barrier, relax_c
 from ase_scatter.reporting.tables import text_table
 from ase_scatter.training.bagging import members
 from ase_scatter.training.balance import choose
-from ase_scatter.training.design_matrix import Normals, Problem
+from ase_scatter.training.design_matrix import Problem
 from ase_scatter.training.fitting import predict, solve
 from ase_scatter.training.metrics import energy_pairs, errors
 from ase_scatter.training.normal_equations import NormalEquations
+from ase_scatter.training.rows import Normals
 from ase_scatter.training.validation import geometric_mean
 
 SETTINGS = FitSettings(
