@@ -4,7 +4,7 @@ from .comparison import Comparison, Part, compare_data
 from .criteria import Continuity, Judgement, Uniqueness, judge
 from .degenerate import Pair, bispectrum_pair, degenerate_pairs, methane, power_spectrum_pair
 from .derivatives import Derivatives
-from .descriptor import ScatteringDescriptor
+from .descriptor import ScatteringDescriptor as ScatteringDescriptor
 from .transferability import GroupTransfer, Transfer, transferability
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Judgement",
     "Pair",
     "Part",
-    "ScatteringDescriptor",
     "Transfer",
     "Uniqueness",
     "bispectrum_pair",

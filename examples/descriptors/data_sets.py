@@ -32,9 +32,6 @@ def sets(folder):
     silicon = frames("mlearn/Si_train.extxyz")
     halves = np.random.default_rng(1).permutation(len(silicon)).tolist()
     yield "Si, random halves", [silicon[i] for i in halves[::2]], [silicon[i] for i in halves[1::2]]
-    for element in ("Li", "Si", "Mo", "Cu"):
-        name = f"mlearn/{element}_{{}}.extxyz"
-        yield f"{element}, train and test", frames(name.format("train")), frames(name.format("test"))
     acac = frames("acac/train_300K.extxyz")
     yield "acac, 300 K and 300 K", acac, frames("acac/test_MD_300K.extxyz")
     yield "acac, 300 K and 600 K", acac, frames("acac/test_MD_600K.extxyz")
@@ -50,6 +47,9 @@ def sets(folder):
         yield "Li–Si, amorphous and crystals", amorphous, crystals
     train = frames("nbmotaw/train.extxyz", step=8)
     yield "NbMoTaW, binaries and quaternaries", train, frames("nbmotaw/test.extxyz", "Multinary_Test")
+    for element in ("Li", "Si", "Mo", "Cu"):
+        name = f"mlearn/{element}_{{}}.extxyz"
+        yield f"{element}, train and test", frames(name.format("train")), frames(name.format("test"))
 
 
 def main(folder):
