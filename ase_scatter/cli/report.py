@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   ase-scatter report Si
   ase-scatter report Si --data Si_test.extxyz -o si.html      with parity plots and a test of the error bars
   ase-scatter report mine.json --data test.extxyz --no-crystals
+  ase-scatter report mine.json --against other.extxyz --against defects.extxyz --no-crystals
 
 The page has errors (meV/atom, eV/Å, GPa), lattice parameters (Å), elastic constants (GPa), vacancies (eV) and
 phonons (THz). It needs no other file to be shown.
@@ -33,8 +34,11 @@ def run_report(options: argparse.Namespace) -> int:
     int
         The exit code.
     """
+    from ..descriptors.transferability import transferability
     from ..model.model import Model
+    from ..plotting.descriptors import transfer_section
     from ..plotting.potential_page import potential_sections
+    from ..reporting.descriptors import transfer_text
     from ..reporting.page import page
     from ..reporting.potential import examine
     from ..structures.dataset import read_frames
@@ -52,6 +56,14 @@ def run_report(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     sections = potential_sections(found)
+    for path in options.against:
+        frames = read_frames(path, **keys_of(options))
+        transfer = transferability(
+            model, frames, name=Path(path).name, device=options.device, dtype=options.dtype,
+            workers=options.workers, progress=not options.quiet,
+        )  # fmt: skip
+        sections.append(transfer_section(transfer))
+        print(transfer_text(transfer))
     citation = model.metadata.get("citation", "no citation in the model file")
     text = page(f"Potential {model.name}", f"{model.hash} · {citation}", sections)
     write_whole(target, text)
@@ -76,6 +88,14 @@ def add_report(commands: Any) -> None:
         action="append",
         default=[],
         help="labelled structures; may be given several times",
+    )
+    command.add_argument(
+        "--against",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="labelled structures unlike the training: errors by group, beside the warnings (grade, "
+        "half-width) that the model gave; may be given several times",
     )
     command.add_argument(
         "-o", "--output", type=Path, metavar="OUT.html", help="the page (default: MODEL.html)"

@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from ..descriptors.comparison import Comparison
 from ..descriptors.criteria import FAMILIES, TOLD_APART, Judgement
+from ..descriptors.transferability import Transfer
+from ..reporting.descriptors import transfer_rows, transfer_sentence
+from ..reporting.page import Section
 from .base import COLOURS, INK, tidy, written
 
 
@@ -93,3 +96,61 @@ def judgement_plot(found: Judgement, path: str | Path | None = None) -> Figure:
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3)
     tidy(ax)
     return written(figure, path)
+
+
+def transfer_plot(found: Transfer, path: str | Path | None = None) -> Figure:
+    """Plot errors over grades, and how well grades and half-widths find large errors.
+
+    Parameters
+    ----------
+    found : Transfer
+        A potential on other data.
+    path : str or Path, optional
+        File to write, by its suffix; by default none is written.
+
+    Returns
+    -------
+    Figure
+        The figure.
+    """
+    unit = "eV/Å" if found.of_forces else "eV/atom"
+    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
+    by_grade, by_width, roc = figure.subplots(1, 3)
+    least = 1e-3 * max(found.threshold, 1e-300)
+    for ax, values, label in (
+        (by_grade, found.grades, "extrapolation grade"),
+        (by_width, found.half_widths, f"half-width ({unit})"),
+    ):
+        ax.plot(values, np.maximum(found.errors, least), ".", ms=2, alpha=0.4, mew=0, color=COLOURS[0],
+                rasterized=True)  # fmt: skip
+        ax.axhline(found.threshold, color=INK, lw=0.8)
+        ax.set(xscale="log", yscale="log", xlabel=label, ylabel=f"error ({unit})")
+        tidy(ax)
+    by_grade.axvline(1.0, color=INK, lw=0.8)
+    for k, (name, (alarms, hits)) in enumerate(found.curves.items()):
+        roc.plot(alarms, hits, color=COLOURS[k], label=f"{name}: {found.roc[name]:.3f}")
+    roc.plot([0, 1], [0, 1], color=INK, lw=0.8)
+    roc.set(xlabel="share of the other errors", ylabel="share of large errors found", aspect="equal")
+    roc.legend(frameon=False)
+    tidy(roc)
+    return written(figure, path)
+
+
+def transfer_section(found: Transfer) -> Section:
+    """The part of a page about a potential on other data.
+
+    Parameters
+    ----------
+    found : Transfer
+        A potential on other data.
+
+    Returns
+    -------
+    Section
+        Table, sentence and figure.
+    """
+    section = Section(f"Transfer to {found.name}")
+    section.table(*transfer_rows(found))
+    section.text(transfer_sentence(found))
+    section.figure(transfer_plot(found), "errors over warnings, and how well warnings find large errors")
+    return section

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..descriptors.comparison import Comparison
 from ..descriptors.criteria import FAMILIES, Judgement
-from .tables import text_table
+from ..descriptors.transferability import Transfer
+from .tables import number, text_table
 
 
 def comparison_text(found: Comparison, first: str, second: str) -> str:
@@ -86,3 +87,81 @@ def judgement_text(found: Judgement) -> str:
             "6 generality: " + ", ".join(f"{k} {'yes' if ok else 'NO'}" for k, ok in found.general.items()),
         ]
     )
+
+
+def _told(value: float, form: str) -> str:
+    """A number, or a dash for nan."""
+    return number(None if value != value else value, form)
+
+
+def transfer_rows(found: Transfer) -> tuple[list[str], list[list[str]]]:
+    """Errors and warnings of each group as a table.
+
+    Parameters
+    ----------
+    found : Transfer
+        A potential on other data.
+
+    Returns
+    -------
+    header : list of str
+        Headings.
+    rows : list of list of str
+        A row for each group.
+    """
+    unit = "eV/Å" if found.of_forces else "eV/atom"
+    header = [
+        "group", "frames", "E MAE (meV/atom)", "F RMSE (eV/Å)", "large errors (%)", "median grade",
+        "grade > 1 (%)", f"half-width ({unit})", "inside (%)",
+    ]  # fmt: skip
+    rows = [
+        [
+            g.name, str(g.n_frames), f"{g.energy_mae:.2f}", _told(g.force_rmse, ".4f"),
+            _told(100 * g.large, ".1f"), _told(g.grade, ".2f"), _told(100 * g.outside, ".1f"),
+            _told(g.half_width, ".4f"), _told(100 * g.coverage, ".0f"),
+        ]
+        for g in found.groups
+    ]  # fmt: skip
+    return header, rows
+
+
+def transfer_sentence(found: Transfer) -> str:
+    """What the warnings of a potential were worth on other data.
+
+    Parameters
+    ----------
+    found : Transfer
+        A potential on other data.
+
+    Returns
+    -------
+    str
+    """
+    unit = "eV/Å" if found.of_forces else "eV/atom"
+    areas = ", ".join(f"{_told(value, '.3f')} by {name}" for name, value in found.roc.items())
+    said = (
+        f"Errors above three times the median ({found.threshold:.4f} {unit}) count as large. Area under the "
+        f"curve that finds them: {areas}. A grade above 1 warned of {_told(100 * found.warned, '.0f')} % of "
+        f"them, and of {100 * found.false:.0f} % of the others."
+    )
+    if found.missed:
+        frame, atom, error, grade = found.missed[0]
+        where = f"structure {frame}" + (f", atom {atom}" if atom >= 0 else "")
+        said += f" The largest without a warning is {error:.3f} {unit} ({where}, grade {grade:.2f})."
+    return said
+
+
+def transfer_text(found: Transfer) -> str:
+    """A potential on other data, as text.
+
+    Parameters
+    ----------
+    found : Transfer
+        A potential on other data.
+
+    Returns
+    -------
+    str
+        A table, and what it means.
+    """
+    return f"{found.name}\n{text_table(*transfer_rows(found))}\n{transfer_sentence(found)}"

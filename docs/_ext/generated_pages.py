@@ -20,7 +20,13 @@ from typing import Any, get_origin
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-PUBLIC = ("ase_scatter", "ase_scatter.properties", "ase_scatter.plotting", "ase_scatter.testing")
+PUBLIC = (
+    "ase_scatter",
+    "ase_scatter.descriptors",
+    "ase_scatter.properties",
+    "ase_scatter.plotting",
+    "ase_scatter.testing",
+)
 """Modules whose names users import."""
 INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.grid", "model", "training",
          "engines", "engines.lammps", "reporting")  # fmt: skip

@@ -333,7 +333,7 @@ def derivatives(  # type: ignore[no-untyped-def]
     for c in range(start, stop):
         most = max(most, end[c] - begin[c])
     moved = np.empty((0 if summed else room, 3 * most + 6))
-    gained = np.empty((0 if summed else len(order2) + 1, 3 * most + 6))
+    spare = np.zeros(0 if summed else 3 * most)
     n_columns = strain.shape[1]
     for c in range(start, stop):
         i, n_reach = centres[c], end[c] - begin[c]
@@ -368,26 +368,22 @@ def derivatives(  # type: ignore[no-untyped-def]
                         d_message[j, columns[already + r]] += coupling[r, v]
                 continue
             # ∂g of the neighbours with respect to the positions in reach and the strain.
-            for v in range(n):
-                moved[v, : 3 * n_reach + 6] = 0.0
+            n_four, width = (n_real + 3) // 4 * 4, 3 * n_reach
+            for v in range(n_four):
+                moved[v, : width + 6] = 0.0
             for v in range(n_real):
                 j = second[pair[v]]
-                _collect(
-                    slot, first[j], first[j + 1], second, d_g[s], slot[j], own_g[s, j], 3 * n_reach, moved[v]
-                )
+                _collect(slot, first[j], first[j + 1], second, d_g[s], slot[j], own_g[s, j], width, moved[v])
             coupling[found, :n] = 0.0
-            gained[: found + 1, : 3 * n_reach + 6] = 0.0
             for r in range(0, found, 2):
+                other = mine[columns[already + r + 1]] if r + 1 < found else spare
                 _combine(
-                    coupling[r], coupling[r + 1], (n_real + 3) // 4 * 4, moved, 3 * n_reach + 6, gained[r],
-                    gained[r + 1],
-                )  # fmt: skip
+                    coupling[r], coupling[r + 1], n_four, moved, width, mine[columns[already + r]], other
+                )
             for r in range(found):
-                column = columns[already + r]
-                for k in range(3 * n_reach):
-                    mine[column, k] += gained[r, k]
-                for x in range(6):
-                    mine_strain[column, x] += gained[r, 3 * n_reach + x]
+                for v in range(n_real):
+                    for x in range(6):
+                        mine_strain[columns[already + r], x] += coupling[r, v] * moved[v, width + x]
         for r in range(used):
             _strain(rows[r], n, vectors, mine_strain[columns[r]])
             to = mine[columns[r]]
