@@ -76,9 +76,13 @@ def silicon(model: str) -> Atoms:
 
 
 def autocorrelation(flux: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """<J(0) J(t)> of each column, for the first `most` times."""
+    """<J(0) J(t)> of each column, for the first `most` times.
+
+    The mean of J is zero where there is one element and no total momentum. That of a run that is not much
+    longer than the correlation is not, and must not be taken off: it is part of what is correlated.
+    """
     n = len(flux)
-    spectrum = np.fft.rfft(flux - flux.mean(axis=0), 2 * n, axis=0)
+    spectrum = np.fft.rfft(flux, 2 * n, axis=0)
     return np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:most] / (n - np.arange(most))[:, None]
 
 

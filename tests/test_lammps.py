@@ -266,6 +266,16 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path):
     assert builder.own(tmp_path).number == 20240604
 
 
+def test_thermodynamic_output_is_read():
+    """Of several runs, the last of which was cut off."""
+    text = (
+        "Step Temp\n0 300\nWARNING: two words\n10 310.5\nLoop time of 1 on 1 procs\n7 8\nStep PotEng\n0 -4\n"
+    )
+    one, two = read_thermo(text)
+    assert {name: values.tolist() for name, values in one.items()} == {"Step": [0, 10], "Temp": [300, 310.5]}
+    assert two["PotEng"].tolist() == [-4]
+
+
 def test_grid_models_are_refused(tmp_path, capsys):
     assert cli.main(["lammps", "export", "Si-grid", "-o", str(tmp_path / "x")]) == 2
     error = capsys.readouterr().err

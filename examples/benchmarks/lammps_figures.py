@@ -61,8 +61,12 @@ def lammps(folder: Path, text: str, ranks: int = 1) -> str:
     return run("in.lmp", ranks=ranks, folder=folder)
 
 
-def nve(folder: Path, steps: int, cells: int) -> dict[str, Any]:
-    """Drift of the total energy, and whether two ranks print what one does."""
+def nve(folder: Path, steps: int, cells: int, logs: Path | None) -> dict[str, Any]:
+    """Drift of the total energy, and whether two ranks print what one does.
+
+    The runs may have been made already: then `logs` holds what LAMMPS printed, nve-1.log and nve-2.log, one
+    of them perhaps of a shorter run.
+    """
     atoms = crystal(cells)
     prepared(folder, atoms)
     text = (
@@ -70,24 +74,27 @@ def nve(folder: Path, steps: int, cells: int) -> dict[str, Any]:
         "thermo_style custom step temp pe ke etotal press\nthermo 50\n"
         f"run {steps}\n"
     )
-    printed = {ranks: lammps(folder, text, ranks) for ranks in (1, 2)}
+    if logs is None:
+        printed = {ranks: lammps(folder, text, ranks) for ranks in (1, 2)}
+    else:
+        printed = {ranks: (logs / f"nve-{ranks}.log").read_text() for ranks in (1, 2)}
     tables = {ranks: read_thermo(text)[0] for ranks, text in printed.items()}
-    first = tables[1]
+    first = max(tables.values(), key=lambda table: len(table["Step"]))
+    common = min(len(table["Step"]) for table in tables.values())
     time_ps, energy = 0.001 * first["Step"], 1e3 * first["TotEng"] / len(atoms)
     later = time_ps >= 0.1 * time_ps[-1]  # the thermometer's first swing aside
     drift = np.polyfit(time_ps[later], energy[later], 1)[0]
-    same = [
-        all(tables[1][name][k] == tables[2][name][k] for name in first) for k in range(len(first["Step"]))
-    ]
-    apart = {name: float(np.abs(tables[1][name] - tables[2][name]).max()) for name in first}
+    same = [all(tables[1][name][k] == tables[2][name][k] for name in first) for k in range(common)]
+    apart = {name: float(np.abs(tables[1][name][:common] - tables[2][name][:common]).max()) for name in first}
     return {
         "atoms": len(atoms),
-        "steps": steps,
+        "steps": int(first["Step"][-1]),
+        "steps that were compared": int(first["Step"][common - 1]),
         "time step (fs)": 1.0,
         "mean temperature (K)": round(float(first["Temp"][later].mean()), 1),
         "drift (meV/atom/ps)": float(f"{drift:.2g}"),
         "span of the total energy (meV/atom)": float(f"{np.ptp(energy):.3g}"),
-        "lines printed": len(same),
+        "lines that were compared": common,
         "first lines that are the same on 1 and 2 ranks": same.index(False) if False in same else len(same),
         "largest differences between 1 and 2 ranks": {k: float(f"{v:.2g}") for k, v in apart.items()},
     }
@@ -193,12 +200,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("part", choices=("nve", "speed", "ranks"))
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cells", type=int, default=8, help="cubic cells along each axis (8: 4096 atoms)")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="outputs of runs that were made already")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         if options.part == "nve":
-            found = nve(Path(name), options.steps or 5000, options.cells)
+            found = nve(Path(name), options.steps or 5000, options.cells, options.logs)
         elif options.part == "speed":
             found = speed(Path(name), options.steps or 20, options.cells, options.turns)
         else:

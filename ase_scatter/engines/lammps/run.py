@@ -80,7 +80,7 @@ def read_thermo(text: str) -> list[dict[str, NDArray[np.float64]]]:
     Returns
     -------
     list of dict of str to ndarray
-        For each run the columns by their titles.
+        For each run the columns by their titles; of one that was cut off what there is.
     """
     tables: list[dict[str, NDArray[np.float64]]] = []
     titles: list[str] = []
@@ -90,14 +90,20 @@ def read_thermo(text: str) -> list[dict[str, NDArray[np.float64]]]:
         if words[:1] == ["Step"]:
             titles, rows = words, []
         elif titles and line.startswith("Loop time"):
-            tables.append(dict(zip(titles, np.array(rows).reshape(-1, len(titles)).T, strict=True)))
+            tables.append(_table(titles, rows))
             titles = []
         elif titles and len(words) == len(titles):
             try:
                 rows.append([float(word) for word in words])
             except ValueError:
                 continue  # a warning
+    if titles:
+        tables.append(_table(titles, rows))
     return tables
+
+
+def _table(titles: list[str], rows: list[list[float]]) -> dict[str, NDArray[np.float64]]:
+    return dict(zip(titles, np.array(rows).reshape(-1, len(titles)).T, strict=True))
 
 
 def _program(name: str, package: str) -> str:
