@@ -15,8 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from ase_scatter.cli import main
 from ase_scatter.compute.executors import Workers, workers_of
@@ -285,10 +288,13 @@ def test_dask(emt, serial):
 
 
 MPI = """
+import sys
 import test_executors as t
+from ase_scatter.structures.dataset import read_structures
 from ase_scatter.training.fitting import fit
 t.few_rows()
 if __name__ == "__main__":
+    read_structures(sys.argv[1])  # by this rank alone
     print(fit(t.frames_of(12), settings=t.SETTINGS, progress=False, workers=1, executor="mpi").model.hash)
 """
 
@@ -299,9 +305,11 @@ def test_mpi(serial, tmp_path):
         pytest.skip("mpi4py is not installed")
     script = tmp_path / "script.py"
     script.write_text(MPI)
+    some = tmp_path / "some.extxyz"
+    write(some, bulk("Cu"))
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
-        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
+        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script), str(some)],
         env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -330,10 +338,6 @@ def test_missing_packages_are_named(monkeypatch, name, module):
 
 
 def test_the_command_line_refuses_in_one_sentence(tmp_path, emt, capsys):
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
-
     structures = []
     for frame in emt[:2]:
         atoms = Atoms(frame.system.numbers, frame.system.positions, cell=frame.system.cell, pbc=True)

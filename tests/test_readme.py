@@ -25,6 +25,7 @@ README = PAGES["README.md"]
 HOW_TOS = [name for name in PAGES if name.startswith("docs/howto/")]
 NOT_RUN = {
     "docs/howto/gpu.md": "needs a GPU",
+    "docs/howto/several_machines.md": "needs a scheduler of dask, and fits with the full settings",
     "docs/howto/train.md": "fits with the full settings; a tutorial runs a smaller fit",
 }
 

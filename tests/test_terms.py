@@ -296,6 +296,9 @@ def test_polynomials_of_higher_order():
         )
 
 
+TRIPLED = {f for t in candidate_terms(TINY, 1) if t.kind == "triple" for f in t.fields}
+
+
 @pytest.mark.parametrize("exact", range(1, LEBEDEV_DEGREES[-1] + 1))
 def test_rules_over_directions_are_exact(exact):
     """All harmonics up to the degree that is asked for integrate to zero, the first one to √(4π)."""
@@ -320,6 +323,25 @@ def test_products_of_three_are_exact():
     for a, b, c in product(range(5), repeat=3):
         largest = np.abs(products[0][degree(a), degree(b), degree(c)]).max()
         assert (largest > 1e-2) == ((a, b, c) in coupled)
+
+
+@pytest.mark.parametrize("exact", LEBEDEV_DEGREES)
+def test_half_of_the_directions_stand_for_all(exact):
+    """Where degrees add up to an even number; products of odd degree would not vanish."""
+    whole, areas = directions_of_rule(exact, exact)
+    half, doubled = directions_of_rule(exact, exact, half=True)
+    assert len(doubled) % 8 == 0
+    assert np.count_nonzero(areas) == 2 * np.count_nonzero(doubled)
+    even = [k for l in range(0, exact + 1, 2) for k in range(l * l, (l + 1) ** 2)]
+    np.testing.assert_allclose((half @ doubled)[even], (whole @ areas)[even], atol=1e-12)
+    assert np.abs(half @ doubled)[1:4].max() > 1.0
+
+
+def test_terms_of_odd_degree_take_all_directions():
+    """There are none among the candidates; one that somebody makes is zero, and stays so."""
+    one, two = (next(f for f in TRIPLED if f.wavelet.l == l) for l in (0, 1))
+    odd = make_layout(TINY, np.ones((1, 1)), [Term("triple", (one, one, two))], {}).plan
+    assert np.abs(odd.directions[1:4] @ odd.areas).max() < 1e-12
 
 
 def test_no_directions_without_triples():

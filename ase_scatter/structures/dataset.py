@@ -225,7 +225,8 @@ def read_structures(path: str | Path) -> list[Atoms]:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; give a file with at least one structure")
     try:
-        structures = read(path, index=":", do_not_split_by_at_sign=True)
+        # Not parallel: under MPI, ASE would wait for all other ranks to read the same file.
+        structures = read(path, index=":", do_not_split_by_at_sign=True, parallel=False)
     except Exception as error:  # ASE's readers raise whatever their parsing trips over
         raise InputError(
             f"{path} cannot be read as a structure file ({type(error).__name__}: {error}); "

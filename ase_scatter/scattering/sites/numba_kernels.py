@@ -28,7 +28,7 @@ from .numba_pairs import (
     radial_functions,
     room_for,
 )
-from .numba_terms import add_moduli, add_products, add_triples, modulus
+from .numba_terms import add_moduli, add_products, add_rows, add_triples, modulus
 
 
 @compiled
@@ -209,24 +209,14 @@ def terms(  # type: ignore[no-untyped-def]
 
             # Back to the neighbours' g, and to their places.
             for s in range(n_sources):
-                for v in range(n):
-                    got[v] = 0.0
-                for k in range(n_outer):
-                    w_k = db[s * n_outer + k]
-                    for v in range(n):
-                        got[v] += w_k * phi[k, v]
+                add_rows(n, db[s * n_outer : (s + 1) * n_outer], phi, got)
                 for v in range(n_real):
                     back[pair[v], s] = got[v]
             begin_pull(n, outer_l, weight, radial, pull)
             for w in range(n_inner):
                 l, at = plan.l[w], plan.offset[w]
                 for m in range(2 * l + 1):
-                    for v in range(n):
-                        got[v] = 0.0
-                    for s in range(n_sources):
-                        w_k = db[s * n_outer + at + m]
-                        for v in range(n):
-                            got[v] += w_k * sent[s, v]
+                    add_rows(n, db[at + m :: n_outer], sent, got)
                     for v in range(n):
                         radial[v] += slope[w, v] * y[l * l + m, v] * got[v]
                         weight[l * l + m, v] += rho[w, v] * got[v]
@@ -320,7 +310,15 @@ def adjoint(  # type: ignore[no-untyped-def]
             for v in range(n):
                 along[v] = 0.0
             used = False
-            for m in range(2 * l + 1):
+            if n_channels == 1:  # nothing to be summed first
+                used = plan.scale_a[0, at] != 0.0
+                for m in range(2 * l + 1 if used else 0):
+                    w_k = a[i, at + m] * plan.scale_a[0, at + m]
+                    for v in range(n):
+                        w_v = w_k * charged[0, v]
+                        along[v] += y[l * l + m, v] * w_v
+                        weight[l * l + m, v] += rho[w, v] * w_v
+            for m in range(2 * l + 1 if n_channels > 1 else 0):
                 for v in range(n):
                     got[v] = 0.0
                 for c in range(n_channels):

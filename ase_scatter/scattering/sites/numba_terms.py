@@ -38,6 +38,35 @@ def modulus(x, q, epsilon2):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def add_rows(n, weights, rows, total):  # type: ignore[no-untyped-def]
+    """Sum rows with weights, four at a time: `total` is read and written a quarter as often.
+
+    Parameters
+    ----------
+    n : int
+        Number of columns.
+    weights : ndarray, shape (k,)
+        Weight of each row.
+    rows : ndarray, shape (≥ k, ≥ n)
+        The rows.
+    total : ndarray, shape (≥ n,)
+        Takes the sum.
+    """
+    for v in range(n):
+        total[v] = 0.0
+    fours = len(weights) // 4 * 4
+    for k in range(0, fours, 4):
+        one, two, three, four = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        for v in range(n):
+            total[v] += (
+                one * rows[k, v] + two * rows[k + 1, v] + three * rows[k + 2, v] + four * rows[k + 3, v]
+            )
+    for k in range(fours, len(weights)):
+        for v in range(n):
+            total[v] += weights[k] * rows[k, v]
+
+
+@compiled
 def add_moduli(  # type: ignore[no-untyped-def]
     species, field, gradient, moduli, terms_, exponents, weights, epsilon2, squares, slopes
 ):
@@ -159,17 +188,26 @@ def add_triples(species, field, gradient, plan, weights, sphere, d_sphere):  # t
     for t in range(len(plan.triple)):
         one, two, three = plan.triple[t, 0], plan.triple[t, 1], plan.triple[t, 2]
         w = weights[t, species]
-        value = 0.0
-        for d in range(n_directions):
-            x, y, z = sphere[one, d], sphere[two, d], sphere[three, d]
-            area = w * plan.areas[d]
-            value += area * x * y * z
-            d_sphere[one, d] += area * y * z
-            d_sphere[two, d] += area * x * z
-            d_sphere[three, d] += area * x * y
-        total += value
+        if one != two and two != three and one != three:
+            for d in range(n_directions):
+                x, y, z = sphere[one, d], sphere[two, d], sphere[three, d]
+                d_sphere[one, d] += w * y * z
+                d_sphere[two, d] += w * x * z
+                d_sphere[three, d] += w * x * y
+        else:  # vector instructions write to one row at a time
+            for d in range(n_directions):
+                d_sphere[one, d] += w * sphere[two, d] * sphere[three, d]
+            for d in range(n_directions):
+                d_sphere[two, d] += w * sphere[one, d] * sphere[three, d]
+            for d in range(n_directions):
+                d_sphere[three, d] += w * sphere[one, d] * sphere[two, d]
     for f in range(len(plan.sphere)):
         at, size, harmonic = plan.sphere[f, 0], plan.sphere[f, 1], plan.sphere[f, 2]
+        value = 0.0
+        for d in range(n_directions):
+            d_sphere[f, d] *= plan.areas[d]
+            value += sphere[f, d] * d_sphere[f, d]
+        total += value / 3.0  # a product of three: Euler's theorem
         for m in range(size):
             value = 0.0
             for d in range(n_directions):

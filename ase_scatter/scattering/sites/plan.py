@@ -201,7 +201,8 @@ def make_layout(
     squared2 = list(dict.fromkeys((t.fields[0], t.second) for t in by_kind["modulus2"] if t.second))
     turned = list(dict.fromkeys(f for t in by_kind["triple"] for f in t.fields))
     widest = max((f.wavelet.l for f in turned), default=0)
-    directions, areas = directions_of_rule(required_degree(by_kind["triple"]), widest)
+    even = all(sum(f.wavelet.l for f in t.fields) % 2 == 0 for t in by_kind["triple"])
+    directions, areas = directions_of_rule(required_degree(by_kind["triple"]), widest, half=even)
     plan = Plan(
         cutoff=float(settings.cutoff),
         switch=float(settings.switch),
@@ -288,7 +289,7 @@ def _polynomials(wavelets: Sequence[Wavelet], scales: Sequence[float]) -> Floats
     return table
 
 
-def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
+def directions_of_rule(exact: int, l_max: int, half: bool = False) -> tuple[Floats, Floats]:
     """Tabulate harmonics in the directions of a Lebedev rule.
 
     Parameters
@@ -297,6 +298,8 @@ def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
         Degree up to which the rule integrates exactly; 0 gives no directions.
     l_max : int
         Largest degree of the harmonics.
+    half : bool
+        Whether one of two opposite directions stands for both, as it may for products of even degree.
 
     Returns
     -------
@@ -310,6 +313,10 @@ def directions_of_rule(exact: int, l_max: int) -> tuple[Floats, Floats]:
     from scipy.integrate import lebedev_rule  # its import takes longer than all of this package
 
     points, areas = lebedev_rule(next(d for d in LEBEDEV_DEGREES if d >= exact))
+    if half:  # the rules are symmetric under inversion
+        x, y, z = np.round(points, 9)
+        upper = (z > 0) | ((z == 0) & ((y > 0) | ((y == 0) & (x > 0))))
+        points, areas = points[:, upper], 2.0 * areas[upper]
     # Padded with directions of no area to a multiple of 8, for the sake of vector instructions.
     points = np.pad(points, ((0, 0), (0, -points.shape[1] % 8)), mode="edge")
     harmonics, _ = solid_harmonics(np.ascontiguousarray(points.T), l_max)
