@@ -34,7 +34,7 @@ from ase_scatter import InputError, Model, ScatteringCalculator, shipped_models
 from ase_scatter.compute.files import write_whole
 from ase_scatter.properties import molecular_dynamics, relax_cell
 from ase_scatter.properties.dynamics import Sample
-from ase_scatter.reporting.samples import crystal
+from ase_scatter.reporting.samples import crystal, repeated
 
 OUTPUT = Path(__file__).with_suffix(".json")
 HOT = {"Li": 430.0, "Si": 1600.0, "Mo": 2750.0, "LiSi": 850.0, "NbMoTaW": 2700.0}
@@ -47,8 +47,8 @@ WARMING = 1000
 """Steps with a thermostat before."""
 
 
-def start(model: Model) -> Atoms:
-    """A relaxed crystal of some 36 atoms in which all elements of the model occur."""
+def start(model: Model, n_atoms: int = 36) -> Atoms:
+    """A relaxed crystal of about so many atoms (of lithium silicide 38) in which all elements occur."""
     if set(model.elements) == {"Li", "Si"}:
         sites = [(0.208, 0.208, 0.208), (0.375, 0.0, 0.25), (0.12, 0.16, 0.96)]
         # Li15Si4
@@ -56,8 +56,7 @@ def start(model: Model) -> Atoms:
             ["Si", "Li", "Li"], sites, spacegroup=220, cellpar=[10.7] * 3 + [90] * 3, primitive_cell=True
         )
     else:
-        unit = crystal(model)
-        atoms = unit.repeat((2, 2, 1) if len(unit) == 8 else (3, 3, 2))
+        atoms = repeated(crystal(model), n_atoms)
         shuffled = np.random.default_rng(0).permutation(np.resize(model.elements, len(atoms)))
         atoms.symbols = list(shuffled)
     relaxed: Atoms = relax_cell(atoms, ScatteringCalculator(model), fmax=0.02).atoms
@@ -179,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Long runs of MD and many callers at once.")
     parser.add_argument("--model", action="append", help="a shipped name or a file; again for more")
     parser.add_argument("--hot", type=float, help="K, the higher temperature")
+    parser.add_argument("--atoms", type=int, default=36, help="about so many (%(default)s)")
     parser.add_argument("--steps", type=int, default=20_000, help="at constant energy (%(default)s)")
     parser.add_argument("--structures", type=int, default=200, help="by threads and processes (%(default)s)")
     parser.add_argument("--json", type=Path, default=OUTPUT, help="results (%(default)s)")
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
             hot = options.hot or HOT.get(model.name)
             if hot is None:
                 raise InputError(f"where does the crystal of {name} melt? Give --hot")
-            atoms = start(model)
+            atoms = start(model, options.atoms)
             runs = []
             for temperature in (300.0, hot):
                 run = soak(model, atoms, temperature, options.steps)
