@@ -395,3 +395,27 @@ def test_a_short_soak(tmp_path, capsys):
     lost = {**found["models"]["Mo"]["runs"][0], "largest_nearest_distance_A": 20.0, "memory_MiB": [100, 102]}
     assert module.failures(lost) == ["an atom was lost", "the memory grows"]
     assert '"formula": "Mo36"' in capsys.readouterr().out
+
+
+def test_tungsten_extrapolation(folder, capsys):
+    study = load("tungsten_extrapolation")
+    out = folder / "tungsten.json"
+    test = str(folder / "Si_test.extxyz")
+    assert study.main([f"tiny={folder / 'tiny.json'}", "--test", test, "--out", str(out)]) == 0
+    assert "tiny, 20 columns" in capsys.readouterr().out
+    told = json.loads(out.read_text())["models"]["tiny"]["announced"]["all"]
+    assert told["atoms"] == 16
+    assert 0 <= told["force components inside"] <= 1
+    assert study.main(["nowhere.json", "--test", test]) == 2
+
+
+def test_committed_tables_are_whole():
+    """The properties with error bars and tungsten's groups: what is stated follows from the rows."""
+    study = load("properties_with_error_bars")
+    table = json.loads((ROOT / "examples" / "properties.json").read_text())
+    rows = [study.Row(**{k: v for k, v in row.items() if k != "inside"}) for row in table["rows"]]
+    assert {row.element for row in rows} == set(study.DFT)
+    assert table["summary"] == {key: study.summarised(chosen) for key, chosen in study.parts(rows).items()}
+    assert "outside" in study.table(rows)
+    tungsten = json.loads((ROOT / "examples" / "tungsten.json").read_text())["models"]
+    assert len(tungsten["defaults"]["errors"]) == 6
