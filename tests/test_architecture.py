@@ -7,6 +7,7 @@ Modules belong to levels. A module imports from its own level and from lower one
     plotting         draws what all below it compute, measure and tabulate
     reporting
     testing          checks models and calculators
+    onthefly         properties by learning while running
     properties
     calculator
     training
@@ -42,6 +43,7 @@ ORDER = [
     "training",
     "calculator",
     "properties",
+    "onthefly",
     "testing",
     "reporting",
     "plotting",
