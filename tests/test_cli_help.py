@@ -26,6 +26,7 @@ COMMANDS = {
     "info": "eV",
     "select": "units of",
     "learn": "eV/Å",
+    "onthefly": "eV/Å",
     "phonons": "THz",
     "benchmark": "Å",
 }

@@ -16,6 +16,7 @@ from . import (
     info,
     learn,
     md,
+    onthefly,
     phonons,
     properties,
     report,
@@ -46,6 +47,7 @@ COMMANDS = (
     info.add_info,
     select.add_select,
     learn.add_learn,
+    onthefly.add_onthefly,
     phonons.add_phonons,
     benchmark.add_benchmark,
 )
