@@ -93,7 +93,7 @@ def relax_by_learning(
         best = _asked(atoms, session, purpose, cell, fmax)
         steps += 1
     while steps < max_calls and not (best is not None and best.converged):
-        walked = _walk(atoms, session, fmax, trust, cell)
+        walked = _walk(atoms, session, fmax, trust, cell, best)
         found = _asked(walked, session, purpose, cell, fmax)
         steps += 1
         if found is None:
@@ -111,10 +111,19 @@ def relax_by_learning(
     return best
 
 
-def _walk(atoms: Atoms, session: Session, fmax: float, trust: float, cell: bool) -> Atoms:
-    """Relax a copy on the potential until it has arrived or becomes unsure."""
+def _walk(
+    atoms: Atoms, session: Session, fmax: float, trust: float, cell: bool, best: Relaxed | None
+) -> Atoms:
+    """Relax a copy on the potential until it has arrived or becomes unsure.
+
+    Where the potential does not reproduce the forces of the best structure, what is missing is added as a
+    constant: the walk never ends where the reference has said that it does not.
+    """
     moved: Atoms = atoms.copy()
     moved.calc = TrustedCalculator(session, trust)
+    if best is not None and not cell and best.frame.forces is not None:
+        (judged,) = session.judge([best.atoms])
+        moved.calc.missing = (best.atoms.positions.copy(), best.frame.forces - judged.forces)
     target: Any = FrechetCellFilter(moved) if cell else moved
     try:
         with BFGS(target, logfile=None, maxstep=0.1) as run:

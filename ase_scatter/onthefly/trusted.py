@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..structures.dataset import Frame
@@ -50,6 +51,8 @@ class TrustedCalculator(Calculator):
         self._session = session
         self._limit = limit
         self.worst = 0.0
+        self.missing: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        """Positions, and forces that are added for a while, with the energy that belongs to them."""
 
     def evaluate_many(self, structures: Sequence[Atoms]) -> list[dict[str, Any]]:
         """Results of several structures.
@@ -99,6 +102,10 @@ class TrustedCalculator(Calculator):
         super().calculate(atoms)
         assert self.atoms is not None
         (self.results,) = self.evaluate_many([self.atoms])
+        if self.missing is not None:
+            start, force = self.missing
+            self.results["forces"] = self.results["forces"] + force
+            self.results["energy"] -= float(np.sum(force * (self.atoms.positions - start)))
         if "stress" in (properties or ()) and "stress" not in self.results:
             raise PropertyNotImplementedError("the stress needs a cell with three independent vectors")
 
