@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from .model.committee import Uncertainty as Uncertainty
     from .model.model import Model as Model
     from .model.model_file import shipped_models as shipped_models
+    from .onthefly.barrier import LearnedBarrier as LearnedBarrier
+    from .onthefly.barrier import learn_barrier as learn_barrier
+    from .onthefly.calculator import LearningCalculator as LearningCalculator
+    from .onthefly.crystals import learn_elastic as learn_elastic
+    from .onthefly.crystals import learn_phonons as learn_phonons
+    from .onthefly.md import learn_md as learn_md
+    from .onthefly.relax import learn_relax as learn_relax
+    from .onthefly.settings import LearningSettings as LearningSettings
+    from .onthefly.store import read_store as read_store
     from .scattering import GridSettings as GridSettings
     from .scattering import GridTransform as GridTransform
     from .scattering import SitesSettings as SitesSettings
@@ -60,6 +69,13 @@ _HOMES = {
     "model.committee": ["Committee", "Members", "Uncertainty"],
     "model.model": ["Model"],
     "model.model_file": ["shipped_models"],
+    "onthefly.barrier": ["LearnedBarrier", "learn_barrier"],
+    "onthefly.calculator": ["LearningCalculator"],
+    "onthefly.crystals": ["learn_elastic", "learn_phonons"],
+    "onthefly.md": ["learn_md"],
+    "onthefly.relax": ["learn_relax"],
+    "onthefly.settings": ["LearningSettings"],
+    "onthefly.store": ["read_store"],
     "scattering": ["GridSettings", "GridTransform", "SitesSettings", "SitesTransform"],
     "scattering.channels": ["Channels"],
     "structures.dataset": ["Frame", "frames_of", "read_frames"],

@@ -10,6 +10,7 @@ Modules belong to levels. A module imports from its own level and from lower one
     engines          hands potentials to other programs
     descriptors      descriptors by themselves: features, criteria, data sets compared
     testing          checks models and calculators
+    onthefly         properties by learning while running
     properties
     calculator
     training
@@ -45,6 +46,7 @@ ORDER = [
     "training",
     "calculator",
     "properties",
+    "onthefly",
     "testing",
     "engines",
     "descriptors",

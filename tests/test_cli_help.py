@@ -30,6 +30,7 @@ COMMANDS = {
     "learn": "eV/Å",
     "compare-data": "share",
     "judge-descriptor": "µs",
+    "onthefly": "eV/Å",
     "phonons": "THz",
     "lammps": "eV",
     "benchmark": "Å",

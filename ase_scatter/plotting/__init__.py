@@ -4,6 +4,7 @@ from .base import require_format
 from .crystals import barrier_plot, elastic_plot, eos_plot, tensor_plot, tour_figures
 from .dynamics import dynamics_plot
 from .errors import calibration_plot, columns_plot, parity_plot
+from .learned import learned_barrier_plot
 from .speed import benchmark_plot, timing_plot
 from .training import choice_plot, learning_plot, tuning_plot
 from .vibrations import expansion_plot, phonon_plot, thermal_plot
@@ -18,6 +19,7 @@ __all__ = [
     "elastic_plot",
     "eos_plot",
     "expansion_plot",
+    "learned_barrier_plot",
     "learning_plot",
     "parity_plot",
     "phonon_plot",

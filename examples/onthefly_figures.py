@@ -1,0 +1,206 @@
+"""How many reference calculations properties take when a potential learns while it is used.
+
+Each part runs with a cheap reference, plainly and by learning, and writes what it found into a JSON file at
+once. Elastic constants and phonons of silicon, hops with EMT, Kumagai's potential (matscipy) and GFN1-xTB
+(tblite), and dynamics of silicon from 300 to 1500 K. Parts whose reference is not installed are left out.
+
+    python examples/onthefly_figures.py                  # all parts, about five minutes of CPU
+    python examples/onthefly_figures.py silicon dynamics # some of them
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ase.build import add_adsorbate, bulk, fcc100
+from ase.calculators.calculator import all_changes
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
+from ase.io import read
+from ase.optimize import BFGS, LBFGS
+
+from ase_scatter import learn_barrier, learn_elastic, learn_md, learn_phonons
+from ase_scatter.plotting import learned_barrier_plot
+from ase_scatter.properties import elastic_constants, hop_end_points, phonons, relax_cell
+from ase_scatter.properties.elastic_band import BatchedNEB, first_guess, optimise
+
+HERE = Path(__file__).parent
+OUT = HERE / "onthefly_figures.json"
+
+
+def kumagai():
+    from matscipy.calculators.manybody import Manybody
+    from matscipy.calculators.manybody.explicit_forms.kumagai import Kumagai, Kumagai_Comp_Mat_Sci_39_Si
+
+    return Manybody(**Kumagai(Kumagai_Comp_Mat_Sci_39_Si))
+
+
+def gfn1():
+    from tblite.ase import TBLite
+
+    return TBLite(method="GFN1-xTB", verbosity=0)
+
+
+def counted(calculator):
+    """The calculator, and a list with one entry for each structure that it has computed."""
+    calls = []
+    inner = calculator.calculate
+
+    def calculate(atoms=None, properties=("energy",), system_changes=all_changes):
+        if system_changes:
+            calls.append(1)
+        inner(atoms, properties, system_changes)
+
+    calculator.calculate = calculate
+    return calculator, calls
+
+
+# ---- barriers --------------------------------------------------------------------------------------------
+
+
+def adatom():
+    slab = fcc100("Al", size=(3, 3, 3))
+    add_adsorbate(slab, "Au", 1.7, "hollow")
+    slab.center(axis=2, vacuum=4.0)
+    slab.set_constraint(FixAtoms(mask=[atom.tag > 1 for atom in slab]))
+    final = slab.copy()
+    final[-1].x += slab.cell[0, 0] / 3
+    return slab, final
+
+
+def plain_barrier(ends, make):
+    """The same band, relaxed by the reference alone."""
+    calculator, calls = counted(make())
+    relaxed = []
+    for end in ends:
+        atoms = end.copy()
+        atoms.calc = calculator
+        BFGS(atoms, logfile=None).run(fmax=0.02)
+        relaxed.append(atoms)
+    n_ends = len(calls)
+    band = first_guess(*relaxed, 5)
+    neb = BatchedNEB(band, calculator, method="improvedtangent", k=0.1)
+    converged, _ = optimise(neb, True, 0.05, 300, lambda: None, LBFGS)
+    energies = [image.get_potential_energy() for image in band]
+    return {
+        "barrier": max(energies) - energies[0],
+        "calls_band": len(calls) - n_ends,
+        "calls_ends": n_ends,
+        "converged": bool(converged),
+    }
+
+
+def barrier(ends, make, figure=None):
+    plain = plain_barrier(ends, make)
+    began = time.process_time()
+    found = learn_barrier(*ends, make())
+    if figure:
+        learned_barrier_plot(found, HERE / figure, title="Vacancy in 64 Si, Kumagai's potential")
+    return {
+        "plain": plain,
+        "learnt": {
+            "barrier": found.forward,
+            "calls_band": found.n_reference,
+            "calls_ends": found.n_reference_ends,
+            "converged": found.converged,
+            "saddle_error": found.saddle_error,
+            "history": found.history,
+            "cpu_s": time.process_time() - began,
+        },
+        "difference_meV": 1000 * (found.forward - plain["barrier"]),
+    }
+
+
+# ---- crystals and dynamics -------------------------------------------------------------------------------
+
+
+def elastic(start, make):
+    calculator, calls = counted(make())
+    rest = relax_cell(start, calculator, keep="nothing", fmax=0.001).atoms
+    n_relax = len(calls)
+    plain = elastic_constants(rest, calculator).tensor
+    found = learn_elastic(start, make())
+    size = np.maximum(np.abs(plain), 0.1 * np.abs(plain).max())
+    error = np.abs(found.found.tensor - plain)
+    within = (error <= 0.02 * np.abs(plain)) | (error <= found.found.tensor_half_width)
+    there = np.abs(plain) > 1e-3 * np.abs(plain).max()
+    return {
+        "plain": {"tensor": plain.tolist(), "calls_relaxation": n_relax, "calls": len(calls) - n_relax},
+        "learnt": {
+            "tensor": found.found.tensor.tolist(),
+            "half_width": found.found.tensor_half_width.tolist(),
+            "calls": found.n_reference,
+            "converged": found.converged,
+        },
+        "largest_error": float((error / size).max()),
+        "within_2_percent_or_bar": bool(within[there].all()),
+    }
+
+
+def silicon():
+    start = bulk("Si", cubic=True)
+    start.rattle(0.05, seed=0)
+    start.set_cell(start.cell * 1.01, scale_atoms=True)
+    return elastic(start, kumagai)
+
+
+def vibrations():
+    crystal = relax_cell(bulk("Si"), kumagai()).atoms
+    plain = phonons(crystal, kumagai(), supercell=(4, 4, 4)).frequencies
+    found = learn_phonons(crystal, kumagai(), supercell=(4, 4, 4))
+    error = np.abs(found.found.frequencies - plain)
+    return {
+        "learnt": {"calls": found.n_reference, "converged": found.converged},
+        "largest_error_THz": float(error.max()),
+        "largest_relative_error": float((error / np.maximum(plain, 0.1 * plain.max())).max()),
+        "inside": float(np.mean(error <= found.found.frequencies_half_width)),
+    }
+
+
+def dynamics():
+    began = time.process_time()
+    found = learn_md(
+        bulk("Si", cubic=True).repeat(2), kumagai(), temperature=(300.0, 1500.0), steps=10_000, checks=100
+    )
+    return {
+        "plain": {"calls": found.steps},
+        "learnt": {
+            "calls": found.n_reference,
+            "checks": found.n_checks,
+            "inside": found.inside,
+            "error": found.error,
+            "last_temperature": float(found.temperatures[-20:].mean()),
+            "cpu_s": time.process_time() - began,
+        },
+    }
+
+
+PARTS = {
+    "adatom": lambda: barrier(adatom(), EMT),
+    "copper": lambda: barrier(hop_end_points(bulk("Cu", cubic=True).repeat(3)), EMT),
+    "silicon_vacancy": lambda: barrier(
+        hop_end_points(bulk("Si", cubic=True).repeat(2)), kumagai, "onthefly_barrier.png"
+    ),
+    "acetylacetone": lambda: barrier(read(HERE / "acetylacetone.xyz", ":"), gfn1),
+    "silicon": silicon,
+    "vibrations": vibrations,
+    "dynamics": dynamics,
+}
+
+
+def main(names):
+    found = json.loads(OUT.read_text()) if OUT.exists() else {}
+    for name in names or PARTS:
+        try:
+            found[name] = PARTS[name]()
+        except ImportError as error:
+            print(f"{name}: left out, {error}")
+            continue
+        OUT.write_text(json.dumps(found, indent=1, default=float) + "\n")
+        print(name, json.dumps(found[name], default=float)[:400], flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
