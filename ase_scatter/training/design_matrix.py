@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -76,6 +77,8 @@ class Problem:
         Columns to choose from.
     transform : Transform
         The same, as the design matrix has them. Columns of the free atoms and of the offsets follow there.
+    closest : ndarray, shape (n_elements, n_elements)
+        Shortest distances of pairs of elements in Å.
     free_atoms : FreeAtoms
         What is taken off the energies before.
     offsets : list of str
@@ -128,7 +131,7 @@ class Problem:
             raise InputError("at least two frames of a weight above 0 are needed")
         self.frames = frames
         systems = [frame.system for frame in frames]
-        closest = shortest_distances(systems, self.elements)
+        self.closest = closest = shortest_distances(systems, self.elements)
         self.core = ZBLRepulsion(self.elements, r_outer=closest) if settings.core else None
         self.candidates = settings.candidates(self.channels, systems, closest)
         sample = spread(systems, CALIBRATION_FRAMES)
@@ -189,7 +192,7 @@ class Problem:
         sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
             for number, (k, frame, rows) in enumerate(
-                zip(self.part_of, self.frames, self._all_rows(), strict=True)
+                zip(self.part_of, self.frames, self.all_rows(self.frames), strict=True)
             ):
                 scaled = rows * self.root_weight(frame)
                 for kind, matrix in scaled.matrix.items():
@@ -201,11 +204,45 @@ class Problem:
             on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]
         return Normals(on_host, sample)
 
-    def _all_rows(self) -> Iterator[Rows]:
-        jobs, label = list(enumerate(self.frames)), "design matrix"
+    def all_rows(self, frames: Sequence[Frame], label: str = "design matrix") -> Iterator[Rows]:
+        """Rows of some frames, in their order: on the host several at a time.
+
+        Parameters
+        ----------
+        frames : sequence of Frame
+            The frames.
+        label : str
+            What progress calls it.
+
+        Returns
+        -------
+        iterator of Rows
+            Of each frame.
+        """
+        jobs = list(enumerate(frames))
         if self.backend.name == "cpu":
             return in_order(self.rows, jobs, self.workers, self.progress, label)
         return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
+
+    def narrowed(self, columns: Sequence[int]) -> Problem:
+        """Take some of the columns.
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Columns that stay, ascending.
+
+        Returns
+        -------
+        Problem
+            Otherwise the same.
+        """
+        other = copy(self)
+        other.candidates, other.transform = self.candidates.subset(columns), self.transform.subset(columns)
+        other.n, other.width = len(columns), self.width - self.n + len(columns)
+        sizes = self.penalty_sizes
+        other.penalty_sizes = np.concatenate([sizes[: self.n][list(columns)], sizes[self.n :]])
+        return other
 
     def regression(
         self, among: Sequence[int] | None = None, thrift: float | None = None, offsets: bool = False

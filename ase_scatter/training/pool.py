@@ -1,0 +1,46 @@
+"""Fewer candidate columns, where there are so many that the sums over all data do not fit into memory.
+
+Normal equations are kept by part and kind of label and take memory as the square of the number of columns.
+Several elements have thousands. Those that a first fit to some of the frames chooses, three times as many as
+a model may have, are then the candidates.
+"""
+
+from __future__ import annotations
+
+import threadpoolctl
+
+from .balance import QUICK_RIDGE, sample_frames
+from .design_matrix import Problem
+from .normal_equations import Stream
+
+LARGE = 2500
+"""So many candidates are kept as they are."""
+POOL = 1800
+"""Of more than `LARGE` so many are chosen."""
+
+
+@threadpoolctl.threadpool_limits.wrap(limits=1)
+def pooled(problem: Problem) -> Problem:
+    """Choose columns on some of the frames, where there are too many.
+
+    Parameters
+    ----------
+    problem : Problem
+        The regression.
+
+    Returns
+    -------
+    Problem
+        With the chosen columns, or as it is.
+    """
+    if problem.n <= LARGE:
+        return problem
+    sigmas = problem.settings.sigmas
+    stream = Stream(problem.width, problem.backend)
+    frames = sample_frames(problem.frames)
+    for frame, each in zip(frames, problem.all_rows(frames, "pool of columns"), strict=True):
+        rows = each * problem.root_weight(frame)
+        for kind, matrix in rows.matrix.items():
+            stream.add(matrix / sigmas[kind], rows.target[kind] / sigmas[kind])
+    chosen = problem.regression().choose(stream.moments(), QUICK_RIDGE, POOL)
+    return problem.narrowed(sorted(k for k in chosen.tolist() if k < problem.n))
