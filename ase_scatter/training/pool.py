@@ -7,9 +7,12 @@ a model may have, are then the candidates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import threadpoolctl
 
-from .balance import QUICK_RIDGE, sample_frames
+from ..structures.dataset import Frame
+from ..structures.sampling import spread
 from .design_matrix import Problem
 from .normal_equations import Stream
 
@@ -17,6 +20,10 @@ LARGE = 2500
 """So many candidates are kept as they are."""
 POOL = 1800
 """Of more than `LARGE` so many are chosen."""
+QUICK_RIDGE = 1e-8
+"""Where only one ridge is tried, it is the one nearest to this."""
+SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
+"""Columns and the cutoff are chosen on at most so many frames with so many atoms."""
 
 
 @threadpoolctl.threadpool_limits.wrap(limits=1)
@@ -44,3 +51,21 @@ def pooled(problem: Problem) -> Problem:
             stream.add(matrix / sigmas[kind], rows.target[kind] / sigmas[kind])
     chosen = problem.regression().choose(stream.moments(), QUICK_RIDGE, POOL)
     return problem.narrowed(sorted(k for k in chosen.tolist() if k < problem.n))
+
+
+def sample_frames(frames: Sequence[Frame]) -> list[Frame]:
+    """Choose at most `SAMPLED_FRAMES` frames and `SAMPLED_ATOMS` atoms, evenly spread, and all free atoms.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The data.
+
+    Returns
+    -------
+    list of Frame
+    """
+    atoms = sum(len(frame.system) for frame in frames)
+    n = int(min(SAMPLED_FRAMES, len(frames) * SAMPLED_ATOMS / atoms))
+    kept = {id(frame) for frame in spread(list(frames), max(n, 2))}
+    return [frame for frame in frames if id(frame) in kept or len(frame.system) == 1]

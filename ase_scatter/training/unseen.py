@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from ..structures.dataset import Frame
 from ..structures.sampling import spread
 from ..structures.system import System, kinds_of
-from .balance import sample_frames
 from .compression import dense
 from .design_matrix import Problem
 from .normal_equations import NormalEquations, Stream
+from .pool import sample_frames
 from .sketch import Sketch
 
 FRAMES = 60
