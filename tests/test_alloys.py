@@ -13,9 +13,8 @@ from ase.calculators.emt import EMT
 from ase_scatter import FitSettings
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
-from ase_scatter.training import pool
+from ase_scatter.training import pool, unseen
 from ase_scatter.training.design_matrix import Problem
-from ase_scatter.training.fitting import predict, solve
 from ase_scatter.training.sketch import Sketch
 
 ELEMENTS = ("Ni", "Pt")
@@ -85,11 +84,23 @@ def test_a_sketch_repels_and_has_the_right_forces(problem: Problem) -> None:
             assert pair[0] > pair[1] > pair[2]
 
 
-def test_pairs_that_were_never_near_repel(problem: Problem) -> None:
-    model, _, _ = solve(problem, problem.normals(), SETTINGS)
+def test_what_no_data_show_repels(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unseen, "FRAMES", 4)
+    monkeypatch.setattr(unseen, "CELLS", 20)
+    rows = unseen.unseen_rows(problem)
+    assert rows is not None
+    regression = problem.regression()
+    weights = regression.weights(rows, 1e-8, regression.choose(rows, 1e-8, 60))
     for a, one in enumerate(problem.elements):
         for b, other in enumerate(problem.elements):
             near = problem.closest[a, b]
-            pairs = [Atoms([one, other], [[0, 0, 0], [0, 0, x * near]]) for x in np.linspace(0.5, 1.0, 11)]
-            energies = [found.energy for found in predict(model, pairs, workers=1)]
-            assert np.all(np.diff(energies) < 0)
+            for x in (0.8, 0.9, 1.0):
+                pair = System.from_atoms(Atoms([one, other], [[0, 0, 0], [0, 0, x * near]]))
+                found = problem.rows((0, Frame(pair, 0.0, np.zeros((2, 3)), None, "")))
+                forces = (found.matrix["force"] @ weights - found.target["force"]).reshape(2, 3)
+                assert forces[0, 2] < 0 < forces[1, 2]
+
+
+def test_a_single_element_has_no_such_rows(binaries: list[Frame]) -> None:
+    alone = [replace(f, system=replace(f.system, numbers=np.full(4, 78))) for f in binaries[:2]]
+    assert unseen.unseen_rows(Problem(SETTINGS, ("Pt",), alone, 1, False)) is None
