@@ -21,7 +21,7 @@ from .design_matrix import Problem
 from .judge import Judge
 from .least_squares import Regression
 from .normal_equations import NormalEquations
-from .pool import QUICK_RIDGE, pooled, sample_frames
+from .pool import LARGE, QUICK_RIDGE, pool_of, sample_frames
 from .rows import Normals
 from .settings import FitSettings
 from .validation import SIZES, Validation, validate
@@ -35,7 +35,7 @@ WORTH = 0.995
 
 QUICK = 420
 """At most so many columns where only one number is tried."""
-LARGE, POOL = 2500, 1000
+POOL = 1000
 """Of more columns than `LARGE` a pool of so many is chosen on all data, for whatever is tried with few."""
 CUTOFF_STEP = 1.1
 MOST_CUTOFF_STEPS = 3
@@ -255,12 +255,16 @@ def with_cutoff(
     sites = settings.sites
     if settings.transform == "grid" or isinstance(sites, SitesSettings) or "cutoff" in sites:
         return settings
-    sampled = sample_frames(frames)
+    sampled, pool = sample_frames(frames), list[int]()
 
     def judged(cutoff: float | None) -> tuple[float, float]:
         given = {**dict(sites), **({} if cutoff is None else {"cutoff": cutoff})}
         trial = replace(settings, transform="sites", sites=given)
-        problem = pooled(Problem(trial, elements, sampled, workers, progress, device))
+        problem = Problem(trial, elements, sampled, workers, progress, device)
+        if problem.n > LARGE:
+            if not pool:  # the scales follow the cutoff, so that columns of all cutoffs are alike
+                pool.extend(pool_of(problem))
+            problem = problem.narrowed(pool)
         found = choose(problem, summed(problem, elsewhere), trial, progress=progress, thorough=False)
         assert isinstance(problem.candidates, SitesTransform)
         return found.validation.least, problem.candidates.cutoff

@@ -26,7 +26,6 @@ SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
 """Columns and the cutoff are chosen on at most so many frames with so many atoms."""
 
 
-@threadpoolctl.threadpool_limits.wrap(limits=1)
 def pooled(problem: Problem) -> Problem:
     """Choose columns on some of the frames, where there are too many.
 
@@ -40,8 +39,23 @@ def pooled(problem: Problem) -> Problem:
     Problem
         With the chosen columns, or as it is.
     """
-    if problem.n <= LARGE:
-        return problem
+    return problem if problem.n <= LARGE else problem.narrowed(pool_of(problem))
+
+
+@threadpoolctl.threadpool_limits.wrap(limits=1)
+def pool_of(problem: Problem) -> list[int]:
+    """Choose columns on some of the frames.
+
+    Parameters
+    ----------
+    problem : Problem
+        The regression.
+
+    Returns
+    -------
+    list of int
+        The columns, ascending.
+    """
     sigmas = problem.settings.sigmas
     stream = Stream(problem.width, problem.backend)
     frames = sample_frames(problem.frames)
@@ -50,7 +64,7 @@ def pooled(problem: Problem) -> Problem:
         for kind, matrix in rows.matrix.items():
             stream.add(matrix / sigmas[kind], rows.target[kind] / sigmas[kind])
     chosen = problem.regression().choose(stream.moments(), QUICK_RIDGE, POOL)
-    return problem.narrowed(sorted(k for k in chosen.tolist() if k < problem.n))
+    return sorted(k for k in chosen.tolist() if k < problem.n)
 
 
 def sample_frames(frames: Sequence[Frame]) -> list[Frame]:
