@@ -1,4 +1,4 @@
-"""Fits of several elements: a pool of columns, and what no data show."""
+"""Fits of several elements: shared channels, a pool of columns, and what no data show."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter import FitSettings
+from ase_scatter.scattering.channels import Channels
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
 from ase_scatter.training import pool, unseen
@@ -44,6 +45,16 @@ def binaries() -> list[Frame]:
 @pytest.fixture(scope="module")
 def problem(binaries: list[Frame]) -> Problem:
     return Problem(SETTINGS, ELEMENTS, binaries, 1, False)
+
+
+def test_groups_and_periods_make_channels() -> None:
+    found = FitSettings().make_channels(["W", "Nb", "Mo", "Ta"])
+    assert found.elements == ("Nb", "Mo", "Ta", "W")
+    assert found.names == ("all", "group", "period")
+    assert found.weights == ((1, 1, 1, 1), (-1, 1, -1, 1), (-1, -1, 1, 1))
+    # Fewer, or such as are not told apart, keep channels of their own.
+    for others in (["Li", "Si"], ["H", "C", "N", "O"]):
+        assert Channels.by_kinship(others) == Channels.by_species(others)
 
 
 def test_a_pool_is_taken_of_many_columns(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:

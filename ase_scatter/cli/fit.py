@@ -306,7 +306,7 @@ def add_fit(commands: Any) -> None:
     orders = "largest l for p = 0, 1, …"
     for name, kind, value, meaning in (
         ("columns", positive, f"{COLUMNS} per element", "largest number of columns in the model"),
-        ("channels", str, default.channels, "densities: species or charges"),
+        ("channels", str, default.channels, "densities: auto, species or charges"),
         ("scales", numbers(float), "four, from the data", "ladder of wavelet scales, Å"),
         ("epsilon2", float, both_defaults(sites.epsilon2, grid.epsilon2), "smoothing of the modulus"),
         ("first", numbers(int), sites.first, f"order 1: {orders}"),

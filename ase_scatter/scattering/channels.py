@@ -7,7 +7,7 @@ over species (charges, or plain counting) couples them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from ..compute.entries import entries, numbers, strings
 from ..errors import InputError, UnknownElementError
 from ..structures.system import kinds_of
+
+LEAST_KIN = 4
+"""So many elements share channels."""
 
 _NOBLE_CORES = (0, 2, 10, 18, 36, 54, 86)
 
@@ -50,6 +53,30 @@ def _require_symbols(elements: Iterable[str]) -> None:
     unknown = [symbol for symbol in elements if atomic_numbers.get(symbol, 0) < 1]
     if unknown:
         raise InputError(f"not chemical symbols: {', '.join(unknown)}")
+
+
+def contrasts(elements: Sequence[str]) -> list[list[float]]:
+    """Signs that tell groups and periods of the periodic table apart.
+
+    Parameters
+    ----------
+    elements : sequence of str
+        Chemical symbols.
+
+    Returns
+    -------
+    list of list of float
+        For groups and for periods, where the elements are of several: −1 for those up to the middle of their
+        range and 1 for the others.
+    """
+    z = [atomic_numbers[symbol] for symbol in elements]
+    periods = [sum(n > core for core in _NOBLE_CORES) for n in z]
+    groups = [valence_electrons(n) for n in z]
+    found = []
+    for values in (np.array(groups), np.array(periods)):
+        if values.min() < values.max():
+            found.append(np.where(values <= 0.5 * (values.min() + values.max()), -1.0, 1.0).tolist())
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,6 +135,33 @@ class Channels:
             rows.append((1.0,) * n)
             names.append("all")
         return cls(symbols, tuple(names), tuple(rows))
+
+    @classmethod
+    def by_kinship(cls, elements: Iterable[str]) -> Channels:
+        """Make one channel that all elements share, and one each that tells groups and periods apart.
+
+        Weights are 1 and −1, so that an atom is as near to its like as to any other in every channel: what
+        like atoms teach about short distances holds for unlike ones.
+
+        Parameters
+        ----------
+        elements : iterable of str
+            Chemical symbols, in any order.
+
+        Returns
+        -------
+        Channels
+            The elements in the order of their atomic numbers. One channel for each species, and one that
+            counts all, where groups and periods do not tell all of four or more elements apart, and for
+            fewer.
+        """
+        symbols = tuple(sorted(set(elements), key=lambda symbol: atomic_numbers.get(symbol, 0)))
+        _require_symbols(symbols)
+        rows = [[1.0] * len(symbols), *contrasts(symbols)]
+        if len(symbols) < LEAST_KIN or len(set(zip(*rows, strict=True))) < len(symbols):
+            return cls.by_species(symbols)
+        names = ("all", "group", "period")
+        return cls(symbols, names, tuple(map(tuple, rows)))
 
     @classmethod
     def by_charges(cls, elements: Iterable[str]) -> Channels:

@@ -61,7 +61,8 @@ class FitSettings:
     grid : GridSettings
         Hyperparameters of the grid.
     channels : str or mapping
-        "species", "charges", or a table {channel: {element: weight}}.
+        "species", "charges", or a table {channel: {element: weight}}; "auto" is one that all elements share,
+        groups and periods, where these tell four or more elements apart, else species.
     columns : int, optional
         Largest number of columns in the model; by default `COLUMNS` for each of up to three
         elements. Validation may want fewer.
@@ -98,7 +99,7 @@ class FitSettings:
     transform: str = "sites"
     sites: SitesSettings | Mapping[str, Any] = field(default_factory=dict)
     grid: GridSettings = field(default_factory=GridSettings)
-    channels: str | Mapping[str, Mapping[str, float]] = "species"
+    channels: str | Mapping[str, Mapping[str, float]] = "auto"
     columns: int | None = None
     sigma_energy: float | None = None
     sigma_force: float | None = None
@@ -215,9 +216,13 @@ class FitSettings:
         if isinstance(self.channels, str):
             if self.channels == "species":
                 return Channels.by_species(elements)
+            if self.channels == "auto":
+                return Channels.by_kinship(elements)
             if self.channels == "charges":
                 return Channels.by_charges(elements)
-            raise InputError(f"channels must be 'species', 'charges' or a table, not {self.channels!r}")
+            raise InputError(
+                f"channels must be 'auto', 'species', 'charges' or a table, not {self.channels!r}"
+            )
         return Channels.from_table(self.channels)
 
     def to_dict(self) -> dict[str, Any]:
