@@ -8,6 +8,7 @@ once. Elastic constants and phonons of silicon, hops with EMT, Kumagai's potenti
     python examples/onthefly_figures.py silicon dynamics # some of them
 """
 
+import argparse
 import json
 import sys
 import time
@@ -190,7 +191,12 @@ PARTS = {
 }
 
 
-def main(names):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Reference calculations that properties take by learning.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; by default all")
+    names = parser.parse_args(arguments).parts
+    if strange := sorted(set(names) - set(PARTS)):
+        parser.error(f"no such part: {', '.join(strange)}")
     found = json.loads(OUT.read_text()) if OUT.exists() else {}
     for name in names or PARTS:
         try:
@@ -200,7 +206,8 @@ def main(names):
             continue
         OUT.write_text(json.dumps(found, indent=1, default=float) + "\n")
         print(name, json.dumps(found[name], default=float)[:400], flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

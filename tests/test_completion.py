@@ -35,7 +35,7 @@ def bash(tmp_path, capsys):
 
 
 def test_bash(bash):
-    assert set(bash("")) == {add.__name__.removeprefix("add_") for add in cli.COMMANDS}
+    assert set(bash("")) == {add.__name__.removeprefix("add_").replace("_", "-") for add in cli.COMMANDS}
     assert bash("coh") == ["cohesive"]
     assert bash("md", "--ens") == ["--ensemble"]
     assert bash("md", "Si", "Si", "--ensemble", "") == ["nve", "nvt", "npt"]

@@ -37,6 +37,7 @@ TINY = FitSettings(
     grid=GridSettings(scales=(0.8, 1.2), first=(2,), inner=(1,), outer=(1,)),
     columns=20,
     folds=2,
+    ridge=1e-5,
 )
 
 

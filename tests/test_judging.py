@@ -11,6 +11,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from ase_scatter import FitSettings, fit
+from ase_scatter.errors import DataWarning
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
 from ase_scatter.training.balance import balanced
@@ -55,7 +56,8 @@ def test_stresses_that_are_not_of_the_energies_are_found(copper: list[Frame]) ->
         assert frame.stress is not None
         extra = VIRIAL * len(frame.system) / frame.system.volume
         off.append(replace(frame, stress=frame.stress + extra * np.array([1.0, 1, 1, 0, 0, 0])))
-    found = fit(off, test=copper, settings=SETTINGS, progress=False, workers=1)
+    with pytest.warns(DataWarning, match="pressures are not those of the energies"):
+        found = fit(off, test=copper, settings=SETTINGS, progress=False, workers=1)
     density = np.mean([len(frame.system) / frame.system.volume for frame in copper])
     assert found.validation.pressures["hot"] == pytest.approx(-VIRIAL * density / GPA, rel=0.1)
     assert "hot" in found.validation.notes[0]

@@ -38,7 +38,7 @@ def run_compare_data(options: argparse.Namespace) -> int:
     Parameters
     ----------
     options : argparse.Namespace
-        What `add_compare` defines.
+        What `add_compare_data` defines.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def run_compare_data(options: argparse.Namespace) -> int:
     return 0
 
 
-def add_compare(commands: Any) -> None:
+def add_compare_data(commands: Any) -> None:
     """Add the command `compare-data`.
 
     Parameters
@@ -113,7 +113,7 @@ def run_judge_descriptor(options: argparse.Namespace) -> int:
     Parameters
     ----------
     options : argparse.Namespace
-        What `add_judge` defines.
+        What `add_judge_descriptor` defines.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def _setting(text: str) -> tuple[str, Any]:
 _setting.__name__ = "NAME=VALUE"  # what argparse calls it in its errors
 
 
-def add_judge(commands: Any) -> None:
+def add_judge_descriptor(commands: Any) -> None:
     """Add the command `judge-descriptor`.
 
     Parameters

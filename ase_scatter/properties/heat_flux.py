@@ -12,7 +12,6 @@ from ..errors import InputError
 from ..model.model import Model
 from ..scattering import SitesTransform
 from ..structures.system import System
-from ..units import from_voigt
 
 
 @dataclass(frozen=True)
@@ -102,5 +101,5 @@ def flux_virials_of(model: Model, system: System) -> tuple[NDArray[np.float64], 
         assert core.energies is not None
         assert core.virials is not None
         energies = energies + core.energies
-        virials = virials - from_voigt(core.virials)
+        virials = virials - core.virials
     return energies, virials

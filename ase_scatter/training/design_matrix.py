@@ -254,7 +254,8 @@ class Problem:
         def mean_squares(system: System) -> NDArray[np.float64]:
             target = self.target.with_grids(self.transform.training_shapes(system, np.random.default_rng(0)))
             d_positions = self.transform.jacobian(system, target)[1]
-            return np.asarray(self.backend.to_host((d_positions**2).mean(axis=(1, 2))), dtype=np.float64)
+            squares = self.backend.xp.einsum("kia,kia->k", d_positions, d_positions)
+            return np.asarray(self.backend.to_host(squares), dtype=np.float64) / (3 * len(system))
 
         systems = [frame.system for frame in self.frames]
         sizes = penalty_sizes(systems, mean_squares) * (3 * sum(map(len, systems)))

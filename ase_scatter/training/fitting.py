@@ -44,6 +44,8 @@ from .validation import Validation
 if TYPE_CHECKING:
     from ase import Atoms
 
+SPREAD = 1.25
+"""Standard deviation of errors that are normally distributed, over their mean absolute value."""
 SIZES = {"energy": 1, "force": 3, "stress": 6, "atomic": 1}
 """Components that share a spread: of an atom's force, of a stress."""
 DIVIDED_WITHIN = 0.01
@@ -224,6 +226,28 @@ def tell(findings: Sequence[Finding], strict: bool) -> None:
 
 
 @threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
+def share(validation: Validation) -> float:
+    """Weight of rows for what no data show.
+
+    Rows of data are over sigmas that say how kinds of labels weigh against each other, not how large errors
+    are. Where data are fitted to a hundredth of their sigmas, rows over their own standard deviations would
+    outweigh them, so that they are weighed by the mean square of the errors over the sigmas.
+
+    Parameters
+    ----------
+    validation : Validation
+        Errors on parts left out, and sigmas.
+
+    Returns
+    -------
+    float
+        At most 1.
+    """
+    errors = validation.errors[validation.best]
+    kind = "force" if "force" in errors else "energy"
+    return min(1.0, (SPREAD * errors[kind] / validation.sigmas[kind]) ** 2)
+
+
 def solve(
     problem: Problem,
     normals: Normals,
@@ -264,7 +288,8 @@ def solve(
     total = NormalEquations.summed(parts)
     ridge, size = validation.best
     first = regression.weights(total, ridge, regression.choose(total, ridge, size))
-    regression = replace(regression, prior=compressed_rows(problem, first))
+    prior = compressed_rows(problem, first)
+    regression = replace(regression, prior=None if prior is None else share(validation) * prior)
     columns = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, columns)[None]
     held_out: dict[str, HeldOut] = {}

@@ -91,18 +91,18 @@ def one(path: str, every: int, executor: str | None) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run all."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run all; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("train", help="training data")
     parser.add_argument("--every", type=int, default=1, help="use one frame of so many")
     parser.add_argument("--json", type=Path, help="write all numbers there")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.one:
         name = None if options.one == "none" else options.one
         print(json.dumps(one(options.train, options.every, name)))
-        return
+        return 0
 
     from distributed import LocalCluster
 
@@ -131,7 +131,8 @@ def main() -> None:
         )
     if options.json:
         write_whole(options.json, json.dumps(results, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,7 @@ analytical ones for crystals. The table goes to beside_soap.json.
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
@@ -21,7 +22,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from ase.build import bulk
 from ase.io import read
-from dscribe.descriptors import SOAP
 
 from ase_scatter import ScatteringDescriptor
 from ase_scatter.compute.files import write_whole
@@ -67,7 +67,18 @@ def best(work, times=5):
     return 1e6 * min(taken) / 64
 
 
-def main(train, test):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Scattering coefficients beside SOAP.")
+    parser.add_argument("train", help="training frames")
+    parser.add_argument("test", help="test frames")
+    options = parser.parse_args(arguments)
+    compare(options.train, options.test)
+    return 0
+
+
+def compare(train, test):
+    from dscribe.descriptors import SOAP
+
     sets = [read(path, ":") for path in (train, test)]
     y = [np.array([a.get_potential_energy() / len(a) for a in atoms]) for atoms in sets]
     silicon = bulk("Si", cubic=True) * (2, 2, 2)
@@ -125,4 +136,4 @@ def main(train, test):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

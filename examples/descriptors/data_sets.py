@@ -7,6 +7,7 @@ The folder holds the sets by the names below; what is not there is left out. The
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -52,7 +53,10 @@ def sets(folder):
         yield f"{element}, train and test", frames(name.format("train")), frames(name.format("test"))
 
 
-def main(folder):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Which sets of reference data can be told apart?")
+    parser.add_argument("folder", help="with the sets by their names")
+    folder = parser.parse_args(arguments).folder
     rows = []
     for name, first, second in sets(Path(folder)):
         found = compare_data(first, second)
@@ -62,7 +66,8 @@ def main(folder):
         write_whole(
             Path(__file__).with_suffix(".json"), json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
         )
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main())

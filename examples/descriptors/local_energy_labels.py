@@ -28,7 +28,7 @@ from ase.io import write
 from ase.units import Hartree
 from pyscf import dft, gto, lo
 
-BASIS, FUNCTIONAL, DISPLACEMENT, GEOMETRIES = "def2-svp", "pbe", 0.05, 4
+BASIS, FUNCTIONAL, DISPLACEMENT, GEOMETRIES = "def2-svp", "pbe", 0.05, 3
 GROUPS = {
     "alkane": "CH4 C2H6 C3H8 isobutane trans-butane C3H6_D3h cyclobutane bicyclobutane",
     "alkene": "C2H4 C3H6_Cs butadiene isobutene C3H4_D2d C3H4_C2v cyclobutene methylenecyclopropane",
@@ -45,8 +45,8 @@ GROUPS = {
 }
 
 
-def solve(atoms, spin=0):
-    """The converged mean field."""
+def solve(atoms, spin=0, density=None):
+    """The converged mean field, from a density to begin with."""
     mol = gto.M(
         atom=list(zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)),
         basis=BASIS,
@@ -54,8 +54,8 @@ def solve(atoms, spin=0):
         verbose=0,
     )
     field = (dft.UKS if spin else dft.RKS)(mol, xc=FUNCTIONAL).density_fit()
-    field.grids.level = 2
-    field.kernel()
+    field.grids.level = 1
+    field.kernel(density)
     if not field.converged:
         raise RuntimeError(f"{atoms.get_chemical_formula()} does not converge")
     return field
@@ -108,11 +108,13 @@ def main(path):
     assert {name for _, name in names} <= set(g2.names)
     frames, begin = [], time.process_time()
     for group, name in names:
+        density = None
         for index in range(GEOMETRIES):
             atoms = molecule(name)
             if index:
                 atoms.positions += rng.normal(0.0, DISPLACEMENT, size=(len(atoms), 3))
-            field = solve(atoms)
+            field = solve(atoms, density=density)
+            density = field.make_rdm1()
             base = np.array([free[s] for s in atoms.get_chemical_symbols()])
             for kind, energies in atomic_energies(field).items():
                 atoms.arrays[kind] = (energies - base) * Hartree

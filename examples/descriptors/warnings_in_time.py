@@ -10,6 +10,7 @@ table goes to warnings_in_time.json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -47,7 +48,12 @@ def soap_distances(train, frames, most=4000):
     return np.concatenate([tree.query((soap.create(atoms(f.system)) - mean) @ axes)[0] for f in frames])
 
 
-def main(train, other):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Do warnings find large errors on other data?")
+    parser.add_argument("train", help="training frames")
+    parser.add_argument("other", help="frames unlike them")
+    options = parser.parse_args(arguments)
+    train, other = options.train, options.other
     frames = read_frames(train), read_frames(other)
     model = fit(frames[0], settings=SETTINGS, name=Path(train).stem, progress=False, workers=1).model
     found = transferability(model, frames[1], name=Path(other).name, workers=1)
@@ -63,7 +69,8 @@ def main(train, other):
     write_whole(
         Path(__file__).with_suffix(".json"), json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())
