@@ -53,6 +53,7 @@ FIT_OPTIONS = {
     "sigma_energy": "what counts as an error of 1: energies, eV/atom; if not given, validation decides",
     "sigma_force": "the same for force components, eV/Å; if not given, 0.06 (only ratios count)",
     "sigma_stress": "the same for stress components, GPa; if not given, validation decides",
+    "sigma_atomic": "the same for energies of single atoms, eV, where the data have them",
     "sigma_net": "the same for the net force over the number of atoms, eV/Å",
     "thrift": "a column's gain is divided by its cost to this power when columns are chosen",
     "ridge": "strength of the ridge; if not given, the best of `ridges` by validation",

@@ -155,8 +155,13 @@ def add_keys(command: argparse.ArgumentParser) -> None:
         The command.
     """
     labels = command.add_argument_group("labels", "names of the labels, where they are not ASE's own")
-    for name, unit in (("energy", "eV"), ("forces", "eV/Å"), ("stress", "eV/Å³, positive in tension")):
-        meaning = with_default(f"name of the {name} ({unit})", name)
+    for name, unit in (
+        ("energy", "eV"),
+        ("forces", "eV/Å"),
+        ("stress", "eV/Å³, positive in tension"),
+        ("atomic-energies", "eV"),
+    ):
+        meaning = with_default(f"name of the {name.replace('-', ' ')} ({unit})", name.replace("-", "_"))
         labels.add_argument(f"--{name}-key", metavar="NAME", help=meaning)
 
 
@@ -219,7 +224,7 @@ def keys_of(options: argparse.Namespace) -> dict[str, str]:
     dict
         Keywords of `read_frames`.
     """
-    return given(options, "energy_key", "forces_key", "stress_key")
+    return given(options, "energy_key", "forces_key", "stress_key", "atomic_energies_key")
 
 
 def numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:

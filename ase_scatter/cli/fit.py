@@ -40,7 +40,8 @@ COLUMN_OPTIONS = ("scales", "epsilon2", "first", "inner", "outer")
 SITES_OPTIONS = ("cutoff", "switch", "triple")
 GRID_OPTIONS = ("band", "spacing", "max_ratio")
 FIT_OPTIONS = (
-    "channels", "columns", "sigma_energy", "sigma_force", "sigma_stress", "ridge", "folds", "members",
+    "channels", "columns", "sigma_energy", "sigma_force", "sigma_stress", "sigma_atomic", "ridge", "folds",
+    "members",
 )  # fmt: skip
 """Settings of the fit."""
 
@@ -328,6 +329,7 @@ def add_fit(commands: Any) -> None:
         ("sigma-energy", float, "chosen by validation", "expected error of energies, eV/atom"),
         ("sigma-force", float, SIGMAS["force"], "expected error of forces, eV/Å"),
         ("sigma-stress", float, "chosen by validation", "expected error of stresses, GPa"),
+        ("sigma-atomic", float, SIGMAS["atomic"], "expected error of energies of single atoms, eV"),
         ("ridge", float, "chosen by validation", "strength of the ridge"),
         ("folds", int, default.folds, "parts of the data for validation"),
         ("members", int, default.members, "members of the committee that gives error bars, 0 for none"),

@@ -17,7 +17,10 @@ from .crystals import tour_figures
 from .errors import calibration_plot, columns_plot, parity_plot
 from .vibrations import phonon_plot, thermal_plot
 
-SIGMAS = {"sigma_energy": "eV/atom", "sigma_force": "eV/Å", "sigma_stress": "GPa", "sigma_net": "eV/Å"}
+SIGMAS = {
+    "sigma_energy": "eV/atom", "sigma_force": "eV/Å", "sigma_stress": "GPa", "sigma_atomic": "eV",
+    "sigma_net": "eV/Å",
+}  # fmt: skip
 """Settings of a fit that say what counts as an error of 1, and their units."""
 FALLING = 0.01
 """Validation still falls where the last columns lower it by more than this part."""

@@ -25,6 +25,8 @@ ERROR_COLUMNS: dict[str, tuple[str, str, str]] = {
     "stress_rmse": ("S RMSE", "GPa", ".3f"),
 }
 """Statistic → heading, unit, format."""
+ATOMIC_COLUMNS = {"atomic_mae": ("A MAE", "eV", ".4f"), "atomic_rmse": ("A RMSE", "eV", ".4f")}
+"""The same of the energies of single atoms, which few data have."""
 
 TRIAL_COLUMNS = ["changes", "E (meV/atom)", "F (eV/Å)", "S (GPa)", "score", "µs/atom", "columns"]
 """Headings of `trial_rows`; the errors are those on data left out."""
@@ -194,14 +196,14 @@ def error_table(errors: Mapping[str, ErrorTable]) -> str:
         The table.
     """
     known = {name for groups in errors.values() for values in groups.values() for name in values}
-    shown = [k for k, name in enumerate(ERROR_COLUMNS) if name in known]
-    header = ["set", "group", "frames", "atoms", *(error_headings()[k] for k in shown)]
+    shown = {name: column for name, column in {**ERROR_COLUMNS, **ATOMIC_COLUMNS}.items() if name in known}
+    header = ["set", "group", "frames", "atoms", *(f"{name} ({unit})" for name, unit, _ in shown.values())]
     rows = []
     for part, groups in errors.items():
         for group, values in groups.items():
             counts = [f"{values['n_frames']:.0f}", f"{values['n_atoms']:.0f}"]
-            cells = error_cells(values)
-            rows.append([part, group, *counts, *(cells[k] for k in shown)])
+            cells = [number(values.get(name), form) for name, (_, _, form) in shown.items()]
+            rows.append([part, group, *counts, *cells])
     return text_table(header, rows)
 
 

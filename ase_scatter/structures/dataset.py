@@ -41,6 +41,8 @@ class Frame:
         What it was made from, shared by frames that are correlated; empty if unknown.
     weight : float
         How much the squares of its errors count in a fit.
+    atomic_energies : ndarray, shape (N,), optional
+        The energy divided among the atoms, eV.
     """
 
     system: System
@@ -50,6 +52,7 @@ class Frame:
     group: str = ""
     source: str = ""
     weight: float = 1.0
+    atomic_energies: NDArray[np.float64] | None = None
 
 
 def read_frames(
@@ -58,6 +61,7 @@ def read_frames(
     energy_key: str = "energy",
     forces_key: str = "forces",
     stress_key: str = "stress",
+    atomic_energies_key: str = "atomic_energies",
 ) -> list[Frame]:
     """Read all labelled structures of a file, in its order.
 
@@ -65,7 +69,7 @@ def read_frames(
     ----------
     path : str or Path
         File in any format that ASE reads.
-    energy_key, forces_key, stress_key : str
+    energy_key, forces_key, stress_key, atomic_energies_key : str
         Names of the labels, as in `frames_of`.
 
     Returns
@@ -82,6 +86,7 @@ def read_frames(
         energy_key=energy_key,
         forces_key=forces_key,
         stress_key=stress_key,
+        atomic_energies_key=atomic_energies_key,
         where=f" of {path}",
     )
 
@@ -92,21 +97,22 @@ def frames_of(
     energy_key: str = "energy",
     forces_key: str = "forces",
     stress_key: str = "stress",
+    atomic_energies_key: str = "atomic_energies",
     where: str = "",
 ) -> list[Frame]:
     """Labelled structures of ASE's Atoms.
 
     Labels are looked up in `atoms.info`, `atoms.arrays` and the results of the attached calculator.
     `info["group"]` becomes the group, `info["source"]` the source and `info["weight"]` the
-    weight. Forces and stress may be missing. The
+    weight. All but the energy may be missing. The
     stress of structures that are not periodic in three dimensions is left out: their volume is arbitrary.
 
     Parameters
     ----------
     structures : iterable of Frame or Atoms
         The structures. Frames stay as they are.
-    energy_key, forces_key, stress_key : str
-        Names of the labels. Forces and stress of an empty name are left out.
+    energy_key, forces_key, stress_key, atomic_energies_key : str
+        Names of the labels. What has an empty name is left out, save the energy.
     where : str
         Where the structures come from, for messages.
 
@@ -123,6 +129,7 @@ def frames_of(
     _require_several(structures)
     structures = list(structures)
     keys = {"energy": energy_key, "forces": forces_key, "stress": stress_key}
+    keys["atomic_energies"] = atomic_energies_key
     frames = []
     for index, atoms in enumerate(structures):
         try:
@@ -132,7 +139,7 @@ def frames_of(
     for name, key in keys.items():
         # Only a name that the user chose is missed: it is a slip of the pen.
         if key not in (name, "") and all(getattr(frame, name) is None for frame in frames):
-            raise InputError(f"no frame{where} has a usable {name} under the name {key!r}")
+            raise InputError(f"no frame{where} has usable {name.replace('_', ' ')} under the name {key!r}")
     if forces_key and frames and all(frame.forces is None for frame in frames):
         _refuse_other_forces(structures, forces_key, where)
     return frames
@@ -274,6 +281,7 @@ def _frame(atoms: Atoms, keys: Mapping[str, str]) -> Frame:
         group=str(atoms.info.get("group", "")),
         source=str(atoms.info.get("source", "")),
         weight=_weight(atoms),
+        atomic_energies=_label(atoms, "atomic energies", keys["atomic_energies"], [(len(atoms),)]),
     )
 
 

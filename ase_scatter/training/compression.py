@@ -119,7 +119,7 @@ def scaled(frame: Frame, volume: float, energy: float = 0.0, pressure: float = 0
     factor = volume ** (1.0 / 3.0)
     system = replace(frame.system, positions=factor * frame.system.positions, cell=factor * frame.system.cell)
     stress = np.array([-pressure * GPA] * 3 + [0.0] * 3)
-    return replace(frame, system=system, energy=energy, forces=None, stress=stress)
+    return replace(frame, system=system, energy=energy, forces=None, stress=stress, atomic_energies=None)
 
 
 def _rows(problem: Problem, frame: Frame, weights: NDArray[np.float64]) -> NormalEquations:

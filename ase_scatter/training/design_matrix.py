@@ -2,10 +2,11 @@
 
 The loss is
 
-    Σ_frames (ΔE/N)²/σ_E² + Σ ΔF²/σ_F² + Σ Δσ²/σ_S² + Σ_frames |Σ_j F_j / N|²/σ_N².
+    Σ_frames (ΔE/N)²/σ_E² + Σ ΔF²/σ_F² + Σ Δσ²/σ_S² + Σ_frames |Σ_j F_j / N|²/σ_N² + Σ ΔE_j²/σ_A².
 
-The last sum is the net force, which is zero in nature and, through the egg-box error, not quite zero
-on a grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
+The last sum is over atoms whose own energies are known, to which only sums over atoms can be fitted. The
+last but one is the net force, which is zero in nature and, through the egg-box error, not quite zero on a
+grid: these rows teach the weights translation invariance, and cost nothing since the derivatives
 are there anyway. Every structure is first moved rigidly by a random vector, so that perfect crystals
 too sit anywhere on the grid, and gets grids of its own. (Atom-centred columns have no net force, and
 need none of this.) Rows are kept in physical units and by kind, so that the sigmas can be changed
@@ -16,13 +17,13 @@ multiplied there; only the sums and the sample come to the host.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from ..compute.backend import Array, Backend, require_device
@@ -31,6 +32,7 @@ from ..compute.parallel import Progress, bar, in_order
 from ..compute.target import Target
 from ..errors import InputError
 from ..model.repulsion import ZBLRepulsion
+from ..scattering import SitesTransform
 from ..structures.dataset import Frame
 from ..structures.distances import shortest_distances
 from ..structures.sampling import CALIBRATION_FRAMES, spread
@@ -39,13 +41,14 @@ from ..units import GPA, VOIGT, to_voigt
 from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
 from .normal_equations import Stream, stream_memory
+from .parts import parts_of
 from .rows import Normals, Rows, Sample
 from .settings import FitSettings
 from .smoothness import penalty_sizes
 
 LARGEST_SHIFT = 10.0
 """Training structures are moved rigidly by up to this much (Å) in each direction."""
-KINDS = ("energy", "net", "force", "stress")
+KINDS = ("energy", "net", "force", "stress", "atomic")
 """Of rows."""
 MOST_OFFSETS = 8
 """With more groups than this all stresses share one offset."""
@@ -134,6 +137,14 @@ class Problem:
         self.closest = closest = shortest_distances(systems, self.elements)
         self.core = ZBLRepulsion(self.elements, r_outer=closest) if settings.core else None
         self.candidates = settings.candidates(self.channels, systems, closest)
+        self.kinds: tuple[str, ...] = KINDS
+        if all(frame.atomic_energies is None for frame in frames):
+            self.kinds = KINDS[:-1]
+        elif not isinstance(self.candidates, SitesTransform):
+            raise InputError(
+                "integrals over space have no energies of single atoms to fit to; fit with transform 'sites' "
+                "or leave atomic energies out with an empty name (atomic_energies_key, --atomic-energies-key)"
+            )
         sample = spread(systems, CALIBRATION_FRAMES)
         self.transform = self.candidates.for_training().calibrated(sample, self.target)
         self.n = self.transform.n_columns
@@ -189,7 +200,7 @@ class Problem:
         sample = []
         sampled, fraction = self.sampled()
         # Rows need room beside the sums.
-        sums_there = 2.0 * stream_memory(self.width, len(KINDS) * self.n_parts) < room(self.backend)
+        sums_there = 2.0 * stream_memory(self.width, len(self.kinds) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
             for number, (k, frame, rows) in enumerate(
                 zip(self.part_of, self.frames, self.all_rows(self.frames), strict=True)
@@ -374,6 +385,15 @@ class Problem:
                 matrix["stress"][:3, offset] = n_atoms / unit
             virial = to_voigt(core.strain_gradient) if core else 0.0
             target["stress"] = (frame.stress * system.volume - virial) / unit
+        if frame.atomic_energies is not None:
+            free = np.array(self.elements)[:, None] == [chemical_symbols[z] for z in system.numbers]
+            local = self.backend.to_device(self.transform.local_features(system, self.target))
+            matrix["atomic"] = self._padded(local)
+            if not self.free_atoms.known:
+                own = slice(self.n, self.n + len(free))
+                matrix["atomic"][:, own] = self.backend.to_device(free.T.astype(float))
+            known = np.array([self.free_atoms.energies[symbol] for symbol in self.elements])
+            target["atomic"] = frame.atomic_energies - known @ free - (core.energies if core else 0.0)
         return Rows(matrix, target)
 
     def _padded(self, matrix: Array) -> Array:
@@ -407,38 +427,3 @@ class Problem:
             chosen = rows.matrix[kind][self.backend.to_device(kept)].astype("float32")
             matrix[kind], target[kind] = self.backend.to_host(chosen), rows.target[kind][kept]
         return Rows(matrix, target)
-
-
-def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:
-    """Part of each frame: whole frames, and all that share a source together.
-
-    Without sources every group is spread evenly over the parts; groups with fewer frames than there are
-    parts are dealt out as one, or all would lie in the first.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        The data.
-    n_parts : int
-        Number of parts.
-
-    Returns
-    -------
-    list of int
-    """
-    by_source = Counter(frame.source for frame in frames)
-    if len(by_source) >= 2 * n_parts and "" not in by_source:
-        held = [0] * n_parts
-        place = {}
-        for source, size in by_source.most_common():
-            place[source] = held.index(min(held))
-            held[place[source]] += size
-        return [place[frame.source] for frame in frames]
-    sizes = Counter(frame.group for frame in frames)
-    seen: Counter[str | None] = Counter()
-    parts = []
-    for frame in frames:
-        key = frame.group if sizes[frame.group] >= n_parts else None
-        parts.append(seen[key] % n_parts)
-        seen[key] += 1
-    return parts

@@ -48,7 +48,7 @@ class FitFile:
     strict : bool
         Whether data that look wrong are refused.
     keys : mapping of str to str
-        Names of labels: energy_key, forces_key, stress_key.
+        Names of labels: energy_key, forces_key, stress_key, atomic_energies_key.
     settings : mapping
         Of the fit: fields of `FitSettings` that differ from the defaults.
     """

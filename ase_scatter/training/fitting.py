@@ -44,8 +44,11 @@ from .validation import Validation
 
 if TYPE_CHECKING:
     from ase import Atoms
-SIZES = {"energy": 1, "force": 3, "stress": 6}
+
+SIZES = {"energy": 1, "force": 3, "stress": 6, "atomic": 1}
 """Components that share a spread: of an atom's force, of a stress."""
+DIVIDED_WITHIN = 0.01
+"""Atomic energies sum to the total energy within this, eV/atom."""
 
 
 @dataclass(frozen=True)
@@ -377,11 +380,18 @@ def _frames(source: Any) -> Sequence[Frame]:
     if not frames:
         raise InputError("there are no frames to fit")
     for number, frame in enumerate(frames):
-        labels = [label for label in (frame.energy, frame.forces, frame.stress) if label is not None]
-        if not all(np.isfinite(label).all() for label in labels):
+        labels = (frame.energy, frame.forces, frame.stress, frame.atomic_energies)
+        if not all(np.isfinite(label).all() for label in labels if label is not None):
             raise InputError(f"frame {number} has labels that are not finite; mend or drop it")
         if frame.stress is not None and not (frame.system.pbc.all() and frame.system.has_volume):
             raise InputError(f"frame {number} has a stress but is not periodic in three dimensions")
+        if frame.atomic_energies is not None:
+            off = float(frame.atomic_energies.sum() - frame.energy) / len(frame.system)
+            if not abs(off) < DIVIDED_WITHIN:
+                raise InputError(
+                    f"the atomic energies of frame {number} sum to {off:+.3g} eV/atom more than its energy; "
+                    "give energies that the total is divided into, of the same zero"
+                )
     return frames
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .rows import Normals
 
-IMPORTANCE = {"energy": 0.3, "force": 1.0, "stress": 0.15}
+IMPORTANCE = {"energy": 0.3, "force": 1.0, "stress": 0.15, "atomic": 0.3}
 """Of each kind of label in the score."""
 
 Sums = Mapping[str, tuple[NDArray[np.float64], int]]

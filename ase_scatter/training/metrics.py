@@ -16,7 +16,7 @@ from ..units import GPA, to_voigt
 ALL = "all"
 """The group that every frame belongs to."""
 
-LABEL_UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa"}
+LABEL_UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "GPa", "atomic": "eV"}
 """Kind of label → the unit that its errors are told in."""
 
 ErrorTable = dict[str, dict[str, float]]
@@ -35,11 +35,14 @@ class Prediction:
         eV/Å.
     stress : ndarray, shape (6,), optional
         eV/Å³ in Voigt order, positive in tension; None if the cell does not span space.
+    energies : ndarray, shape (N,), optional
+        Energies of the atoms, eV; None if the energy is not divided among them.
     """
 
     energy: float
     forces: NDArray[np.float64]
     stress: NDArray[np.float64] | None = None
+    energies: NDArray[np.float64] | None = None
 
     @classmethod
     def from_evaluation(cls, values: Evaluation, system: System) -> Prediction:
@@ -57,7 +60,7 @@ class Prediction:
         Prediction
         """
         stress = to_voigt(values.strain_gradient) / system.volume if system.has_volume else None
-        return cls(values.energy, values.forces, stress)
+        return cls(values.energy, values.forces, stress, values.energies)
 
 
 def errors(predictions: Sequence[Prediction], frames: Sequence[Frame]) -> ErrorTable:
@@ -76,8 +79,9 @@ def errors(predictions: Sequence[Prediction], frames: Sequence[Frame]) -> ErrorT
     -------
     dict of str to dict of str to float
         For "all" and each group, sorted: energy_mae and energy_rmse (meV/atom), force_mae and force_rmse
-        (eV/Å, over Cartesian components), stress_mae and stress_rmse (GPa, over Voigt components), n_frames
-        and n_atoms. Statistics of which a group has no labels are left out.
+        (eV/Å, over Cartesian components), stress_mae and stress_rmse (GPa, over Voigt components), atomic_mae
+        and atomic_rmse (eV, energies of single atoms), n_frames and n_atoms. Statistics of
+        which a group has no labels are left out.
 
     Raises
     ------
@@ -161,6 +165,27 @@ def stress_pairs(
     return reference / GPA, predicted / GPA
 
 
+def atomic_pairs(
+    predictions: Sequence[Prediction], frames: Sequence[Frame]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Reference and predicted energies of single atoms of the frames that have labels.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        What a model gave.
+    frames : sequence of Frame
+        The references, in the same order.
+
+    Returns
+    -------
+    reference, predicted : ndarray, shape (n,)
+        eV.
+    """
+    pairs = [(f.atomic_energies, p.energies) for p, f in zip(predictions, frames, strict=True)]
+    return _stacked(pairs, "atomic energies")
+
+
 def _stacked(
     pairs: Sequence[tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]], name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -186,6 +211,7 @@ def _statistics(predictions: Sequence[Prediction], frames: Sequence[Frame]) -> d
         ("energy", 1000.0, energy_pairs),  # eV → meV
         ("force", 1.0, force_pairs),
         ("stress", 1.0, stress_pairs),
+        ("atomic", 1.0, atomic_pairs),
     ):
         reference, predicted = pairs(predictions, frames)
         if len(reference):

@@ -24,8 +24,8 @@ from ..scattering.grid.columns import default_scales
 from ..structures.sampling import typical_bond
 from ..structures.system import System
 
-SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1}
-"""Where the choice of sigmas begins: eV/atom, eV/Å, GPa."""
+SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1, "atomic": 0.05}
+"""Where the choice of sigmas begins: eV/atom, eV/Å, GPa, eV."""
 COLUMNS = 600
 """Columns per element, at most, where the settings leave their number open."""
 TRANSFORMS = ("sites", "grid", "both")
@@ -69,6 +69,8 @@ class FitSettings:
     sigma_energy, sigma_force, sigma_stress : float, optional
         Errors that count as 1: of energies (eV/atom), forces (eV/Å) and stresses (GPa); by default validation
         chooses their balance.
+    sigma_atomic : float
+        The same for the energies of single atoms (eV), where the data have them.
     sigma_net : float
         The same for the net force over the number of atoms (eV/Å).
     thrift : float
@@ -104,6 +106,7 @@ class FitSettings:
     sigma_energy: float | None = None
     sigma_force: float | None = None
     sigma_stress: float | None = None
+    sigma_atomic: float = SIGMAS["atomic"]
     sigma_net: float = 2e-4
     thrift: float = 0.6
     ridge: float | None = None
@@ -119,7 +122,7 @@ class FitSettings:
         object.__setattr__(self, "ridges", tuple(self.ridges))
         if self.transform not in TRANSFORMS:
             raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, not {self.transform!r}")
-        for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_net"):
+        for name in ("sigma_energy", "sigma_force", "sigma_stress", "sigma_atomic", "sigma_net"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")
@@ -188,7 +191,7 @@ class FitSettings:
         """What counts as an error of 1, by kind of label: as given, or where the choice begins."""
         given = {"energy": self.sigma_energy, "force": self.sigma_force, "stress": self.sigma_stress}
         start = {kind: SIGMAS[kind] if value is None else value for kind, value in given.items()}
-        return {**start, "net": self.sigma_net}
+        return {**start, "atomic": self.sigma_atomic, "net": self.sigma_net}
 
     @property
     def open_sigmas(self) -> list[str]:
