@@ -11,8 +11,6 @@ from .normal_equations import NormalEquations
 from .unseen import unseen_rows
 from .validation import Validation
 
-MANY_ATOMS = 10000
-"""With more atoms in the data rows for what no data show count more, in proportion."""
 SPREAD = 1.25
 """Standard deviation of errors that are normally distributed, over their mean absolute value."""
 
@@ -36,10 +34,7 @@ def prior_rows(
     NormalEquations or None
         None where there are none.
     """
-    compressed, unseen = compressed_rows(problem, weights), unseen_rows(problem)
-    if unseen is not None:
-        unseen = max(1.0, sum(len(frame.system) for frame in problem.frames) / MANY_ATOMS) * unseen
-    found = [rows for rows in (compressed, unseen) if rows is not None]
+    found = [rows for rows in (compressed_rows(problem, weights), unseen_rows(problem)) if rows is not None]
     return share(validation) * NormalEquations.summed(found) if found else None
 
 

@@ -47,7 +47,7 @@ VAGUE_ENERGY, VAGUE_FORCE = 0.05, 0.3
 """Standard deviations of random cells, over what they have more energy than the data, and over forces, …"""
 LEAST_ENERGY, LEAST_FORCE = 0.15, 2.0
 """… and at least (eV/atom, eV/Å)."""
-REPULSIVE, SOFT = 0.5, 0.05
+REPULSIVE, SOFT = 0.5, 0.15
 """So much of the sketch's repulsion is asked of a pair of atoms alone, and the standard deviation of that."""
 
 Floats = NDArray[np.float64]
