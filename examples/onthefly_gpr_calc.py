@@ -1,10 +1,10 @@
 """Calls of the reference for a barrier: ase_scatter beside gpr-calc, on the example of its README.
 
-A gold atom hops over Al(100) (13 atoms, EMT, two layers held), five images with the ends, forces on the band below
-0.05 eV/Å. All start from the same relaxed ends, and all calls of EMT from there on are counted, those for the ends
-included. Barriers are those of EMT on the band that each one ends with. In the cell of the README the atom hops by half
-the cell, which `learn_barrier` refuses, since there are two ways; there a `LearningCalculator` drives ASE's band. The
-second cell is longer by half. Writes onthefly_gpr_calc.json.
+A gold atom hops over Al(100) (13 atoms, EMT, two layers held), five images with the ends, forces on the
+band below 0.05 eV/Å. All start from the same relaxed ends, and all calls of EMT from there on are counted,
+those for the ends included. Barriers are those of EMT on the band that each one ends with. In the cell of the
+README the atom hops by half the cell, which `learn_barrier` refuses, since there are two ways; there a
+`LearningCalculator` drives ASE's band. The second cell is longer by half. Writes onthefly_gpr_calc.json.
 
     pip install gpr-calc pyxtal mpich "scipy<1.17"
     python examples/onthefly_gpr_calc.py
@@ -108,7 +108,8 @@ def gpr(initial, final, tolerance):
             write(name, atoms)
         images = get_images(*names, MOVING + 2)
         model = GP.set_GPR(images, calculator, noise_e=tolerance / len(initial), noise_f=0.1)
-        band = neb_calc(images, GPR(base=calculator, ff=model, save=False), fmax=FMAX)
+        with contextlib.chdir(folder):  # it writes a log
+            band = neb_calc(images, GPR(base=calculator, ff=model, save=False), fmax=FMAX)
     return {
         "calls": len(calls),
         "barrier": barrier(band.images),
