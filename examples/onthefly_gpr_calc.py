@@ -4,7 +4,8 @@ A gold atom hops over Al(100) (13 atoms, EMT, two layers held), five images with
 band below 0.05 eV/Å. All start from the same relaxed ends, and all calls of EMT from there on are counted,
 those for the ends included. Barriers are those of EMT on the band that each one ends with. In the cell of the
 README the atom hops by half the cell, which `learn_barrier` refuses, since there are two ways; there a
-`LearningCalculator` drives ASE's band. The second cell is longer by half. Writes onthefly_gpr_calc.json.
+`LearningCalculator` drives ASE's band; `onthefly_gpr_calc.py 3` takes a cell longer by half. Writes
+onthefly_gpr_calc.json.
 
     pip install gpr-calc pyxtal mpich "scipy<1.17"
     python examples/onthefly_gpr_calc.py
@@ -118,9 +119,11 @@ def gpr(initial, final, tolerance):
 
 
 def main(arguments=None):
-    argparse.ArgumentParser(description="Calls for a barrier, beside gpr-calc.").parse_args(arguments)
+    parser = argparse.ArgumentParser(description="Calls for a barrier, beside gpr-calc.")
+    parser.add_argument("lengths", nargs="*", type=int, default=[2], help="cells along the hop (default: 2)")
+    options = parser.parse_args(arguments)
     found = {}
-    for length in (2, 3):
+    for length in options.lengths:
         pair = ends(length)
         here = found[f"{len(pair[0])} atoms"] = {"plain": plain(*pair)}
         here["LearningCalculator"] = calculator_in_a_band(*pair)
@@ -129,7 +132,7 @@ def main(arguments=None):
         for tolerance in (0.02, 0.1, 0.2):
             here[f"gpr-calc, {tolerance} eV"] = gpr(*pair, tolerance)
         print(json.dumps(here, indent=1), flush=True)
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+        OUT.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 
