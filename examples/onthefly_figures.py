@@ -1,8 +1,9 @@
 """How many reference calculations properties take when a potential learns while it is used.
 
 Each part runs with a cheap reference, plainly and by learning, and writes what it found into a JSON file at
-once. Elastic constants and phonons of silicon, hops with EMT, Kumagai's potential (matscipy) and GFN1-xTB
-(tblite), and dynamics of silicon from 300 to 1500 K. Parts whose reference is not installed are left out.
+once: elastic constants of silicon and α-quartz, phonons of silicon, hops with EMT, Kumagai's potential
+(matscipy) and GFN1-xTB (tblite), dynamics of silicon from 300 to 1500 K, and the time that the package itself
+takes. Parts whose reference is not installed are left out.
 
     python examples/onthefly_figures.py                  # all parts, about five minutes of CPU
     python examples/onthefly_figures.py silicon dynamics # some of them
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,18 @@ from ase.io import read
 from ase.optimize import BFGS, LBFGS
 from ase.spacegroup import crystal
 
-from ase_scatter import learn_barrier, learn_elastic, learn_md, learn_phonons
+from ase_scatter import (
+    Frame,
+    LearningCalculator,
+    LearningSettings,
+    ScatteringCalculator,
+    System,
+    learn_barrier,
+    learn_elastic,
+    learn_md,
+    learn_phonons,
+)
+from ase_scatter.onthefly.md import JUDGED_EVERY
 from ase_scatter.plotting import learned_barrier_plot
 from ase_scatter.properties import elastic_constants, hop_end_points, phonons, relax_cell
 from ase_scatter.properties.elastic_band import BatchedNEB, first_guess, optimise
@@ -221,6 +234,49 @@ def dynamics():
     }
 
 
+def package_time():
+    """CPU time of an update and of a step, 64 silicon atoms, at most 300 columns.
+
+    Bands and relaxations judge every step, dynamics one in `JUDGED_EVERY`.
+    """
+    settings = LearningSettings(columns=300)
+    structures = [bulk("Si", cubic=True).repeat(2) for _ in range(12)]
+    for seed, atoms in enumerate(structures):
+        atoms.rattle(0.05, seed=seed)
+    calculator = LearningCalculator(kumagai(), settings=settings)
+    session = calculator.session
+    session.begin(structures[:1])
+    update, step, plain = [], [], []
+    for atoms in structures:
+        reference = kumagai()
+        frame = Frame(
+            System.from_atoms(atoms), reference.get_potential_energy(atoms), reference.get_forces(atoms)
+        )
+        began = time.process_time()
+        session.learner.add(frame)
+        session.learner.judge([frame.system])  # with the committee that the next step asks
+        update.append(time.process_time() - began)
+    model = session.model
+    alone = ScatteringCalculator(replace(model, committee=None))
+    for atoms in structures:
+        for seconds, what in (
+            (step, lambda atoms: session.judge([atoms])),
+            (plain, lambda atoms: alone.get_forces(atoms)),
+        ):
+            began = time.process_time()
+            what(atoms)
+            seconds.append(time.process_time() - began)
+    update, step, plain = (float(np.median(seconds[2:])) for seconds in (update, step, plain))
+    return {
+        "columns": int(session.learner.basis.n_columns),
+        "update_cpu_s": update,
+        "step_cpu_s": step,
+        "evaluation_cpu_s": plain,
+        "judged_step_over_evaluation": step / plain,
+        "md_step_over_evaluation": (step / plain + JUDGED_EVERY - 1) / JUDGED_EVERY,
+    }
+
+
 PARTS = {
     "adatom": lambda: barrier(adatom(), EMT),
     "copper": lambda: barrier(hop_end_points(bulk("Cu", cubic=True).repeat(3)), EMT),
@@ -232,6 +288,7 @@ PARTS = {
     "quartz": quartz,
     "vibrations": vibrations,
     "dynamics": dynamics,
+    "package_time": package_time,
 }
 
 

@@ -1,10 +1,11 @@
 """Calls of the reference for a barrier: ase_scatter beside gpr-calc, on the example of its README.
 
-A gold atom hops over Al(100) (13 atoms, EMT, two layers held), five images with the ends, forces on the band below
-0.05 eV/Å. All start from the same relaxed ends, and all calls of EMT from there on are counted, those for the ends
-included. Barriers are those of EMT on the band that each one ends with. In the cell of the README the atom hops by half
-the cell, which `learn_barrier` refuses, since there are two ways; there a `LearningCalculator` drives ASE's band. The
-second cell is longer by half. Writes onthefly_gpr_calc.json.
+A gold atom hops over Al(100) (13 atoms, EMT, two layers held), five images with the ends, forces on the
+band below 0.05 eV/Å. All start from the same relaxed ends, and all calls of EMT from there on are counted,
+those for the ends included. Barriers are those of EMT on the band that each one ends with. In the cell of the
+README the atom hops by half the cell, which `learn_barrier` refuses, since there are two ways; there a
+`LearningCalculator` drives ASE's band; `onthefly_gpr_calc.py 3` takes a cell longer by half. Writes
+onthefly_gpr_calc.json.
 
     pip install gpr-calc pyxtal mpich "scipy<1.17"
     python examples/onthefly_gpr_calc.py
@@ -108,7 +109,8 @@ def gpr(initial, final, tolerance):
             write(name, atoms)
         images = get_images(*names, MOVING + 2)
         model = GP.set_GPR(images, calculator, noise_e=tolerance / len(initial), noise_f=0.1)
-        band = neb_calc(images, GPR(base=calculator, ff=model, save=False), fmax=FMAX)
+        with contextlib.chdir(folder):  # it writes a log
+            band = neb_calc(images, GPR(base=calculator, ff=model, save=False), fmax=FMAX)
     return {
         "calls": len(calls),
         "barrier": barrier(band.images),
@@ -117,9 +119,11 @@ def gpr(initial, final, tolerance):
 
 
 def main(arguments=None):
-    argparse.ArgumentParser(description="Calls for a barrier, beside gpr-calc.").parse_args(arguments)
+    parser = argparse.ArgumentParser(description="Calls for a barrier, beside gpr-calc.")
+    parser.add_argument("lengths", nargs="*", type=int, default=[2], help="cells along the hop (default: 2)")
+    options = parser.parse_args(arguments)
     found = {}
-    for length in (2, 3):
+    for length in options.lengths:
         pair = ends(length)
         here = found[f"{len(pair[0])} atoms"] = {"plain": plain(*pair)}
         here["LearningCalculator"] = calculator_in_a_band(*pair)
@@ -128,7 +132,7 @@ def main(arguments=None):
         for tolerance in (0.02, 0.1, 0.2):
             here[f"gpr-calc, {tolerance} eV"] = gpr(*pair, tolerance)
         print(json.dumps(here, indent=1), flush=True)
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+        OUT.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 

@@ -9,8 +9,8 @@ and here, in a second terminal, GPAW as Debian installs it computes:
 
     /usr/bin/python3 examples/onthefly_worker.py start.xyz --socket learn --options gpaw.json
 
-with gpaw.json, for example: {"mode": {"name": "pw", "ecut": 350}, "xc": "PBE", "kpts": {"density": 4, "gamma": true},
-"txt": "gpaw.txt"}. Another calculator: --calculator module:Class.
+with gpaw.json, for example: {"mode": {"name": "pw", "ecut": 350}, "xc": "PBE", "txt": "gpaw.txt",
+"kpts": {"density": 4, "gamma": true}}. Another calculator: --calculator module:Class.
 """
 
 import argparse

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from ase_scatter.onthefly.conformal import Conformal
 from ase_scatter.onthefly.learner import Learner
 from ase_scatter.onthefly.posterior import Posterior
 from ase_scatter.onthefly.session import Session
+from ase_scatter.onthefly.signs import stress_contradicts
 from ase_scatter.properties import hop_end_points
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
@@ -257,6 +259,21 @@ def test_references_that_cannot_be_used():
     with pytest.raises(InputError, match="stress of the reference has the wrong sign"):
         session.label([larger], "test")
     Session.open(Counting(), settings=SETTINGS).label([copper(), larger], "test")
+
+
+def test_signs_of_stresses_are_judged_where_they_tell():
+    """EMT's own are never refused: neither where two strains are opposite nor where ions move."""
+    frames = []
+    for strain in (-0.03, -0.01, 0.0, 0.01, 0.03):
+        for seed in range(4):
+            atoms = copper(seed, 0.05, 1)
+            atoms.set_cell(atoms.cell @ np.diag([1 + strain, 1 - strain * (seed % 2), 1.0]), scale_atoms=True)
+            frames.append(frame(atoms))
+    pairs = [(a, b) for a in frames for b in frames if a is not b]
+    assert not any(stress_contradicts(a, b) for a, b in pairs)
+    wrong = [replace(each, stress=-each.stress) for each in frames]
+    found = [stress_contradicts(a, b) for a in wrong for b in wrong if a is not b]
+    assert np.mean(found) > 0.05
 
 
 # ---- properties ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from ase import Atoms
+from ase.optimize import BFGS
 from numpy.typing import NDArray
 
 from ..calculator import ScatteringCalculator
@@ -34,8 +35,12 @@ from .relaxation import relax_by_learning
 from .session import Session
 from .settings import LearningSettings
 
-RATTLE = {"elastic": 0.01, "phonons": 0.02}
+RATTLE = {"elastic": 0.004, "phonons": 0.02}
 """Å. Standard deviations of the displacements of the pool: what is harmonic is learnt from what is small."""
+SETTLED = 0.002
+"""eV/Å. Forces of the potential on the ions of a strained crystal that is labelled."""
+FARTHEST = 0.1
+"""Å. No ion goes further for that."""
 STRAIN = 0.01
 """Strains of the pool."""
 LEAST_CALLS = 3
@@ -160,9 +165,8 @@ def learn_elastic(
         assert widths is not None
         return found, found.tensor, widths
 
-    rng = np.random.default_rng(session.settings.seed)
-    pool = [_strained(atoms, sign * STRAIN * row, rng) for row in np.eye(6) for sign in (1, -1)]
-    return _sharpened(session, atoms, pool, measured, "elastic", tolerance, max_calls)
+    pool = [_strained(atoms, sign * STRAIN * row) for _ in range(2) for row in np.eye(6) for sign in (1, -1)]
+    return _sharpened(session, atoms, pool, measured, "elastic", tolerance, max_calls, _settled)
 
 
 def learn_phonons(
@@ -253,6 +257,7 @@ def _sharpened(
     purpose: str,
     tolerance: float,
     max_calls: int,
+    prepared: Callable[[Session, Atoms], Atoms] = lambda session, atoms: atoms,
 ) -> Learned[T]:
     """Label structures of a pool until the property is as sure as asked."""
     session.begin(pool[:1])
@@ -268,7 +273,7 @@ def _sharpened(
             assert posterior is not None
             chosen = max(left, key=lambda k: posterior.gain(rows[k]))
         left.remove(chosen)
-        taken += session.label([pool[chosen]], purpose)[0] is not None
+        taken += session.label([prepared(session, pool[chosen])], purpose)[0] is not None
         done = not left or session.used(purpose) >= max_calls
         if taken < LEAST_CALLS and not done:
             continue
@@ -280,9 +285,26 @@ def _sharpened(
             return Learned(found, atoms.copy(), calls, history[-1], history[-1] <= tolerance, tuple(history))
 
 
-def _strained(atoms: Atoms, strain: NDArray[np.float64], rng: np.random.Generator) -> Atoms:
-    """Under an engineering strain (6,), ions displaced."""
-    moved = _shaken(atoms, RATTLE["elastic"], rng)
+def _settled(session: Session, atoms: Atoms) -> Atoms:
+    """Ions near where the potential has them at rest in this cell, so that soft modes are told, too.
+
+    Of a structure shaken at random much, forces of the stiffest modes hide those of the soft ones, which ions
+    follow under strain.
+    """
+    moved: Atoms = atoms.copy()
+    moved.calc = ScatteringCalculator(session.model)
+    with BFGS(moved, logfile=None, maxstep=0.02) as run:
+        for _ in run.irun(fmax=SETTLED, steps=100):
+            if np.abs(moved.positions - atoms.positions).max() > FARTHEST:
+                break
+    rng = np.random.default_rng(len(session.learner.frames))
+    return _shaken(moved, RATTLE["elastic"], rng)
+
+
+def _strained(atoms: Atoms, strain: NDArray[np.float64]) -> Atoms:
+    """Under an engineering strain (6,)."""
+    moved: Atoms = atoms.copy()
+    moved.calc = None
     deformation = np.eye(3) + from_voigt(strain * [1, 1, 1, 0.5, 0.5, 0.5])
     moved.set_cell(moved.cell @ deformation, scale_atoms=True)
     return moved

@@ -24,7 +24,7 @@ from .session import Session
 from .settings import LearningSettings
 from .trusted import labels_of
 
-JUDGED_EVERY = 5
+JUDGED_EVERY = 8
 """Steps between which half-widths are computed; atoms that come too near are seen at every step."""
 
 

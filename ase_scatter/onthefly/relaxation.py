@@ -22,7 +22,7 @@ MOST_STEPS = 200
 RADIUS = 0.2
 """Å. So far an atom goes at first; the radius doubles where forces fell, and halves where not."""
 SOFT = 2.0
-"""eV/Å². Over this stiffness the first forces say how far it is to the minimum; no atom goes further at first."""
+"""eV/Å². The first forces over this stiffness bound how far an atom goes at first."""
 MARGIN = 1.5
 """Half-widths may exceed that of the structure that a walk begins from by this factor, whatever the trust."""
 
