@@ -62,3 +62,19 @@ def test_local_energies():
                     for row in (rows[columns, labels, sigma] for sigma in (0.1, 0.5, 2.0, 8.0))
                 )
                 assert f"| totals, {labels} | {told} |" in page
+
+
+def test_side_by_side():
+    """Errors with all training structures, as the page tells them; every family has its learning curves."""
+    rows = found("side_by_side")["rows"]
+    page = (FOLDER.parents[1] / "docs/howto/descriptors.md").read_text(encoding="utf-8")
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    assert {"SOAP", "ACSF", "MBTR", "Chebyshev", "SNAP bispectrum"} < set(families)
+    for family in families:
+        cells = []
+        for name in ("Si", "Mo", "acac"):
+            mine = [row for row in rows if (row["set"], row["family"]) == (name, family)]
+            assert len(mine) == 8
+            most = max(row["size"] for row in mine)
+            cells.append(" / ".join(f"{row['mae']:.1f}" for row in mine if row["size"] == most))
+        assert f"| {' | '.join(cells)} |" in page
