@@ -3,15 +3,17 @@
     python examples/fit_potentials.py Si --data DIR --out potentials/
     python examples/fit_potentials.py Si-grid --data DIR --out potentials/
 
-DIR holds {Li,Si,Mo}_train.extxyz and {Li,Si,Mo}_test.extxyz: the PBE-DFT data of Zuo et al. 2020
+DIR holds {Li,Si,Mo,Cu}_train.extxyz and {Li,Si,Mo,Cu}_test.extxyz: the PBE-DFT data of Zuo et al. 2020
 (repository mlearn, BSD-3-Clause) as extended XYZ, energies in eV, forces in eV/Å, stress in eV/Å³
 (positive in tension), info["group"] naming the part of the set. For NbMoTaW it holds train.extxyz and
-test.extxyz: the PBE-DFT data of Li et al. 2020 (repository maml, BSD-3-Clause).
+test.extxyz: the PBE-DFT data of Li et al. 2020 (repository maml, BSD-3-Clause); for LiSi
+lisi_train.extxyz and lisi_test.extxyz: DFTB data after Oviedo et al. 2023.
 
-The settings are those of the potentials that are shipped, with the defaults of their time. Fits have changed
-since then in ways that no setting takes back: where the repulsion ends, columns at rest below the shortest
-distances, products of three with l = 0, rows for compressed solids, offsets of stresses. A fit with these
-settings is therefore near to the shipped potential, not the same.
+Potentials on sites are fitted with the defaults. The settings of the others are those of the potentials that
+are shipped, with the defaults of their time. Fits have changed since then in ways that no setting takes
+back: where the repulsion ends, columns at rest below the shortest distances, products of three with l = 0,
+rows for compressed solids, offsets of stresses. A fit with these settings is therefore near to the shipped
+potential, not the same.
 """
 
 from __future__ import annotations
@@ -36,16 +38,6 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "Mo": {"sigma_energy": 2e-3, "sigma_force": 0.1, "sigma_stress": 0.3},
 }
 
-TUNED = {
-    element: {
-        **sigmas,
-        "sigma_energy": sigmas["sigma_energy"] / 2,
-        "sigma_stress": sigmas["sigma_stress"] / 2,
-    }
-    for element, sigmas in WEIGHTS.items()
-}
-"""What parts of the training data left out prefer for sums over atoms: less weight on forces."""
-
 SITES = {
     "Li": SitesSettings(cutoff=6.0, scales=(0.85, 1.2, 1.7, 2.4)),
     "Si": SitesSettings(cutoff=5.2, scales=(0.88, 1.25, 1.77, 2.5)),
@@ -58,24 +50,12 @@ GRIDS = {
 }
 
 SETTINGS: dict[str, FitSettings] = {
-    "Li": FitSettings(sites=SITES["Li"], columns=500, thrift=0.0, **TUNED["Li"], **THEN),
-    "Si": FitSettings(sites=SITES["Si"], columns=500, thrift=0.0, **TUNED["Si"], **THEN),
-    "Mo": FitSettings(sites=SITES["Mo"], columns=500, **TUNED["Mo"], **THEN),
-    "NbMoTaW": FitSettings(
-        sites={"cutoff": 5.0},
-        # What the four elements share, what tells the groups of the periodic table apart, what the periods.
-        channels={
-            "all": {"Nb": 1.0, "Mo": 1.0, "Ta": 1.0, "W": 1.0},
-            "group": {"Nb": -1.0, "Mo": 1.0, "Ta": -1.0, "W": 1.0},
-            "period": {"Nb": -1.0, "Mo": -1.0, "Ta": 1.0, "W": 1.0},
-        },
-        # More columns lower the errors on the folds, but raise those of alloys with three and four elements.
-        columns=300,
-        sigma_energy=4e-3,
-        sigma_force=0.12,
-        sigma_stress=0.1,
-        **THEN,
-    ),
+    "Li": FitSettings(),
+    "Si": FitSettings(),
+    "Mo": FitSettings(),
+    "Cu": FitSettings(),
+    "NbMoTaW": FitSettings(),
+    "LiSi": FitSettings(),
     "Li-grid": FitSettings(
         transform="grid", grid=GRIDS["Li"], columns=600, sigma_net=4e-5, **WEIGHTS["Li"], **THEN
     ),
@@ -129,11 +109,21 @@ CITATION_NBMOTAW = (
     "data of the public maml repository (BSD-3-Clause)"
 )
 
+CITATION_LISI = (
+    "Reference data: DFTB after Ma. B. Oviedo, F. Fernandez, M. Otero, E. P. M. Leiva, S. A. Paz, "
+    "J. Phys. Chem. A 127, 2637 (2023), doi:10.1021/acs.jpca.3c00075 (repository alexispaz/DFTB_LiSi, "
+    "CC BY-SA 4.0), with smoothed tables; crystal structures from the Materials Project, A. Jain et al., APL "
+    "Materials 1, 011002 (2013)"
+)
+
 CITATION = (
     "Y. Zuo et al., Performance and Cost Assessment of Machine Learning Interatomic Potentials, "
     "J. Phys. Chem. A 124, 731 (2020), doi:10.1021/acs.jpca.9b08723; PBE-DFT data of the public mlearn "
     "repository (BSD-3-Clause)"
 )
+
+ALLOYS = {"NbMoTaW": ("", CITATION_NBMOTAW), "LiSi": ("lisi_", CITATION_LISI)}
+"""How their files begin, and what to cite."""
 
 TEST_ERRORS: dict[str, dict[str, tuple[float | None, ...]]] = {
     # energy MAE, RMSE (meV/atom), force MAE, RMSE (eV/Å), stress RMSE (GPa)
@@ -150,6 +140,10 @@ TEST_ERRORS: dict[str, dict[str, tuple[float | None, ...]]] = {
         "NNP": (5.63, 6.93, 0.1086, 0.1697, 0.63),
         "SNAP": (6.44, 8.06, 0.1327, 0.2053, 0.60),
         "qSNAP": (3.81, 5.51, 0.1157, 0.1769, 0.38),
+    },
+    "Cu": {
+        "GAP": (0.46, 0.55, 0.0082, 0.0188, None),
+        "MTP": (0.41, 0.52, 0.0069, 0.0135, None),
     },
     "Mo": {
         "GAP": (2.16, 2.91, 0.0964, 0.1679, None),
@@ -188,6 +182,7 @@ PROPERTIES: dict[str, dict[str, dict[str, float]]] = {
             "vacancy_formation": 3.111, "vacancy_migration": 0.205,
         },
     },
+    "Cu": {"DFT": {"a": 3.634, "C11": 180, "C12": 134, "C44": 84}},
     "Mo": {
         "DFT": {"a": 3.169, "C11": 484, "C12": 163, "C44": 107},
         "GAP": {
@@ -232,8 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     name = options.potential
     element = name.removesuffix("-grid").removesuffix("-both")
     target = options.out / f"{name}.json"
-    prefix = f"{element}_" if element in PROPERTIES else ""
-    citation = CITATION if element in PROPERTIES else CITATION_NBMOTAW
+    prefix, citation = ALLOYS.get(element, (f"{element}_", CITATION))
     if target.exists() and not options.force:
         print(f"{target} exists; overwrite it with --force", file=sys.stderr)
         return 2

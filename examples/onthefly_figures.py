@@ -21,6 +21,7 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import read
 from ase.optimize import BFGS, LBFGS
+from ase.spacegroup import crystal
 
 from ase_scatter import learn_barrier, learn_elastic, learn_md, learn_phonons
 from ase_scatter.plotting import learned_barrier_plot
@@ -42,6 +43,39 @@ def gfn1():
     from tblite.ase import TBLite
 
     return TBLite(method="GFN1-xTB", verbosity=0)
+
+
+def bks():
+    """Silica by van Beest, Kramer and van Santen, Phys. Rev. Lett. 64, 1955 (1990), within 10 Å.
+
+    Charges are damped and shifted as by C. J. Fennell and J. D. Gezelter, J. Chem. Phys. 124, 234104 (2006).
+    """
+    from matscipy.calculators.pair_potential.calculator import BeestKramerSanten, PairPotential
+    from scipy.special import erfc
+
+    cutoff, damping = 10.0, 0.2
+    edge = erfc(damping * cutoff) / cutoff
+    slope = -edge / cutoff - 2 * damping / np.sqrt(np.pi) * np.exp(-((damping * cutoff) ** 2)) / cutoff
+
+    class Silica(BeestKramerSanten):
+        def __init__(self, charges, a=0.0, b=1.0, c=0.0):
+            super().__init__(a, b, c, cutoff)
+            self.charges = 14.399645 * charges
+
+        def __call__(self, r, *args):
+            return super().__call__(r) + self.charges * (erfc(damping * r) / r - edge - slope * (r - cutoff))
+
+        def first_derivative(self, r, *args):
+            gauss = 2 * damping / np.sqrt(np.pi) * np.exp(-((damping * r) ** 2))
+            return super().first_derivative(r) - self.charges * (erfc(damping * r) / r**2 + gauss / r + slope)
+
+    return PairPotential(
+        {
+            (14, 14): Silica(2.4 * 2.4),
+            (8, 14): Silica(-1.2 * 2.4, 18003.7572, 4.87318, 133.5381),
+            (8, 8): Silica(1.2 * 1.2, 1388.7730, 2.76, 175.0),
+        }
+    )
 
 
 def counted(calculator):
@@ -147,6 +181,15 @@ def silicon():
     return elastic(start, kumagai)
 
 
+def quartz():
+    """α-quartz, from the lattice and the positions of the experiment."""
+    start = crystal(
+        ("Si", "O"), [(0.4697, 0, 2 / 3), (0.4133, 0.2672, 0.7855)], spacegroup=154,
+        cellpar=[4.9134, 4.9134, 5.4052, 90, 90, 120],
+    )  # fmt: skip
+    return elastic(start, bks)
+
+
 def vibrations():
     crystal = relax_cell(bulk("Si"), kumagai()).atoms
     plain = phonons(crystal, kumagai(), supercell=(4, 4, 4)).frequencies
@@ -186,6 +229,7 @@ PARTS = {
     ),
     "acetylacetone": lambda: barrier(read(HERE / "acetylacetone.xyz", ":"), gfn1),
     "silicon": silicon,
+    "quartz": quartz,
     "vibrations": vibrations,
     "dynamics": dynamics,
 }

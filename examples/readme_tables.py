@@ -19,7 +19,7 @@ from typing import Any
 from ase_scatter import FitSettings, GridSettings, Model, SitesSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-ELEMENTS = ("Li", "Si", "Mo", "NbMoTaW", "LiSi")
+ELEMENTS = ("Li", "Si", "Mo", "Cu", "NbMoTaW", "LiSi")
 
 SITES_OPTIONS = {
     "scales": "wavelet scales β, Å, ascending; if not given, after the data's bond lengths",
@@ -125,11 +125,11 @@ def summary_table() -> str:
     """Errors of the models on sites beside two others, with times for silicon."""
     heads = ("energy MAE (meV/atom)", "force MAE (eV/Å)", "stress RMSE (GPa)", "µs/atom")
     lines = ["| | potential | " + " | ".join(heads) + " |", "|---" * 6 + "|"]
-    for element in ("Li", "Si", "Mo"):
+    for element in ("Li", "Si", "Mo", "Cu"):
         metadata = Model.load(ROOT / "potentials" / f"{element}.json").metadata
         rows = {f"**{element}**": metadata["errors"]["test"]["all"]}
         peers = metadata["reference"]["test_errors"]
-        rows |= {name: peers[name] for name in ("GAP", "MTP", "SNAP")}
+        rows |= {name: peers[name] for name in ("GAP", "MTP", "SNAP") if name in peers}
         for name, errors in rows.items():
             stress = f"{errors['stress_rmse']:.2f}" if "stress_rmse" in errors else "–"
             time = MICROSECONDS.get(name, "") if element == "Si" else ""

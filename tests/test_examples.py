@@ -410,6 +410,21 @@ def test_tungsten_extrapolation(folder, capsys):
     assert study.main(["nowhere.json", "--test", test]) == 2
 
 
+def test_holes(folder, capsys):
+    study = load("holes")
+    study.STEPS = 3
+    out = folder / "holes.json"
+    model, data = str(folder / "tiny.json"), str(folder / "Si_test.extxyz")
+    code = study.main([model, "--data", data, "--cells", "2", "--out", str(out)])
+    found = json.loads(out.read_text())[model]
+    assert found["cells"] == 2
+    assert code == int(study.bad(found))
+    assert "2 random cells" in capsys.readouterr().out
+    assert not study.bad({"holes": [], "attractive pairs": [], "soft solids": []})
+    assert study.bad({"holes": [], "attractive pairs": ["Si-Si"], "soft solids": []})
+    assert study.main(["nowhere.json", "--data", data]) == 2
+
+
 def test_committed_tables_are_whole():
     """The properties with error bars and tungsten's groups: what is stated follows from the rows."""
     study = load("properties_with_error_bars")

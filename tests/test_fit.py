@@ -16,8 +16,9 @@ from ase_scatter.scattering import GridSettings, SitesSettings, SitesTransform, 
 from ase_scatter.scattering.grid.columns import default_scales
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
-from ase_scatter.training.design_matrix import LARGEST_SHIFT, Problem, parts_of
+from ase_scatter.training.design_matrix import LARGEST_SHIFT, Problem
 from ase_scatter.training.fitting import fit, predict
+from ase_scatter.training.parts import parts_of
 from ase_scatter.training.settings import FitSettings
 from ase_scatter.units import GPA, to_voigt
 

@@ -317,6 +317,25 @@ def test_elastic_constants_and_relaxation_take_few_calls():
     np.testing.assert_allclose(relaxed.lengths, rest.cell.lengths(), rtol=2e-3)
 
 
+def test_a_soft_molecule_comes_to_rest():
+    """From a structure near its minimum a flat potential is learnt: the radius holds the first steps back."""
+    chain = Atoms("Cu5", [[2.3 * k, 0.05 * (-1) ** k, 0.01 * k] for k in range(5)])
+    reference = Counting()
+    found = ase_scatter.learn_relax(chain, reference, fmax=0.02, settings=SETTINGS)
+    chain.calc = EMT()
+    assert found.converged
+    assert reference.calls == found.n_reference <= 15
+    assert found.energy < chain.get_potential_energy()
+    walk = Session.open(Counting(), settings=SETTINGS)
+    start = found.atoms.copy()
+    start.rattle(0.001, seed=0)
+    ase_scatter.learn_relax(start, walk, fmax=0.001, settings=SETTINGS)
+    first, second = walk.dataset[:2]
+    forces = np.linalg.norm(first.forces, axis=1).max()
+    gone = np.linalg.norm(second.system.positions - first.system.positions, axis=1).max()
+    assert 0 < gone < forces / 2.0 + 0.01
+
+
 def test_dynamics_take_few_calls():
     found = ase_scatter.learn_md(
         copper(0, 0.02),

@@ -19,6 +19,12 @@ from .trusted import TrustedCalculator, Unsure
 
 MOST_STEPS = 200
 """Of an optimizer between two calls of the reference."""
+RADIUS = 0.2
+"""Å. So far an atom goes at first; the radius doubles where forces fell, and halves where not."""
+SOFT = 2.0
+"""eV/Å². Over this stiffness the first forces say how far it is to the minimum; no atom goes further at first."""
+MARGIN = 1.5
+"""Half-widths may exceed that of the structure that a walk begins from by this factor, whatever the trust."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,24 +92,28 @@ def relax_by_learning(
     InputError
         If the reference fails at the first structure.
     """
-    atoms, best = atoms.copy(), None
+    at: Relaxed | None = None
     session.begin([atoms])
-    steps = 0
+    steps, radius = 0, np.inf if cell else RADIUS
     if not session.knows:
-        best = _asked(atoms, session, purpose, cell, fmax)
+        at = _asked(atoms, session, purpose, cell, fmax)
         steps += 1
+        if at is not None and not cell:
+            radius = min(radius, at.max_force / SOFT)
+    best = at
     while steps < max_calls and not (best is not None and best.converged):
-        walked = _walk(atoms, session, fmax, trust, cell, best)
+        walked = _walk(atoms if at is None else at.atoms, session, fmax, trust, cell, at, radius)
         found = _asked(walked, session, purpose, cell, fmax)
         steps += 1
         if found is None:
-            trust *= 0.5  # the reference could not: go less far from what is known
+            trust, radius = 0.5 * trust, 0.5 * radius  # the reference could not: go less far
             continue
+        lower = at is None or found.frame.energy < at.frame.energy or found.max_force < at.max_force
+        radius *= 2.0 if lower else 0.5
         if on_frame is not None:
             on_frame(found.frame)
-        # From the better of the two: a step that made it worse is not gone on from.
-        if best is None or found.max_force < 1.5 * best.max_force:
-            atoms = walked
+        if lower:  # a step that made it worse is not gone on from
+            at = found
         if best is None or found.max_force < best.max_force:
             best = found
     if best is None:
@@ -112,22 +122,27 @@ def relax_by_learning(
 
 
 def _walk(
-    atoms: Atoms, session: Session, fmax: float, trust: float, cell: bool, best: Relaxed | None
+    atoms: Atoms, session: Session, fmax: float, trust: float, cell: bool, at: Relaxed | None, radius: float
 ) -> Atoms:
-    """Relax a copy on the potential until it has arrived or becomes unsure.
+    """Relax a copy on the potential until it has arrived, becomes unsure, or has gone as far as the radius.
 
-    Where the potential does not reproduce the forces of the best structure, what is missing is added as a
-    constant: the walk never ends where the reference has said that it does not.
+    Where the potential does not reproduce the forces of that structure, what is missing is added as a
+    constant: the walk never ends where the reference has said that it does not. The radius holds where the
+    half-widths do not: of a structure near its minimum alone a flat potential is learnt.
     """
     moved: Atoms = atoms.copy()
     moved.calc = TrustedCalculator(session, trust)
-    if best is not None and not cell and best.frame.forces is not None:
-        (judged,) = session.judge([best.atoms])
-        moved.calc.missing = (best.atoms.positions.copy(), best.frame.forces - judged.forces)
+    if at is not None:
+        (judged,) = session.judge([at.atoms])
+        moved.calc.limit = max(trust, MARGIN * float(judged.force_half_widths.max()))
+    if at is not None and not cell and at.frame.forces is not None:
+        moved.calc.missing = (at.atoms.positions.copy(), at.frame.forces - judged.forces)
     target: Any = FrechetCellFilter(moved) if cell else moved
     try:
-        with BFGS(target, logfile=None, maxstep=0.1) as run:
-            run.run(fmax=0.5 * fmax, steps=MOST_STEPS)
+        with BFGS(target, logfile=None, maxstep=min(0.1, 0.5 * radius)) as run:
+            for _ in run.irun(fmax=0.5 * fmax, steps=MOST_STEPS):
+                if np.linalg.norm(moved.positions - atoms.positions, axis=1).max() > radius:
+                    break
     except Unsure:
         pass
     moved.calc = None

@@ -49,7 +49,7 @@ class TrustedCalculator(Calculator):
     def __init__(self, session: Session, limit: float) -> None:
         super().__init__()
         self._session = session
-        self._limit = limit
+        self.limit = limit
         self.worst = 0.0
         self.missing: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         """Positions, and forces that are added for a while, with the energy that belongs to them."""
@@ -75,9 +75,9 @@ class TrustedCalculator(Calculator):
         judged = self._session.judge(structures)
         widths = np.array([each.worst for each in judged])
         self.worst = float(widths.max(initial=0.0))
-        if self.worst > self._limit:
+        if self.worst > self.limit:
             order = np.argsort(-widths)
-            raise Unsure([structures[k].copy() for k in order if widths[k] > self._limit], self.worst)
+            raise Unsure([structures[k].copy() for k in order if widths[k] > self.limit], self.worst)
         self._session.saved += len(structures)
         return [results_of(each) for each in judged]
 

@@ -16,12 +16,12 @@ from ..compute.executors import Workers
 from ..compute.parallel import Progress
 from ..scattering import SitesSettings, SitesTransform
 from ..structures.dataset import Frame
-from ..structures.sampling import spread
 from .chunks import summed
 from .design_matrix import Problem
 from .judge import Judge
 from .least_squares import Regression
 from .normal_equations import NormalEquations
+from .pool import LARGE, QUICK_RIDGE, pool_of, sample_frames
 from .rows import Normals
 from .settings import FitSettings
 from .validation import SIZES, Validation, validate
@@ -35,16 +35,12 @@ WORTH = 0.995
 
 QUICK = 420
 """At most so many columns where only one number is tried."""
-LARGE, POOL = 2500, 1000
+POOL = 1000
 """Of more columns than `LARGE` a pool of so many is chosen on all data, for whatever is tried with few."""
-QUICK_RIDGE = 1e-8
-"""Of the ridges the one nearest to this is tried there."""
 CUTOFF_STEP = 1.1
 MOST_CUTOFF_STEPS = 3
 LARGER_WORTH = 0.98
 """A larger cutoff has to bring the score below this times the best so far."""
-SAMPLED_FRAMES, SAMPLED_ATOMS = 150, 8000
-"""The cutoff is chosen on at most so many frames with so many atoms."""
 OFFSETS_WORTH = 0.97
 """Stresses get offsets where the score falls below this times that without, and the pressures found are
 larger than the mean error of stresses."""
@@ -259,12 +255,16 @@ def with_cutoff(
     sites = settings.sites
     if settings.transform == "grid" or isinstance(sites, SitesSettings) or "cutoff" in sites:
         return settings
-    sampled = sample_frames(frames)
+    sampled, pool = sample_frames(frames), list[int]()
 
     def judged(cutoff: float | None) -> tuple[float, float]:
         given = {**dict(sites), **({} if cutoff is None else {"cutoff": cutoff})}
         trial = replace(settings, transform="sites", sites=given)
         problem = Problem(trial, elements, sampled, workers, progress, device)
+        if problem.n > LARGE:
+            if not pool:  # the scales follow the cutoff, so that columns of all cutoffs are alike
+                pool.extend(pool_of(problem))
+            problem = problem.narrowed(pool)
         found = choose(problem, summed(problem, elsewhere), trial, progress=progress, thorough=False)
         assert isinstance(problem.candidates, SitesTransform)
         return found.validation.least, problem.candidates.cutoff
@@ -280,21 +280,3 @@ def with_cutoff(
         if moved:
             break
     return replace(settings, sites={**sites, "cutoff": best})
-
-
-def sample_frames(frames: Sequence[Frame]) -> list[Frame]:
-    """Choose at most `SAMPLED_FRAMES` frames and `SAMPLED_ATOMS` atoms, evenly spread, and all free atoms.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        The data.
-
-    Returns
-    -------
-    list of Frame
-    """
-    atoms = sum(len(frame.system) for frame in frames)
-    n = int(min(SAMPLED_FRAMES, len(frames) * SAMPLED_ATOMS / atoms))
-    kept = {id(frame) for frame in spread(list(frames), max(n, 2))}
-    return [frame for frame in frames if id(frame) in kept or len(frame.system) == 1]

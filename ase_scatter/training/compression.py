@@ -73,13 +73,28 @@ def solids(frames: Sequence[Frame]) -> list[Frame]:
     -------
     list of Frame
     """
+    found = dense(frames)
+    return spread(sorted(found, key=lambda f: len(f.system))[: max(FRAMES, len(found) // 2)], FRAMES)
+
+
+def dense(frames: Sequence[Frame]) -> list[Frame]:
+    """Find the periodic frames without vacuum.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The data.
+
+    Returns
+    -------
+    list of Frame
+    """
     periodic = [f for f in frames if f.system.pbc.all() and f.system.has_volume and len(f.system) > 0]
     if not periodic:
         return []
     volumes = np.array([f.system.volume / len(f.system) for f in periodic])
     least = float(np.quantile(volumes, 0.1))
-    dense = [f for f, volume in zip(periodic, volumes.tolist(), strict=True) if volume < DENSE * least]
-    return spread(sorted(dense, key=lambda f: len(f.system))[: max(FRAMES, len(dense) // 2)], FRAMES)
+    return [f for f, volume in zip(periodic, volumes.tolist(), strict=True) if volume < DENSE * least]
 
 
 def scaled(frame: Frame, volume: float, energy: float = 0.0, pressure: float = 0.0) -> Frame:

@@ -17,8 +17,8 @@ multiplied there; only the sums and the sample come to the host.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 
@@ -41,6 +41,7 @@ from ..units import GPA, VOIGT, to_voigt
 from .free_atoms import FreeAtoms, composition
 from .least_squares import Regression
 from .normal_equations import Stream, stream_memory
+from .parts import parts_of
 from .rows import Normals, Rows, Sample
 from .settings import FitSettings
 from .smoothness import penalty_sizes
@@ -79,6 +80,8 @@ class Problem:
         Columns to choose from.
     transform : Transform
         The same, as the design matrix has them. Columns of the free atoms and of the offsets follow there.
+    closest : ndarray, shape (n_elements, n_elements)
+        Shortest distances of pairs of elements in Å.
     free_atoms : FreeAtoms
         What is taken off the energies before.
     offsets : list of str
@@ -131,7 +134,7 @@ class Problem:
             raise InputError("at least two frames of a weight above 0 are needed")
         self.frames = frames
         systems = [frame.system for frame in frames]
-        closest = shortest_distances(systems, self.elements)
+        self.closest = closest = shortest_distances(systems, self.elements)
         self.core = ZBLRepulsion(self.elements, r_outer=closest) if settings.core else None
         self.candidates = settings.candidates(self.channels, systems, closest)
         self.kinds: tuple[str, ...] = KINDS
@@ -200,7 +203,7 @@ class Problem:
         sums_there = 2.0 * stream_memory(self.width, len(self.kinds) * self.n_parts) < room(self.backend)
         with clear_when_full(self.backend):
             for number, (k, frame, rows) in enumerate(
-                zip(self.part_of, self.frames, self._all_rows(), strict=True)
+                zip(self.part_of, self.frames, self.all_rows(self.frames), strict=True)
             ):
                 scaled = rows * self.root_weight(frame)
                 for kind, matrix in scaled.matrix.items():
@@ -212,11 +215,45 @@ class Problem:
             on_host = [{kind: stream.on_host() for kind, stream in part.items()} for part in parts]
         return Normals(on_host, sample)
 
-    def _all_rows(self) -> Iterator[Rows]:
-        jobs, label = list(enumerate(self.frames)), "design matrix"
+    def all_rows(self, frames: Sequence[Frame], label: str = "design matrix") -> Iterator[Rows]:
+        """Rows of some frames, in their order: on the host several at a time.
+
+        Parameters
+        ----------
+        frames : sequence of Frame
+            The frames.
+        label : str
+            What progress calls it.
+
+        Returns
+        -------
+        iterator of Rows
+            Of each frame.
+        """
+        jobs = list(enumerate(frames))
         if self.backend.name == "cpu":
             return in_order(self.rows, jobs, self.workers, self.progress, label)
         return map(self.rows, bar(jobs, self.progress, label, len(jobs)))
+
+    def narrowed(self, columns: Sequence[int]) -> Problem:
+        """Take some of the columns.
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Columns that stay, ascending.
+
+        Returns
+        -------
+        Problem
+            Otherwise the same.
+        """
+        other = copy(self)
+        other.candidates, other.transform = self.candidates.subset(columns), self.transform.subset(columns)
+        other.n, other.width = len(columns), self.width - self.n + len(columns)
+        sizes = self.penalty_sizes
+        other.penalty_sizes = np.concatenate([sizes[: self.n][list(columns)], sizes[self.n :]])
+        return other
 
     def regression(
         self, among: Sequence[int] | None = None, thrift: float | None = None, offsets: bool = False
@@ -390,38 +427,3 @@ class Problem:
             chosen = rows.matrix[kind][self.backend.to_device(kept)].astype("float32")
             matrix[kind], target[kind] = self.backend.to_host(chosen), rows.target[kind][kept]
         return Rows(matrix, target)
-
-
-def parts_of(frames: Sequence[Frame], n_parts: int) -> list[int]:
-    """Part of each frame: whole frames, and all that share a source together.
-
-    Without sources every group is spread evenly over the parts; groups with fewer frames than there are
-    parts are dealt out as one, or all would lie in the first.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        The data.
-    n_parts : int
-        Number of parts.
-
-    Returns
-    -------
-    list of int
-    """
-    by_source = Counter(frame.source for frame in frames)
-    if len(by_source) >= 2 * n_parts and "" not in by_source:
-        held = [0] * n_parts
-        place = {}
-        for source, size in by_source.most_common():
-            place[source] = held.index(min(held))
-            held[place[source]] += size
-        return [place[frame.source] for frame in frames]
-    sizes = Counter(frame.group for frame in frames)
-    seen: Counter[str | None] = Counter()
-    parts = []
-    for frame in frames:
-        key = frame.group if sizes[frame.group] >= n_parts else None
-        parts.append(seen[key] % n_parts)
-        seen[key] += 1
-    return parts

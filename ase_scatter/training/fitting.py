@@ -29,14 +29,15 @@ from ..structures.sampling import typical_bond
 from ..structures.system import System
 from .balance import choose, with_cutoff
 from .chunks import summed
-from .compression import compressed_rows
 from .coverage import HeldOut
 from .data_checks import check_data
 from .design_matrix import Problem
 from .findings import Finding, serious
 from .metrics import ErrorTable, Prediction, errors
 from .normal_equations import NormalEquations
+from .pool import pooled
 from .pops import Round, ensemble, kept_out
+from .prior import prior_rows
 from .rows import Normals
 from .settings import FitSettings
 from .validation import Validation
@@ -44,8 +45,6 @@ from .validation import Validation
 if TYPE_CHECKING:
     from ase import Atoms
 
-SPREAD = 1.25
-"""Standard deviation of errors that are normally distributed, over their mean absolute value."""
 SIZES = {"energy": 1, "force": 3, "stress": 6, "atomic": 1}
 """Components that share a spread: of an atom's force, of a stress."""
 DIVIDED_WITHIN = 0.01
@@ -159,6 +158,8 @@ def fit(
         tell(findings, strict)
         settings = with_cutoff(settings, elements, frames["train"], workers, progress, device, elsewhere)
         problem = Problem(settings, elements, frames["train"], workers, progress, device)
+        candidates = problem.n
+        problem = pooled(problem)
         normals = summed(problem, elsewhere)
     model, validation, held_out = solve(problem, normals, settings, name, progress)
     data = {"train": _describe(train, frames["train"])}
@@ -168,7 +169,7 @@ def fit(
         "data": data,
         "settings": settings.to_dict(),
         "device": device,
-        "candidates": problem.transform.n_columns,
+        "candidates": candidates,
         "free_atoms_known": problem.free_atoms.known,
         "validation": {
             "ridge": {f"{key:.0e}": value for key, value in validation.by_ridge.items()},
@@ -226,28 +227,6 @@ def tell(findings: Sequence[Finding], strict: bool) -> None:
 
 
 @threadpoolctl.threadpool_limits.wrap(limits=1)  # the cores are taken by selections side by side
-def share(validation: Validation) -> float:
-    """Weight of rows for what no data show.
-
-    Rows of data are over sigmas that say how kinds of labels weigh against each other, not how large errors
-    are. Where data are fitted to a hundredth of their sigmas, rows over their own standard deviations would
-    outweigh them, so that they are weighed by the mean square of the errors over the sigmas.
-
-    Parameters
-    ----------
-    validation : Validation
-        Errors on parts left out, and sigmas.
-
-    Returns
-    -------
-    float
-        At most 1.
-    """
-    errors = validation.errors[validation.best]
-    kind = "force" if "force" in errors else "energy"
-    return min(1.0, (SPREAD * errors[kind] / validation.sigmas[kind]) ** 2)
-
-
 def solve(
     problem: Problem,
     normals: Normals,
@@ -288,8 +267,7 @@ def solve(
     total = NormalEquations.summed(parts)
     ridge, size = validation.best
     first = regression.weights(total, ridge, regression.choose(total, ridge, size))
-    prior = compressed_rows(problem, first)
-    regression = replace(regression, prior=None if prior is None else share(validation) * prior)
+    regression = replace(regression, prior=prior_rows(problem, first, validation))
     columns = regression.choose(total, ridge, size)
     weights = regression.weights(total, ridge, columns)[None]
     held_out: dict[str, HeldOut] = {}

@@ -64,7 +64,7 @@ def penalty_sizes(
         on.append(len(system) * mean_squares(system))
         off.append(len(system) * mean_squares(replace(system, positions=moved, numbers=numbers)))
     here, near = (np.sum(several, axis=0) / sum(map(len, sampled)) for several in (on, off))
-    return np.asarray(near * np.minimum(near / np.maximum(here, np.finfo(float).tiny), STEEPEST))
+    return np.asarray(near * (near / np.maximum(np.maximum(here, near / STEEPEST), np.finfo(float).tiny)))
 
 
 def _sample(systems: Sequence[System], n_elements: int) -> list[System]:
