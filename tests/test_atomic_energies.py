@@ -17,7 +17,9 @@ from ase_scatter.training.fitting import fit
 from ase_scatter.training.settings import FitSettings
 
 SITES = {"scales": (0.8, 1.6), "first": (2, 1), "cutoff": 4.0, "triple": 0, "exponents2": ()}
-SETTINGS = FitSettings(sites=SITES, members=0, folds=3, ridge=1e-12, columns=400, core=False, dtype="float64")
+SETTINGS = FitSettings(
+    sites=SITES, members=0, folds=3, ridge=1e-12, columns=400, core=False, dtype="float64", sigma_atomic=0.05
+)
 
 
 def cells(count):

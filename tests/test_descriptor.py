@@ -195,3 +195,24 @@ def test_with_scikit_learn(structures):
     ).fit(structures, energies)
     assert np.abs(search.predict(structures) - energies).max() < 0.05
     same(pickle.loads(pickle.dumps(search)).predict(structures), search.predict(structures))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "check_do_not_raise_errors_in_init_or_set_params",
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_estimator_tags_renamed",
+        "check_get_params_invariance",
+        "check_mixin_order",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+        "check_valid_tag_types",
+    ],
+)
+def test_checks_of_scikit_learn(name):
+    """Those that need no tables of numbers, which structures are not."""
+    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    getattr(checks, name)("ScatteringDescriptor", ScatteringDescriptor())

@@ -42,3 +42,39 @@ def test_data_sets():
     assert by_name["Si, random halves"]["auc"] == pytest.approx(0.5, abs=0.05)
     assert by_name["W, bulk and dislocations"]["auc"] >= 0.9
     assert by_name["acac, 300 K and 600 K"]["auc"] > by_name["acac, 300 K and 300 K"]["auc"] + 0.2
+
+
+def test_local_energies():
+    """Atomic energies do not help totals of unknown groups: the page says so."""
+    figures = found("local_energies")
+    assert figures["molecules"] == 49
+    rows = {(row["columns"], row["labels"], row["sigma_atomic"]): row for row in figures["rows"]}
+    page = (FOLDER.parents[1] / "docs/howto/descriptors.md").read_text(encoding="utf-8")
+    for columns in ("products", "order 1", "order 2"):
+        totals = rows[columns, "totals", None]["groups_left_out"]
+        for labels in ("mulliken", "lowdin", "iao"):
+            errors = [rows[columns, labels, sigma]["groups_left_out"] for sigma in (0.1, 0.5, 2.0, 8.0)]
+            assert errors[0] > 1.5 * totals
+            assert errors[-1] > 0.95 * totals
+            if columns == "order 1":
+                told = " | ".join(
+                    f"{row['groups_left_out']:.0f} ({row['molecules_left_out']:.0f})"
+                    for row in (rows[columns, labels, sigma] for sigma in (0.1, 0.5, 2.0, 8.0))
+                )
+                assert f"| totals, {labels} | {told} |" in page
+
+
+def test_side_by_side():
+    """Errors with all training structures, as the page tells them; every family has its learning curves."""
+    rows = found("side_by_side")["rows"]
+    page = (FOLDER.parents[1] / "docs/howto/descriptors.md").read_text(encoding="utf-8")
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    assert {"SOAP", "ACSF", "MBTR", "Chebyshev", "SNAP bispectrum"} < set(families)
+    for family in families:
+        cells = []
+        for name in ("Si", "Mo", "acac"):
+            mine = [row for row in rows if (row["set"], row["family"]) == (name, family)]
+            assert len(mine) == 8
+            most = max(row["size"] for row in mine)
+            cells.append(" / ".join(f"{row['mae']:.1f}" for row in mine if row["size"] == most))
+        assert f"| {' | '.join(cells)} |" in page

@@ -24,7 +24,7 @@ from ..scattering.grid.columns import default_scales
 from ..structures.sampling import typical_bond
 from ..structures.system import System
 
-SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1, "atomic": 0.05}
+SIGMAS = {"energy": 0.001, "force": 0.06, "stress": 0.1, "atomic": 0.5}
 """Where the choice of sigmas begins: eV/atom, eV/Å, GPa, eV."""
 COLUMNS = 600
 """Columns per element, at most, where the settings leave their number open."""
