@@ -115,7 +115,7 @@ def install(
     name = model_name(model) if name is None else name
     if name in there and not force:
         raise InputError(
-            f"the KIM API has a model {name} already; name another one, or replace it with --force (force=True)"
+            f"the KIM API has a model {name} already; name another one, or replace it: --force (force=True)"
         )
     with tempfile.TemporaryDirectory() as folder:
         written = write_sources(model, folder, name, march=march)
