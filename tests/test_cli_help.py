@@ -33,6 +33,7 @@ COMMANDS = {
     "onthefly": "eV/Å",
     "phonons": "THz",
     "lammps": "eV",
+    "kim": "eV",
     "benchmark": "Å",
     "completion": "fish",
 }

@@ -15,6 +15,24 @@ def figures():
     return json.loads((EXAMPLES / "benchmarks/lammps_figures.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("engine", ["lammps", "kim"])
+def test_engines_agree_with_the_calculator(engine):
+    found = json.loads((EXAMPLES / "benchmarks/lammps_agreement.json").read_text(encoding="utf-8"))[engine]
+    for name in ("Si", "Mo", "LiSi", "NbMoTaW", "void"):
+        rows = {key: row for key, row in found[name].items() if isinstance(row, dict)}
+        assert len(rows) == (3 if engine == "lammps" else 1)
+        for row in rows.values():
+            assert row.pop("virial (relative to its largest component)") < 1e-7
+            assert max(row.values()) < 1e-10
+
+
+def test_compiling_is_short_and_what_is_missing_is_said():
+    found = json.loads((EXAMPLES / "benchmarks/lammps_agreement.json").read_text(encoding="utf-8"))["build"]
+    assert found["clock (s)"] < 30
+    assert len(found["what is said"]) == 5
+    assert not any("\n" in sentence for sentence in found["what is said"].values())
+
+
 def test_energy_is_conserved_and_ranks_agree(figures):
     found = figures["nve"]
     assert found["atoms"] == 4096

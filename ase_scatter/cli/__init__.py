@@ -18,6 +18,7 @@ from . import (
     evaluate,
     fit,
     info,
+    kim,
     lammps,
     learn,
     md,
@@ -59,6 +60,7 @@ COMMANDS = (
     onthefly.add_onthefly,
     phonons.add_phonons,
     lammps.add_lammps,
+    kim.add_kim,
     benchmark.add_benchmark,
     completion.add_completion,
 )

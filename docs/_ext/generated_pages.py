@@ -29,7 +29,7 @@ PUBLIC = (
 )
 """Modules whose names users import."""
 INNER = ("compute", "structures", "scattering", "scattering.sites", "scattering.grid", "model", "training",
-         "engines", "engines.lammps", "onthefly", "reporting")  # fmt: skip
+         "engines", "engines.lammps", "engines.kim", "onthefly", "reporting")  # fmt: skip
 """Packages below them, for those who change the code, from the ground up."""
 
 WITHOUT_PAGE = ("ase_scatter.cli", "ase_scatter.potentials")

@@ -1,0 +1,1 @@
+"""Potentials on sites as portable models of the KIM API."""
