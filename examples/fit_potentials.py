@@ -54,7 +54,8 @@ SETTINGS: dict[str, FitSettings] = {
     "Si": FitSettings(),
     "Mo": FitSettings(),
     "Cu": FitSettings(),
-    "NbMoTaW": FitSettings(),
+    # Larger ones, which parts left out prefer by little, leave holes.
+    "NbMoTaW": FitSettings(sites={"cutoff": 5.0}),
     "LiSi": FitSettings(),
     "Li-grid": FitSettings(
         transform="grid", grid=GRIDS["Li"], columns=600, sigma_net=4e-5, **WEIGHTS["Li"], **THEN
