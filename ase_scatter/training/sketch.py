@@ -130,6 +130,25 @@ class Sketch:
         free = len(system) * float(np.asarray(composition(system, self.elements)) @ base)
         return float(energy @ weights) + free, forces @ weights
 
+    def per_atom(self, system: System, energy: float) -> float:
+        """Energy per atom beyond that of the elements, which does not depend on where energies begin.
+
+        Parameters
+        ----------
+        system : System
+            A structure.
+        energy : float
+            Its energy, in eV.
+
+        Returns
+        -------
+        float
+            In eV.
+        """
+        n = len(self.elements)
+        own = np.array([self.free_atoms[symbol] for symbol in self.elements]) + self.weights[:n]
+        return energy / len(system) - float(np.asarray(composition(system, self.elements)) @ own)
+
 
 def _ties(matrix: Floats, n: int) -> Floats:
     """Rows of small weight for A: of unlike atoms the mean of the like ones, of these the mean of all."""

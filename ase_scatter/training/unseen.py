@@ -64,10 +64,10 @@ def unseen_rows(problem: Problem) -> NormalEquations | None:
     Returns
     -------
     NormalEquations or None
-        None for a single element, without forces, or where no frame is a solid.
+        None for a single element, without forces, where no frame is a solid, or on a grid.
     """
     solids = [frame for frame in dense(problem.frames) if frame.forces is not None]
-    if len(problem.elements) < 2 or not solids:
+    if len(problem.elements) < 2 or not solids or not problem.transform.invariant:
         return None
     sketch = Sketch.of(sample_frames(problem.frames), problem.elements, problem.free_atoms.energies)
     stream = Stream(problem.width)
@@ -87,10 +87,10 @@ def unseen_rows(problem: Problem) -> NormalEquations | None:
         system = _dealt(frame.system, problem, volumes, rng)
         energy, forces = mixed.labels(frame, system)
         add(system, energy, forces, mixed.sigma, np.full(forces.shape, sketch.errors[1]))
-    ground = float(np.median([sketch.evaluate(f.system)[0] / len(f.system) for f in solids]))
+    ground = float(np.median([sketch.per_atom(f.system, sketch.evaluate(f.system)[0]) for f in solids]))
     for system in _random_cells(problem, volumes, rng):
         energy, forces = sketch.evaluate(system)
-        gained = abs(energy / len(system) - ground)
+        gained = abs(sketch.per_atom(system, energy) - ground)
         vague = np.tile(LEAST_FORCE + VAGUE_FORCE * np.linalg.norm(forces, axis=1)[:, None], 3)
         add(system, energy, forces, LEAST_ENERGY + VAGUE_ENERGY * gained, vague)
     for system in _pairs(problem):
