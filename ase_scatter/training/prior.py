@@ -15,6 +15,10 @@ SPREAD = 1.25
 """Standard deviation of errors that are normally distributed, over their mean absolute value."""
 
 
+MANY_ATOMS = 10000
+"""With more atoms in the data rows for what no data show count more, in proportion."""
+
+
 def prior_rows(
     problem: Problem, weights: NDArray[np.float64], validation: Validation
 ) -> NormalEquations | None:
@@ -34,7 +38,10 @@ def prior_rows(
     NormalEquations or None
         None where there are none.
     """
-    found = [rows for rows in (compressed_rows(problem, weights), unseen_rows(problem)) if rows is not None]
+    compressed, unseen = compressed_rows(problem, weights), unseen_rows(problem)
+    if unseen is not None:
+        unseen = max(1.0, sum(len(frame.system) for frame in problem.frames) / MANY_ATOMS) * unseen
+    found = [rows for rows in (compressed, unseen) if rows is not None]
     return share(validation) * NormalEquations.summed(found) if found else None
 
 

@@ -1,7 +1,7 @@
-"""What a fit of several elements is told about where its data do not go: rows of small weight from a sketch.
+"""What a fit is told about where its data do not go: rows of small weight from a sketch.
 
-Unlike atoms are often never seen near each other, and columns that nothing was learnt about may fall there. A
-rough potential that repels by construction (`Sketch`) is fitted to the data in no time. It labels
+Atoms are seldom seen very near each other, unlike ones often never, and columns that nothing was learnt about
+may fall there. A rough potential that repels by construction (`Sketch`) is fitted to the data in no time. It labels
 
 - frames whose elements are dealt out anew, scaled to the volume of their elements: hot ones bring unlike
   atoms near each other;
@@ -47,7 +47,7 @@ VAGUE_ENERGY, VAGUE_FORCE = 0.05, 0.3
 """Standard deviations of random cells, over what they have more energy than the data, and over forces, …"""
 LEAST_ENERGY, LEAST_FORCE = 0.15, 2.0
 """… and at least (eV/atom, eV/Å)."""
-REPULSIVE, SOFT = 0.5, 0.15
+REPULSIVE, SOFT = 0.5, 0.05
 """So much of the sketch's repulsion is asked of a pair of atoms alone, and the standard deviation of that."""
 
 Floats = NDArray[np.float64]
@@ -64,10 +64,10 @@ def unseen_rows(problem: Problem) -> NormalEquations | None:
     Returns
     -------
     NormalEquations or None
-        None for a single element, without forces, where no frame is a solid, or on a grid.
+        None without forces, where no frame is a solid, or on a grid.
     """
     solids = [frame for frame in dense(problem.frames) if frame.forces is not None]
-    if len(problem.elements) < 2 or not solids or not problem.transform.invariant:
+    if not solids or not problem.transform.invariant:
         return None
     sketch = Sketch.of(sample_frames(problem.frames), problem.elements, problem.free_atoms.energies)
     stream = Stream(problem.width)
