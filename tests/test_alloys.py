@@ -112,6 +112,6 @@ def test_what_no_data_show_repels(problem: Problem, monkeypatch: pytest.MonkeyPa
                 assert forces[0, 2] < 0 < forces[1, 2]
 
 
-def test_a_single_element_has_no_such_rows(binaries: list[Frame]) -> None:
-    alone = [replace(f, system=replace(f.system, numbers=np.full(4, 78))) for f in binaries[:2]]
-    assert unseen.unseen_rows(Problem(SETTINGS, ("Pt",), alone, 1, False)) is None
+def test_molecules_have_no_such_rows(binaries: list[Frame]) -> None:
+    alone = [replace(f, system=replace(f.system, pbc=np.array([False] * 3))) for f in binaries]
+    assert unseen.unseen_rows(Problem(SETTINGS, ELEMENTS, alone, 1, False)) is None
