@@ -164,7 +164,7 @@ def test_it_says_where_it_comes_from(model):
 
 
 def test_its_size_and_errors(model):
-    assert model.transform.n_columns <= (600 if len(model.elements) == 1 else 1000)
+    assert model.transform.n_columns <= min(600 * len(model.elements), 1800)
     table = model.metadata["errors"]["test"]["all"]
     for name, largest in TARGETS[model.name].items():
         assert table[name] <= largest, name
@@ -307,7 +307,7 @@ def test_its_error_bars(model):
     """The committee's bands hold nine errors of ten of what it was calibrated on."""
     committee = model.committee
     about = model.metadata["fit"]["calibration"]
-    assert len(committee) == 12
+    assert len(committee) in (12, 32)
     np.testing.assert_allclose(committee.weights.mean(axis=0), model.weights, rtol=1e-6, atol=1e-9)
     for kind, factor in committee.factors.items():
         assert factor == about[kind]["factor"] > 1

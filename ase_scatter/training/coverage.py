@@ -13,6 +13,8 @@ from .least_squares import Vector
 
 INSIDE = 0.9
 """So many of the errors are to lie within the bands."""
+ROUNDING = 1e-2
+"""Spreads below this fraction of their root mean square are those of rounding."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class HeldOut:
 
     @classmethod
     def joined(cls, several: Sequence[HeldOut]) -> HeldOut:
-        """Several as one.
+        """Several as one, without what symmetry makes zero.
+
+        Labels of perfect crystals that are zero but for rounding have spreads of rounding, and ratios that
+        mean nothing.
 
         Parameters
         ----------
@@ -64,7 +69,11 @@ class HeldOut:
         -------
         HeldOut
         """
-        return cls(np.concatenate([h.errors for h in several]), np.concatenate([h.spreads for h in several]))
+        errors, spreads = (
+            np.concatenate([getattr(h, name) for h in several]) for name in ("errors", "spreads")
+        )
+        sure = spreads > ROUNDING * np.sqrt(np.mean(spreads**2))
+        return cls(errors[sure], spreads[sure])
 
     @property
     def factor(self) -> float:
