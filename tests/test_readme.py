@@ -27,6 +27,7 @@ NOT_RUN = {
     "docs/howto/gpu.md": "needs a GPU",
     "docs/howto/i_pi.md": "waits for a server; tests/test_outside_programs.py runs one",
     "docs/howto/works_with.md": "needs other programs; examples/outside_programs.py runs them",
+    "docs/howto/kim.md": "needs the KIM API; tests/test_kim.py uses it",
     "docs/howto/several_machines.md": "needs a scheduler of dask, and fits with the full settings",
     "docs/howto/train.md": "fits with the full settings; a tutorial runs a smaller fit",
 }

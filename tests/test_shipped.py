@@ -317,8 +317,9 @@ def test_its_error_bars(model):
     unsure = model.uncertainty([System.from_atoms(atoms)])[0]
     # Of the size of its errors: a crystal like this is among what it was fitted to.
     known = model.metadata["errors"]["test"]["all"]
-    assert 1 < 1e3 * unsure.energy / len(atoms) / known["energy_mae"] < 15
-    assert 0.3 < unsure.forces.mean() / known["force_mae"] < 6
+    # Most test frames of some are perfect crystals without errors, so that the root mean square says more.
+    assert 0.5 < 1e3 * unsure.energy / len(atoms) / known["energy_rmse"] < 12
+    assert 0.3 < unsure.forces.mean() / known["force_rmse"] < 6
     assert (unsure.forces > 0).all()
     assert (unsure.grade > 0).all()
 

@@ -1,7 +1,8 @@
 """What a fit is told about where its data do not go: rows of small weight from a sketch.
 
 Atoms are seldom seen very near each other, unlike ones often never, and columns that nothing was learnt about
-may fall there. A rough potential that repels by construction (`Sketch`) is fitted to the data in no time. It labels
+may fall there. A rough potential that repels by construction (`Sketch`) is fitted to the data in no time. It
+labels
 
 - frames whose elements are dealt out anew, scaled to the volume of their elements: hot ones bring unlike
   atoms near each other;

@@ -12,6 +12,7 @@ them. The table goes to local_energies.json.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -80,7 +81,10 @@ class Regression:
         return found
 
 
-def main(path):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Do energies of single atoms carry over to other groups?")
+    parser.add_argument("path", help="the molecules that local_energy_labels.py wrote")
+    path = parser.parse_args(arguments).path
     molecules = read(path, ":")
     groups = np.array([atoms.info["group"] for atoms in molecules])
     sources = np.array([atoms.info["source"] for atoms in molecules])
@@ -108,7 +112,8 @@ def main(path):
                 print({key: value for key, value in row.items() if key != "by_group"}, flush=True)
     document = {"structures": len(molecules), "molecules": len(names), "rows": rows}
     write_whole(Path(__file__).with_suffix(".json"), json.dumps(document, indent=1, default=float) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

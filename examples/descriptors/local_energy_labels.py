@@ -17,6 +17,7 @@ atomic orbitals ("mulliken"), the same made orthogonal symmetrically ("lowdin"),
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
@@ -26,7 +27,11 @@ from ase.build import molecule
 from ase.collections import g2
 from ase.io import write
 from ase.units import Hartree
-from pyscf import dft, gto, lo
+
+try:
+    from pyscf import dft, gto, lo
+except ImportError:
+    dft = None
 
 BASIS, FUNCTIONAL, DISPLACEMENT, GEOMETRIES = "def2-svp", "pbe", 0.05, 3
 GROUPS = {
@@ -101,7 +106,13 @@ def atomic_energies(field):
     return found
 
 
-def main(path):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Label molecules with energies of their atoms, by PySCF.")
+    parser.add_argument("path", help="where to write them")
+    path = parser.parse_args(arguments).path
+    if dft is None:
+        print("PySCF is not installed: pip install pyscf", file=sys.stderr)
+        return 2
     free = {s: solve(Atoms(s), spin).e_tot for s, spin in {"H": 1, "C": 2, "N": 3, "O": 2}.items()}
     rng = np.random.default_rng(0)
     names = [(group, name) for group, members in GROUPS.items() for name in members.split()]
@@ -122,7 +133,8 @@ def main(path):
             frames.append(atoms)
         print(f"{group}: {name}, {time.process_time() - begin:.0f} s", flush=True)
         write(path, frames, format="extxyz")
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

