@@ -16,7 +16,7 @@ SPREAD = 1.25
 
 
 MANY_ATOMS = 10000
-"""With more atoms in the data rows for what no data show count more, in proportion."""
+"""With so many atoms in the data rows for what no data show count once, otherwise in proportion."""
 
 
 def prior_rows(
@@ -40,7 +40,7 @@ def prior_rows(
     """
     compressed, unseen = compressed_rows(problem, weights), unseen_rows(problem)
     if unseen is not None:
-        unseen = max(1.0, sum(len(frame.system) for frame in problem.frames) / MANY_ATOMS) * unseen
+        unseen = sum(len(frame.system) for frame in problem.frames) / MANY_ATOMS * unseen
     found = [rows for rows in (compressed, unseen) if rows is not None]
     return share(validation) * NormalEquations.summed(found) if found else None
 
