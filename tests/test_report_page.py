@@ -110,7 +110,7 @@ def test_report_of_a_shipped_potential(tmp_path, capsys, labelled):
         assert source in text
     assert " ± " in text
     assert re.findall('class="warning">(.*?)<', text) == [
-        "The error still falls at 500 columns, the most that were tried: a fit with more (--columns) may be "
+        "The error still falls at 600 columns, the most that were tried: a fit with more (--columns) may be "
         "better, and is slower."
     ]
     assert cli.main(["report", "Mo", "-o", str(target), "--quiet"]) == 2
