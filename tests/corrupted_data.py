@@ -14,9 +14,6 @@ import numpy as np
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
-from matscipy.calculators.manybody import Manybody
-from matscipy.calculators.manybody.explicit_forms import TersoffBrenner
-from matscipy.calculators.manybody.explicit_forms.tersoff_brenner import Tersoff_PRB_39_5566_Si_C
 
 from ase_scatter.structures.dataset import Frame
 from ase_scatter.structures.system import System
@@ -32,6 +29,11 @@ def _copper(rng):
 
 
 def _silicon(rng):
+    # Not among the oldest versions, which have tests of their own.
+    from matscipy.calculators.manybody import Manybody
+    from matscipy.calculators.manybody.explicit_forms import TersoffBrenner
+    from matscipy.calculators.manybody.explicit_forms.tersoff_brenner import Tersoff_PRB_39_5566_Si_C
+
     return bulk("Si", a=5.43, cubic=True), Manybody(**TersoffBrenner(Tersoff_PRB_39_5566_Si_C)), 0.12
 
 
