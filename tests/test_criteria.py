@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement, permutations
 
 import numpy as np
 import pytest
@@ -11,9 +11,40 @@ from scipy.special import sph_harm_y
 
 from ase_scatter import cli
 from ase_scatter.descriptors.criteria import judge
-from ase_scatter.descriptors.degenerate import degenerate_pairs, methane, multiplets
+from ase_scatter.descriptors.degenerate import degenerate_pairs, methane
 
 PAIRS = degenerate_pairs()
+
+
+def multiplets(points, bodies):
+    """Groups of neighbours up to rotation and reflection, as sorted lists of distances.
+
+    Two surroundings with the same pairs (bodies = 2) have the same power spectrum, of any radial functions
+    and degree; with the same triplets (bodies = 3) the same bispectrum.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 3)
+        Neighbours of an atom in the origin, of one element.
+    bodies : int
+        Neighbours in a group.
+
+    Returns
+    -------
+    ndarray, shape (n over bodies, bodies·(bodies + 1)/2)
+        Of each group the distances from the centre and among each other in the order of its smallest list,
+        groups sorted.
+    """
+    r = np.linalg.norm(points, axis=1).round(9)
+    d = np.linalg.norm(points[:, None] - points, axis=2).round(9)
+    rows = [
+        min(
+            (*(float(r[k]) for k in order), *(float(d[a, b]) for a, b in combinations(order, 2)))
+            for order in permutations(group)
+        )
+        for group in combinations(range(len(points)), bodies)
+    ]
+    return np.array(sorted(rows))
 
 
 def spectra(points, l_max=6):

@@ -143,36 +143,3 @@ def methane(u: float, v: float, sign: int, length: float = 1.1) -> Atoms:
         x = atoms.positions[k]
         atoms.positions[k] = np.cos(angle) * x + np.sin(angle) * np.array([0.0, 0.0, length])
     return atoms
-
-
-def multiplets(points: Floats, bodies: int) -> Floats:
-    """Groups of neighbours up to rotation and reflection, as sorted lists of distances.
-
-    Two surroundings with the same pairs (bodies = 2) have the same power spectrum, of any radial functions
-    and degree; with the same triplets (bodies = 3) the same bispectrum.
-
-    Parameters
-    ----------
-    points : ndarray, shape (n, 3)
-        Neighbours of an atom in the origin, of one element.
-    bodies : int
-        Neighbours in a group.
-
-    Returns
-    -------
-    ndarray, shape (n over bodies, bodies·(bodies + 1)/2)
-        Of each group the distances from the centre and among each other in the order of its smallest list,
-        groups sorted.
-    """
-    from itertools import combinations, permutations
-
-    r = np.linalg.norm(points, axis=1).round(9)
-    d = np.linalg.norm(points[:, None] - points, axis=2).round(9)
-    rows = [
-        min(
-            (*(float(r[k]) for k in order), *(float(d[a, b]) for a, b in combinations(order, 2)))
-            for order in permutations(group)
-        )
-        for group in combinations(range(len(points)), bodies)
-    ]
-    return np.array(sorted(rows))

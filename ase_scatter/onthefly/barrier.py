@@ -17,7 +17,7 @@ from ..compute.parallel import Progress
 from ..errors import InputError
 from ..properties.barriers import Barrier
 from ..properties.elastic_band import BatchedNEB, arc, first_guess, optimise
-from ..properties.end_states import AtomMap, displacement, fitting_map, map_atoms, require_path
+from ..properties.end_states import AtomMap, displacement, fitting_end
 from ..structures.dataset import Frame
 from ..structures.system import System
 from .reference import Source
@@ -155,14 +155,7 @@ def learn_barrier(
     """
     if ends not in ("learn", "reference", "given"):
         raise InputError(f"ends is {ends!r}, but must be 'learn', 'reference' or 'given'")
-    if images < 1:
-        raise InputError("a band needs at least one image between its ends")
-    mapping = None
-    if reorder is not False:
-        mapping = map_atoms(initial, final) if reorder else fitting_map(initial, final)
-    if mapping is not None:
-        final = mapping.atoms
-    require_path(initial, final)
+    final, mapping = fitting_end(initial, final, images, reorder)
     session = Session.open(
         reference,
         data=data,

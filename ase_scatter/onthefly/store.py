@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from numpy.typing import NDArray
 
 from ..compute.files import write_whole
@@ -146,27 +144,6 @@ class Store:
     def frames(self) -> list[Frame]:
         """All results to learn from, in the order in which they were computed."""
         return [e.frame for e in self.entries if e.frame is not None and e.purpose != CHECK]
-
-
-def atoms_of(frame: Frame) -> Atoms:
-    """A frame as ASE's Atoms that carry their labels.
-
-    Parameters
-    ----------
-    frame : Frame
-        The structure and its labels.
-
-    Returns
-    -------
-    Atoms
-    """
-    system = frame.system
-    atoms = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
-    labels = {"energy": frame.energy, "forces": frame.forces, "stress": frame.stress}
-    atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in labels.items() if v is not None})
-    if frame.group:
-        atoms.info["group"] = frame.group
-    return atoms
 
 
 def read_store(folder: str | Path) -> list[Frame]:

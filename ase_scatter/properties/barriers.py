@@ -18,7 +18,7 @@ from ..compute.parallel import Progress, reporting
 from ..errors import InputError
 from .band_file import BandFile
 from .elastic_band import BatchedNEB, arc, first_guess, optimise
-from .end_states import AtomMap, fitting_map, hop_end_points, insert_end_points, map_atoms, require_path
+from .end_states import AtomMap, fitting_end, hop_end_points, insert_end_points
 from .relax import relax_positions
 from .responses import Responses, evaluate
 from .result import Result
@@ -211,14 +211,7 @@ def migration_barrier(
     """
     if method not in METHODS:
         raise InputError(f"the method is {method!r}, but must be {' or '.join(METHODS)}")
-    if images < 1:
-        raise InputError("a band needs at least one image between its ends")
-    mapping = None
-    if reorder is not False:
-        mapping = map_atoms(initial, final) if reorder else fitting_map(initial, final)
-    if mapping is not None:
-        final = mapping.atoms
-    require_path(initial, final)
+    final, mapping = fitting_end(initial, final, images, reorder)
     file = None if trajectory is None else BandFile(trajectory, initial, final, images + 2)
     known = None if file is None else file.last
 

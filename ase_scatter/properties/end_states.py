@@ -217,6 +217,43 @@ def fitting_map(initial: Atoms, final: Atoms) -> AtomMap | None:
     return map_atoms(initial, final)
 
 
+def fitting_end(
+    initial: Atoms, final: Atoms, images: int, reorder: bool | None
+) -> tuple[Atoms, AtomMap | None]:
+    """Check the ends of a band, and bring the atoms of the last one into the order of the first.
+
+    Parameters
+    ----------
+    initial, final : Atoms
+        The two ends.
+    images : int
+        Images between them.
+    reorder : bool or None
+        Whether atoms are matched; None for where they do not fit as they stand.
+
+    Returns
+    -------
+    final : Atoms
+        The last end.
+    mapping : AtomMap or None
+        How atoms were reordered; None if they stayed in the order given.
+
+    Raises
+    ------
+    InputError
+        For no image, and for ends that do not belong together.
+    """
+    if images < 1:
+        raise InputError("a band needs at least one image between its ends")
+    mapping = None
+    if reorder is not False:
+        mapping = map_atoms(initial, final) if reorder else fitting_map(initial, final)
+    if mapping is not None:
+        final = mapping.atoms
+    require_path(initial, final)
+    return final, mapping
+
+
 def displacement(start: Atoms, end: Atoms) -> NDArray[np.float64]:
     """Minimum-image displacements from one structure to another.
 

@@ -1,8 +1,8 @@
 """Fewer candidate columns, where there are so many that the sums over all data do not fit into memory.
 
 Normal equations are kept by part and kind of label and take memory as the square of the number of columns.
-Several elements have thousands. Those that a first fit to some of the frames chooses, three times as many as
-a model may have, are then the candidates.
+Several elements have thousands. Those that a first fit to some of the frames chooses, as many as a model of
+three elements may have, are then the candidates.
 """
 
 from __future__ import annotations

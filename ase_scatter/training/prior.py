@@ -13,8 +13,6 @@ from .validation import Validation
 
 SPREAD = 1.25
 """Standard deviation of errors that are normally distributed, over their mean absolute value."""
-
-
 MANY_ATOMS = 10000
 """With so many atoms in the data rows for what no data show count once, otherwise in proportion."""
 

@@ -30,7 +30,7 @@ from .trial_rows import (
     LABELS,
     VARIANTS,
     Compared,
-    Rows,
+    LabelRows,
     Together,
     clipped_rms,
     others,
@@ -81,7 +81,7 @@ class TrialData:
         The frames that are fitted to.
     indices : ndarray of int
         Their places in the data.
-    rows : dict of str to Rows
+    rows : dict of str to LabelRows
         By kind of label: "energy" (eV/atom), "force" (eV/Å), "virial" (eV/atom).
     """
 
@@ -109,7 +109,7 @@ class TrialData:
                 found.setdefault(kind, []).append(matrix)
                 places.setdefault(kind, []).extend([k] * len(matrix))
         self.rows = {
-            kind: Rows(np.concatenate(several), self._targets(kind), np.array(places[kind]))
+            kind: LabelRows(np.concatenate(several), self._targets(kind), np.array(places[kind]))
             for kind, several in found.items()
         }
         self.taken = {kind: (kind, 1.0) for kind in self.rows}

@@ -34,7 +34,7 @@ VARIANTS = {"energy per atom": "energy", "stress as virial": "virial"}
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelRows:
     """Rows of one kind of label.
 
     Parameters

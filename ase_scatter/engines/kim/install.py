@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ...compute.files import write_whole
 from ...errors import InputError
 from ...model.model import Model
+from ..compiler import processor_option
 from ..export import exported
 
 MANAGER = "kim-api-collections-management"
@@ -161,14 +162,15 @@ def write_sources(
         raise InputError(
             f"{name!r} is no name for the KIM API: use a letter, then letters, digits, underscores"
         )
-    option = "-mcpu" if os.uname().machine in ("aarch64", "arm64") else "-march"
     driver, target = Path(folder) / driver_name(), Path(folder) / name
     try:
         for made in (driver, target):
             made.mkdir(parents=True, exist_ok=True)
         for source in sources():
             write_whole(driver / source.name, source.read_bytes())
-        write_whole(driver / "CMakeLists.txt", DRIVER.format(name=driver.name, processor=f"{option}={march}"))
+        write_whole(
+            driver / "CMakeLists.txt", DRIVER.format(name=driver.name, processor=processor_option(march))
+        )
         write_whole(target / "potential.sites", text)
         write_whole(target / "CMakeLists.txt", MODEL.format(name=name, driver=driver.name))
     except OSError as error:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ...compute.files import write_whole
 from ...errors import InputError
+from ..compiler import processor_option
 from .plugin import ENGINES, PLUGIN, fingerprint, folder_for
 
 FLAGS = (
@@ -117,9 +118,9 @@ def build(
     lammps = installed() if headers is None else own(Path(headers))
     compiler = _compiler(own_lammps=headers is not None)
     include = None if Path(compiler[0]).name.startswith("mpi") else _mpi_headers()
-    processor = f"-mcpu={march}" if os.uname().machine in ("aarch64", "arm64") else f"-march={march}"
     command = (
-        *compiler, *FLAGS, processor, f"-DASE_SCATTER_LAMMPS={lammps.number}", f"-I{lammps.headers}",
+        *compiler, *FLAGS, processor_option(march), f"-DASE_SCATTER_LAMMPS={lammps.number}",
+        f"-I{lammps.headers}",
         *([] if include is None else [f"-I{include}"]),
         *(["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []),
         *shlex.split(os.environ.get("CXXFLAGS", "")),
