@@ -65,7 +65,7 @@ FIT_OPTIONS = {
     "core": "subtract a ZBL core before fitting (`--no-core`)",
     "dtype": "of the design matrix while fitting; the model is float64",
 }
-MICROSECONDS = {"**Si**": 38, "MTP": 81, "SNAP": 79}
+MICROSECONDS = {"**Si**": 33, "MTP": 81, "SNAP": 77}
 """Per atom and evaluation, as examples/benchmarks/sites_speed.py measured them."""
 PYTHON_ONLY = {
     "skipped",
