@@ -54,8 +54,8 @@ SETTINGS: dict[str, FitSettings] = {
     "Si": FitSettings(),
     "Mo": FitSettings(),
     "Cu": FitSettings(),
-    # Validation prefers 6.1 Å. Such a fit, with lighter rows for what no data show, had three holes in 50 cells
-    # and larger errors in hot solids of the test file, which this choice has therefore seen.
+    # Validation prefers 6.1 Å. Such a fit, with lighter rows for what no data show, had three holes in 50
+    # cells and larger errors in hot solids of the test file, which this choice has therefore seen.
     "NbMoTaW": FitSettings(sites={"cutoff": 5.0}),
     "LiSi": FitSettings(),
     "Li-grid": FitSettings(
